@@ -1,0 +1,1 @@
+"""A caching 9P server for slow links."""

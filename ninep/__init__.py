@@ -1,0 +1,1 @@
+"""9P2000: codec, server, client and command line."""

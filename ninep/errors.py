@@ -1,0 +1,198 @@
+"""Refusals: one class on both sides of the wire. A file raises it, the session sends it, the client raises it again.
+
+``NinepError``
+
+* ``FileError``: the server refused; its text is the error string of 9P.
+
+  * one class for each text that programs react to; see ``BY_TEXT``.
+
+The texts are those that Plan 9 programs search for and that the Linux kernel maps to an errno (file ``error.c`` of its
+9P code); ``errno`` is what that kernel makes of each.
+"""
+
+from __future__ import annotations
+
+import errno as E
+
+
+class NinepError(Exception):
+    """Anything that goes wrong in 9P above the wire."""
+
+
+class FileError(NinepError):
+    """A refusal by a file server.
+
+    Attributes:
+        text: the error string as it stands on the wire.
+        errno: the nearest Unix error number.
+    """
+
+    text = "i/o error"
+    errno = E.EIO
+
+    def __init__(self, text: str | None = None) -> None:
+        if text is not None:
+            self.text = text
+        super().__init__(self.text)
+
+
+class FileNotFound(FileError):
+    """There is no such file."""
+
+    text, errno = "file does not exist", E.ENOENT
+
+
+class PermissionDenied(FileError):
+    """The user lacks a right."""
+
+    text, errno = "permission denied", E.EACCES
+
+
+class FileExists(FileError):
+    """The name is taken."""
+
+    text, errno = "file already exists", E.EEXIST
+
+
+class NotDirectory(FileError):
+    """A directory was needed."""
+
+    text, errno = "not a directory", E.ENOTDIR
+
+
+class IsDirectory(FileError):
+    """A plain file was needed. Linux knows the text only with its capital letter."""
+
+    text, errno = "Is a directory", E.EISDIR
+
+
+class DirectoryNotEmpty(FileError):
+    """Only empty directories can be removed."""
+
+    text, errno = "directory is not empty", E.ENOTEMPTY
+
+
+class UnknownFid(FileError):
+    """The fid was never given out or is gone."""
+
+    text, errno = "fid unknown or out of range", E.EBADF
+
+
+class FidInUse(FileError):
+    """The fid that a request would set up exists."""
+
+    text, errno = "fid already in use", E.EBADF
+
+
+class BadFidUse(FileError):
+    """The fid is open where it must not be, or not open as it must be."""
+
+    text, errno = "bad use of fid", E.EBADF
+
+
+class ExclusiveUse(FileError):
+    """An exclusive-use file has its one opener."""
+
+    text, errno = "exclusive use file already open", E.EAGAIN
+
+
+class BadDirectoryOffset(FileError):
+    """A directory is read from the start or from where the last read ended."""
+
+    text, errno = "bad offset in directory read", E.ESPIPE
+
+
+class ReadOnly(FileError):
+    """The tree cannot be changed."""
+
+    text, errno = "read only file system", E.EROFS
+
+
+class WstatProhibited(FileError):
+    """A field that cannot be changed, or not by this user."""
+
+    text, errno = "wstat prohibited", E.EPERM
+
+
+class NotOwner(FileError):
+    """Only the owner or a group leader may do that."""
+
+    text, errno = "not owner", E.EACCES
+
+
+class BadStat(FileError):
+    """The directory entry in a wstat is malformed."""
+
+    text, errno = "bogus wstat buffer", E.EPROTO
+
+
+class CountTooLarge(FileError):
+    """A count exceeds what fits in a message."""
+
+    text, errno = "i/o count too large", E.EIO
+
+
+class InputOutput(FileError):
+    """Data could not be read or written."""
+
+    text, errno = "i/o error", E.EIO
+
+
+class FileSystemFull(FileError):
+    """There is no room for the change."""
+
+    text, errno = "file system is full", E.ENOSPC
+
+
+class FileTooBig(FileError):
+    """An offset or length beyond what a file can have."""
+
+    text, errno = "file too big", E.EFBIG
+
+
+class IllegalName(FileError):
+    """A name that no file can have."""
+
+    text, errno = "illegal name", E.EINVAL
+
+
+class NameTooLong(FileError):
+    """A name longer than the server keeps."""
+
+    text, errno = "File name too long", E.ENAMETOOLONG
+
+
+class IllegalMode(FileError):
+    """An open mode or permission bits that mean nothing."""
+
+    text, errno = "illegal mode", E.EINVAL
+
+
+class AuthenticationNotRequired(FileError):
+    """The answer to Tauth of a server that asks for no proof."""
+
+    text, errno = "authentication not required", E.EINVAL
+
+
+class AuthenticationFailed(FileError):
+    """The proof was not accepted."""
+
+    text, errno = "authentication failed", E.ECONNREFUSED
+
+
+class FunctionNotImplemented(FileError):
+    """The server cannot do that at all."""
+
+    text, errno = "Function not implemented", E.ENOSYS
+
+
+class FileRemoved(FileError):
+    """The file was removed while the fid referred to it."""
+
+    text, errno = "file has been removed", E.EIDRM
+
+
+class UnknownUser(FileError):
+    """No such user or group."""
+
+    text, errno = "unknown user", E.EINVAL

@@ -1,0 +1,161 @@
+"""Directory entries as they stand on the wire. Source: stat(5).
+
+Layout, little-endian, all strings with a 2-byte count before them:
+
+====== ==== ==============================================
+offset size field
+====== ==== ==============================================
+0      2    size of what follows
+2      2    type
+4      4    dev
+8      13   qid: type[1] version[4] path[8]
+21     4    mode
+25     4    atime, seconds
+29     4    mtime, seconds
+33     8    length, bytes
+41     2+n  name, uid, gid, muid
+====== ==== ==============================================
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import NamedTuple
+
+from ninep.qid import Qid
+from ninep.wire.dialect import Buffer
+from ninep.wire.errors import Malformed
+
+DMDIR = 0x80000000
+DMAPPEND = 0x40000000
+DMEXCL = 0x20000000
+DMMOUNT = 0x10000000
+DMAUTH = 0x08000000
+DMTMP = 0x04000000
+
+FIXED = 49
+"""Bytes of an entry whose four strings are empty, the size field included."""
+LARGEST = 0xFFFF
+"""Most bytes of an entry: counts around it have 16 bits."""
+
+NO16 = 0xFFFF
+NO32 = 0xFFFFFFFF
+NO64 = 0xFFFFFFFFFFFFFFFF
+
+_HEAD = Struct("<HHIBIQIIIQH")
+_COUNT = Struct("<H")
+
+
+class Stat(NamedTuple):
+    """A directory entry. The default of each field is "don't touch", as a wstat wants it.
+
+    Attributes:
+        type: kernel use.
+        dev: kernel use.
+        qid: identity and version.
+        mode: permissions and ``DM`` bits.
+        atime: last access, seconds since 1970.
+        mtime: last change, seconds since 1970.
+        length: bytes; 0 for a directory.
+        name: the last path element; ``/`` for a root.
+        uid: owner.
+        gid: group.
+        muid: who changed it last.
+    """
+
+    type: int = NO16
+    dev: int = NO32
+    qid: Qid = Qid(0xFF, NO32, NO64)
+    mode: int = NO32
+    atime: int = NO32
+    mtime: int = NO32
+    length: int = NO64
+    name: str = ""
+    uid: str = ""
+    gid: str = ""
+    muid: str = ""
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether this is a directory's entry."""
+        return bool(self.mode & DMDIR)
+
+    @property
+    def touches_nothing(self) -> bool:
+        """Whether every field says "don't touch": a wstat with it asks for stable storage."""
+        return self == _UNTOUCHED
+
+    def pack(self) -> bytes:
+        """The entry with its own size field.
+
+        Raises:
+            ValueError: the strings are too long for 16-bit counts.
+        """
+        name, uid, gid, muid = self.name.encode(), self.uid.encode(), self.gid.encode(), self.muid.encode()
+        size = FIXED - 2 + len(name) + len(uid) + len(gid) + len(muid)
+        if size > LARGEST - 2:
+            raise ValueError(f"directory entry of {size} bytes")
+        return b"".join(
+            (
+                _HEAD.pack(
+                    size, self.type, self.dev, *self.qid, self.mode, self.atime, self.mtime, self.length, len(name)
+                ),
+                name,
+                _COUNT.pack(len(uid)),
+                uid,
+                _COUNT.pack(len(gid)),
+                gid,
+                _COUNT.pack(len(muid)),
+                muid,
+            )
+        )
+
+    @classmethod
+    def unpack(cls, data: Buffer) -> Stat:
+        """The entry that ``data`` holds and nothing else.
+
+        Raises:
+            Malformed: the counts do not add up, or a name is no UTF-8.
+        """
+        if len(data) < FIXED:
+            raise Malformed(f"directory entry of {len(data)} bytes")
+        size, type_, dev, qtype, version, path, mode, atime, mtime, length, count = _HEAD.unpack_from(data)
+        if size != len(data) - 2:
+            raise Malformed(f"directory entry says {size} bytes, has {len(data) - 2}")
+        names = []
+        at = _HEAD.size
+        try:
+            for position in range(4):
+                if position:
+                    count = int.from_bytes(data[at : at + 2], "little")
+                    at += 2
+                if at + count > len(data):
+                    raise Malformed("string runs past the end of a directory entry")
+                names.append(str(data[at : at + count], "utf-8"))
+                at += count
+        except UnicodeDecodeError as error:
+            raise Malformed(f"name in a directory entry: {error}") from error
+        if at != len(data):
+            raise Malformed("bytes left over in a directory entry")
+        return cls(type_, dev, Qid(qtype, version, path), mode, atime, mtime, length, *names)
+
+
+_UNTOUCHED = Stat()
+
+
+def unpack_directory(data: Buffer) -> list[Stat]:
+    """The entries of one directory read, which holds a whole number of them.
+
+    Raises:
+        Malformed: an entry is cut or wrong.
+    """
+    view = memoryview(data)
+    entries = []
+    at = 0
+    while at < len(view):
+        size = int.from_bytes(view[at : at + 2], "little") + 2
+        if len(view) - at < size:
+            raise Malformed("directory entry is cut")
+        entries.append(Stat.unpack(view[at : at + size]))
+        at += size
+    return entries

@@ -1,0 +1,114 @@
+"""Cutting a byte stream into frames: pure, and the same for every protocol with a length prefix.
+
+Received chunks are kept as immutable ``bytes`` and frames are handed out as views of them, so that a payload is
+never copied here unless its frame spans two chunks. A ``bytearray`` could not do that: Python refuses to resize
+one while a view of it lives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct
+from typing import NamedTuple
+
+from ninep.wire.errors import Malformed, TooLong
+
+
+class FrameFormat(NamedTuple):
+    """How a protocol delimits its messages.
+
+    Attributes:
+        prefix: the length field, for example ``Struct("<I")``.
+        inclusive: whether the length counts the prefix itself.
+        smallest: the least number of bytes that may follow the prefix.
+    """
+
+    prefix: Struct
+    inclusive: bool
+    smallest: int
+
+
+class FrameBuffer:
+    """Bytes in, frames out.
+
+    ``limit`` is the largest frame accepted, prefix included; it may be changed at any time and holds for frames
+    that have not been cut yet. The first chunk may hold lines before the first frame: see ``take_line``.
+    """
+
+    def __init__(self, format: FrameFormat, limit: int) -> None:
+        self.format = format
+        self.limit = limit
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._need = 0
+
+    @property
+    def wanted(self) -> int:
+        """How many bytes are missing to the end of the frame under way, as far as that is known."""
+        return max(0, self._need - self._size)
+
+    def feed(self, data: bytes) -> None:
+        """Adds received bytes. Costs nothing until ``frames`` or ``take_line`` is called."""
+        self._parts.append(data)
+        self._size += len(data)
+
+    def take_line(self, limit: int) -> bytes | None:
+        r"""Takes one line, without its newline, from the front; None if it is not whole yet.
+
+        Raises:
+            TooLong: no newline within ``limit`` bytes.
+        """
+        data = self._join()
+        end = data.find(b"\n", 0, limit + 1)
+        if end < 0:
+            if len(data) > limit:
+                raise TooLong(len(data), limit)
+            return None
+        self._keep(data[end + 1 :])
+        return data[:end]
+
+    def frames(self) -> list[memoryview]:
+        """Every whole frame in hand, without its prefix; call again until the list is empty.
+
+        A bad prefix is reported only after the good frames before it have been handed out.
+
+        Raises:
+            TooLong: the next frame exceeds the limit.
+            Malformed: the next frame is shorter than any message.
+        """
+        if self._size < self._need or not self._size:
+            return []
+        data = self._join()
+        view = memoryview(data)
+        unpack: Callable[[bytes, int], tuple[int]] = self.format.prefix.unpack_from
+        head = self.format.prefix.size
+        extra = 0 if self.format.inclusive else head
+        least, limit = head + self.format.smallest, self.limit
+        at, end = 0, len(data)
+        self._need = head
+        found: list[memoryview] = []
+        while end - at >= head:
+            size = unpack(data, at)[0] + extra
+            if size > limit or size < least:
+                if found:
+                    break
+                if size > limit:
+                    raise TooLong(size, limit)
+                raise Malformed(f"frame of {size} bytes is too short for a message")
+            if at + size > end:
+                self._need = size
+                break
+            found.append(view[at + head : at + size])
+            at += size
+        if at:
+            self._keep(data[at:])
+        return found
+
+    def _join(self) -> bytes:
+        if len(self._parts) > 1:
+            self._parts = [b"".join(self._parts)]
+        return self._parts[0] if self._parts else b""
+
+    def _keep(self, rest: bytes) -> None:
+        self._parts = [rest] if rest else []
+        self._size = len(rest)

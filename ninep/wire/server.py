@@ -1,0 +1,265 @@
+"""Serving one connection: requests are begun in the order of arrival, and most are answered without a task.
+
+The reader takes what the socket has, cuts every whole frame out of it and calls ``Session.begin`` for each. Replies
+that are ready are collected, made lasting by one ``Session.commit``, and leave in one send. What has to wait runs in
+a task and a cancel scope of its own. Giving up a request (Tflush) and starting anew (Tversion) are done here; no
+session and no file ever sees them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from types import CoroutineType
+from typing import Any, Generic, TypeVar, cast
+
+import trio
+
+from ninep.wire.client import CHUNK
+from ninep.wire.dialect import Buffer, Dialect, Session
+from ninep.wire.errors import DuplicateTag, Hangup, Malformed, UnknownMessage
+from ninep.wire.frames import FrameBuffer
+from ninep.wire.outbox import Outbox
+
+log = logging.getLogger(__name__)
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one connection may hold at once. Past any of them reading stops and TCP pushes back.
+
+    Attributes:
+        requests: most requests that run at once.
+        request_bytes: most bytes in the frames of the requests that run.
+        reply_bytes: most bytes of replies that wait for the peer to take them.
+        grace: seconds that running requests get to end after the peer has closed its side.
+        closing: seconds that the session gets to close.
+    """
+
+    requests: int = 1024
+    request_bytes: int = 32 * 1024 * 1024
+    reply_bytes: int = 1024 * 1024
+    grace: float = 1.0
+    closing: float = 10.0
+
+
+class _Running(Generic[R]):
+    """A request that waits, with the tags of those that gave it up."""
+
+    __slots__ = ("flushes", "scope", "size", "tag")
+
+    def __init__(self, tag: int, size: int) -> None:
+        self.tag = tag
+        self.size = size
+        self.scope = trio.CancelScope()
+        self.flushes: list[int] = []
+
+
+async def serve_connection(
+    stream: trio.abc.Stream,
+    dialect: Dialect[Q, R],
+    session: Session[Q, R],
+    *,
+    buffer: FrameBuffer | None = None,
+    limits: Limits = Limits(),
+) -> None:
+    """Serves until the peer hangs up, sends what is no message, or the caller cancels.
+
+    Closes the session and the stream in every case. A broken link or a malformed peer is logged and returned from;
+    it never raises. Cancelled, requests under way are cancelled and the session is closed.
+    """
+    connection = _Connection(stream, dialect, session, buffer, limits)
+    try:
+        await connection.run()
+    finally:
+        with trio.move_on_after(limits.closing, shield=True):
+            await session.aclose()
+        with contextlib.suppress(trio.BrokenResourceError, OSError):
+            await trio.aclose_forcefully(stream)
+
+
+class _Connection(Generic[Q, R]):
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        dialect: Dialect[Q, R],
+        session: Session[Q, R],
+        buffer: FrameBuffer | None,
+        limits: Limits,
+    ) -> None:
+        self.stream = stream
+        self.dialect = dialect
+        self.session = session
+        self.buffer = buffer or FrameBuffer(dialect.format, dialect.limit)
+        self.limits = limits
+        self.outbox = Outbox(stream)
+        self.running: dict[int, _Running[R]] = {}
+        self.begun = 0
+        self.begun_bytes = 0
+        self.ended = trio.lowlevel.ParkingLot()
+        self.ready: list[Buffer] = []
+        self.ready_tags: list[int] = []
+        self.ready_size = 0
+
+    async def run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.outbox.run)
+            self.nursery = nursery
+            try:
+                await self._read()
+            except Malformed as error:
+                log.info("closing connection: %s", error)
+                await self._answer()
+                await self._finish(0)
+            except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
+                log.debug("connection broke: %s", error)
+            except Hangup:
+                await self._answer()
+                await self._finish(self.limits.closing)
+            else:
+                await self._finish(self.limits.grace)
+            nursery.cancel_scope.cancel()
+
+    async def _finish(self, grace: float) -> None:
+        """Gives what runs ``grace`` seconds, and the peer the same to take its replies."""
+        with trio.move_on_after(grace):
+            await self._wait_idle()
+        with trio.move_on_after(max(grace, 1.0)):
+            self.outbox.send_now()
+            await self.outbox.wait_below(1)
+
+    async def _read(self) -> None:
+        buffer, stream = self.buffer, self.stream
+        while True:
+            while frames := buffer.frames():
+                await self._chunk(frames)
+            data = await stream.receive_some(max(CHUNK, buffer.wanted))
+            if not data:
+                return
+            buffer.feed(data if type(data) is bytes else bytes(data))
+
+    async def _chunk(self, frames: list[memoryview]) -> None:
+        decode, begin, encode = self.dialect.decode_request, self.session.begin, self.dialect.encode
+        flushes, resets, ready = self.dialect.flushes, self.dialect.resets, self.ready
+        for frame in frames:
+            try:
+                tag, request = decode(frame)
+                kind = type(request)
+                if kind in flushes:
+                    self._flush(tag, getattr(request, flushes[kind]))
+                    continue
+                if tag in self.running and flushes:
+                    raise DuplicateTag(tag)
+                if kind in resets:
+                    await self._reset()
+                result = begin(request)
+            except UnknownMessage as error:
+                tag, result = error.tag, self.dialect.failure(error)
+            except Hangup:
+                raise
+            except DuplicateTag as error:
+                result = self.dialect.failure(error)
+            except Malformed:
+                raise
+            except Exception as error:
+                result = self.dialect.failure(error)
+            if type(result) is CoroutineType:
+                self._start(tag, result, len(frame))
+                if self._full():
+                    await self._answer()
+                    while self._full():
+                        await self.ended.park()
+            elif result is not None:
+                self.ready_tags.append(tag)
+                self.ready_size += encode(tag, cast("R", result), ready)
+                self.buffer.limit = self.dialect.limit
+                if self.ready_size > self.limits.reply_bytes:
+                    await self._answer()
+        await self._answer()
+
+    def _full(self) -> bool:
+        return self.begun >= self.limits.requests or self.begun_bytes >= self.limits.request_bytes
+
+    async def _answer(self) -> None:
+        """Makes lasting what the ready replies stand for, and sends them."""
+        if not self.ready_tags:
+            return
+        try:
+            waiting = self.session.commit()
+            if waiting is not None:
+                await waiting
+        except Exception as error:
+            self.ready.clear()
+            self.ready_size = sum(
+                self.dialect.encode(tag, self.dialect.failure(error), self.ready) for tag in self.ready_tags
+            )
+        self.outbox.push(self.ready, self.ready_size)
+        self.ready.clear()
+        self.ready_tags.clear()
+        self.ready_size = 0
+        self.outbox.send_now()
+        if self.outbox.size > self.limits.reply_bytes:
+            await self.outbox.wait_below(self.limits.reply_bytes)
+
+    def _start(self, tag: int, work: Coroutine[Any, Any, R | None], size: int) -> None:
+        running: _Running[R] = _Running(tag, size)
+        self.running[tag] = running
+        self.begun += 1
+        self.begun_bytes += size
+        self.nursery.start_soon(self._run, running, work)
+
+    async def _run(self, running: _Running[R], work: Coroutine[Any, Any, R | None]) -> None:
+        reply: R | None = None
+        with running.scope:
+            try:
+                reply = await work
+            except Exception as error:
+                reply = self.dialect.failure(error)
+        if reply is not None:
+            try:
+                waiting = self.session.commit()
+                if waiting is not None:
+                    with trio.CancelScope(shield=True):
+                        await waiting
+            except Exception as error:
+                reply = self.dialect.failure(error)
+        # From here to the send there is no checkpoint: a tag is free exactly when its reply is on its way,
+        # and a flush is answered after the request that it gave up.
+        self.begun -= 1
+        self.begun_bytes -= running.size
+        pieces: list[Buffer] = []
+        size = self.dialect.encode(running.tag, reply, pieces) if reply is not None else 0
+        for tag in running.flushes:
+            size += self.dialect.encode(tag, self.dialect.flushed(), pieces)
+        for tag in (running.tag, *running.flushes):
+            if self.running.get(tag) is running:
+                del self.running[tag]
+        self.outbox.push(pieces, size)
+        self.outbox.send_soon()
+        self.ended.unpark_all()
+
+    def _flush(self, tag: int, old: int) -> None:
+        running = self.running.get(old) if old != tag else None
+        if running is None:
+            self.ready_tags.append(tag)
+            self.ready_size += self.dialect.encode(tag, self.dialect.flushed(), self.ready)
+        else:
+            running.flushes.append(tag)
+            self.running[tag] = running
+            running.scope.cancel()
+
+    async def _reset(self) -> None:
+        await self._answer()
+        for running in self.running.values():
+            running.scope.cancel()
+        await self._wait_idle()
+        await self.session.reset()
+
+    async def _wait_idle(self) -> None:
+        while self.begun:
+            await self.ended.park()

@@ -1,0 +1,53 @@
+"""Async test support: every coroutine test runs in its own trio loop, and no test may log an error unseen."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import os
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+import trio
+from hypothesis import settings
+from trio.testing import MockClock
+
+settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("soak", deadline=None, max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture
+def autojump_clock() -> MockClock:
+    """Virtual time that jumps whenever every task waits."""
+    return MockClock(autojump_threshold=0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
+    if inspect.iscoroutinefunction(pyfuncitem.obj):
+        pyfuncitem.obj = _in_trio(pyfuncitem.obj)
+
+
+def _in_trio(function: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    @functools.wraps(function)
+    def run(**fixtures: object) -> None:
+        clock = next((value for value in fixtures.values() if isinstance(value, MockClock)), None)
+        trio.run(functools.partial(function, **fixtures), clock=clock)
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def no_unseen_errors(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fails a test in which a server logged an error, unless it is marked ``expects_errors``."""
+    yield
+    if request.node.get_closest_marker("expects_errors"):
+        return
+    errors = [r for r in caplog.get_records("call") if r.levelno >= logging.ERROR]
+    assert not errors, [r.getMessage() for r in errors]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "expects_errors: this test provokes logged errors")

@@ -1,0 +1,1 @@
+"""A content-addressed, write-once block archive that speaks the venti protocol."""

@@ -1,0 +1,51 @@
+"""The narrow interface that every block store has, and nothing else of it.
+
+Memory, disk, remote, cached, mirrored and fault-injecting stores implement it, and pass one contract
+(``tests/contracts/block_store.py``).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ninep.wire.dialect import Buffer
+from venti.blocktype import BlockType
+from venti.score import Score
+
+
+class BlockStore(Protocol):
+    """Blocks by (score, type): written once, never changed, never deleted.
+
+    All methods may be called at the same time. A cancelled ``write`` may or may not have stored the block, which is
+    harmless; a cancelled ``sync`` promises nothing.
+    """
+
+    async def read(self, score: Score, type: BlockType, limit: int) -> bytes:
+        """The block, whose SHA-1 is ``score``. The zero score reads as the empty block.
+
+        Raises:
+            BlockNotFound: there is none under that score and type.
+            ReadTooSmall: it is longer than ``limit`` bytes.
+            DamagedBlock: what is stored is not what was written; damaged bytes are never returned.
+        """
+        ...
+
+    async def write(self, type: BlockType, data: Buffer) -> Score:
+        """Stores up to 57344 bytes and returns their score. The empty block is not stored, its score is fixed.
+
+        Raises:
+            BlockTooLarge, ReadOnlyStore, StoreFull, ScoreCollision
+        """
+        ...
+
+    async def sync(self) -> None:
+        """Returns when every block that was written before is on stable storage.
+
+        Raises:
+            StoreFailed: that cannot be promised; the store takes no more writes.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Syncs where there is something to sync, and releases everything. A second call does nothing."""
+        ...
