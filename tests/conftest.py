@@ -47,7 +47,3 @@ def no_unseen_errors(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFi
         return
     errors = [r for r in caplog.get_records("call") if r.levelno >= logging.ERROR]
     assert not errors, [r.getMessage() for r in errors]
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "expects_errors: this test provokes logged errors")
