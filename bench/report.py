@@ -1,0 +1,47 @@
+"""Printing results: one row a workload, ratios against the peers, losing rows too."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+from collections.abc import Sequence
+
+from bench.measure import Result
+
+
+def machine() -> dict[str, object]:
+    """What the figures were measured on."""
+    return {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count()}
+
+
+def as_json(results: Sequence[Result]) -> str:
+    """All figures for programs."""
+    rows = [dataclasses.asdict(result) | {"rate": result.rate} for result in results]
+    return json.dumps({"machine": machine(), "results": rows}, indent=1)
+
+
+def as_table(results: Sequence[Result], ours: Sequence[str]) -> str:
+    """All figures for people; where a peer did the same work, a row says how many times faster ours is."""
+    lines = [
+        f"Python {platform.python_version()}, {os.cpu_count()} cores; latencies in microseconds",
+        f"{'workload':<28}{'depth':>6} {'server':<14}{'ops/s':>10}{'MB/s':>8}{'p50':>9}{'p99':>9}  ratio",
+    ]
+    groups: dict[tuple[str, int], list[Result]] = {}
+    for result in results:
+        groups.setdefault((result.workload, result.depth), []).append(result)
+    for (workload, depth), group in groups.items():
+        peers = {r.server: r.rate for r in group if r.server not in ours}
+        for result in group:
+            ratios = (
+                "  ".join(f"{result.rate / rate:.2f}x {peer}" for peer, rate in peers.items())
+                if result.server in ours
+                else ""
+            )
+            volume = f"{result.size / result.seconds / 1e6:.0f}" if result.size else ""
+            lines.append(
+                f"{workload:<28}{depth:>6} {result.server:<14}{result.rate:>10,.0f}{volume:>8}"
+                f"{result.p50 * 1e6:>9,.0f}{result.p99 * 1e6:>9,.0f}  {ratios}".rstrip()
+            )
+    return "\n".join(lines)
