@@ -11,7 +11,7 @@ import trio
 
 from bench.blocks import incompressible, textual
 from bench.measure import Result, window
-from ninep.wire import Client, FrameBuffer
+from ninep.wire import Client
 from venti.blocktype import BlockType
 from venti.dialect import VentiDialect
 from venti.handshake import exchange_versions

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from contracts.programs import Program, free_port, run, running
 
 LIBRARY = Path(sysconfig.get_path("stdlib"))

@@ -1,0 +1,79 @@
+"""The tutorial is run as it stands: each ``sh`` block in order, and what it prints is compared with the block after it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from contracts.programs import environment
+
+TUTORIAL = Path(__file__).parent.parent / "docs" / "tutorial.md"
+BLOCK = re.compile(r"^```(sh)?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def steps() -> list[tuple[str, str | None]]:
+    """(commands, expected output or None) in the order of the page."""
+    found: list[tuple[str, str | None]] = []
+    for kind, text in BLOCK.findall(TUTORIAL.read_text()):
+        if kind:
+            found.append((text, None))
+        else:
+            commands, expected = found.pop()
+            assert expected is None
+            found.append((commands, text))
+    return found
+
+
+def test_every_output_belongs_to_commands() -> None:
+    assert len(steps()) >= 8
+    assert sum(expected is not None for _, expected in steps()) >= 5
+
+
+@pytest.mark.process
+def test_tutorial_does_what_it_says(tmp_path: Path) -> None:
+    shell = subprocess.Popen(
+        ["bash"],
+        cwd=tmp_path,
+        env=environment() | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert shell.stdin is not None
+    assert shell.stdout is not None
+    mark = "---end of step---"
+    try:
+        for number, (commands, expected) in enumerate(steps()):
+            log = tmp_path / f"server-{number}.log"
+            background = re.sub(r"&\s*$", f">{log} 2>&1 &", commands) if commands.rstrip().endswith("&") else commands
+            shell.stdin.write(f"{background}\necho '{mark}'\n")
+            shell.stdin.flush()
+            printed = ""
+            for line in shell.stdout:
+                if line.startswith(mark):
+                    break
+                printed += line
+            if mark in printed:
+                printed = printed[: printed.index(mark)]
+            if background is not commands:
+                deadline = time.monotonic() + 60
+                while "serving" not in (log.read_text() if log.exists() else ""):
+                    assert time.monotonic() < deadline, (commands, log.read_text())
+                    time.sleep(0.05)
+            if expected is not None:
+                assert printed.strip() == expected.strip(), commands
+    finally:
+        shell.stdin.close()
+        os.killpg(shell.pid, signal.SIGTERM)
+        time.sleep(0.5)
+        os.killpg(shell.pid, signal.SIGKILL)
+        shell.stdout.close()
+        shell.wait()
