@@ -1,4 +1,4 @@
-"""The tutorial is run as it stands: each ``sh`` block in order, and what it prints is compared with the block after it."""
+"""The tutorial is run as it stands: each ``sh`` block in order; what it prints is compared with the block after it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from contracts.programs import environment
 
 TUTORIAL = Path(__file__).parent.parent / "docs" / "tutorial.md"
