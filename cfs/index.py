@@ -1,0 +1,249 @@
+r"""Which extents there are and where: an SQLite database in WAL mode.
+
+It is never waited for: ``synchronous`` is off. After ``kill -9`` it holds everything committed; after power loss it may
+hold anything, which costs a refetch at most, because every extent's checksum covers what its row says (``layout``). An
+index that was not closed is looked through when it is opened; one that cannot be used is for the store to make anew.
+
+===== ========= ==========================================================================
+table column    meaning
+===== ========= ==========================================================================
+meta  key       ``server``, ``nonce``, ``open`` (there while a process uses the cache)
+\      value     text or bytes
+file  id        number of the file in this index, never used again
+\      tree      attach name
+\      path      qid path, as a signed number
+\      number    qid version
+\      mtime     seconds since 1970
+\      length    bytes
+extent file      ``file.id``
+\      start     first byte in the file
+\      length    bytes
+\      segment   number of the segment
+\      place     first byte in the segment, a multiple of 4096
+\      age       when it was last used, see ``Store``
+\      sum       checksum, 16 bytes
+===== ========= ==========================================================================
+
+``PRAGMA user_version`` is the number of the format, ``PRAGMA application_id`` is ``APPLICATION``.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from cfs.layout import FORMAT, INDEX, PAGE, Version
+from cfs.segments import Place
+
+APPLICATION = 0x39636673
+"""The text ``9cfs``, as a big-endian number."""
+
+_SCHEMA = f"""
+PRAGMA application_id = {APPLICATION};
+PRAGMA user_version = {FORMAT};
+CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE file(id INTEGER PRIMARY KEY AUTOINCREMENT, tree TEXT NOT NULL, path INTEGER NOT NULL,
+    number INTEGER NOT NULL, mtime INTEGER NOT NULL, length INTEGER NOT NULL, UNIQUE(tree, path));
+CREATE TABLE extent(file INTEGER NOT NULL, start INTEGER NOT NULL, length INTEGER NOT NULL, segment INTEGER NOT NULL,
+    place INTEGER NOT NULL, age INTEGER NOT NULL, sum BLOB NOT NULL, PRIMARY KEY(file, start)) WITHOUT ROWID;
+CREATE INDEX extent_age ON extent(age, segment, place);
+"""
+
+
+class Row(NamedTuple):
+    """One extent of a file."""
+
+    start: int
+    place: Place
+    age: int
+    sum: bytes
+
+
+class Unusable(Exception):
+    """The index cannot be used; the text says why. ``foreign`` tells that it is in order but somebody else's."""
+
+    def __init__(self, text: str, *, foreign: bool = False) -> None:
+        super().__init__(text)
+        self.foreign = foreign
+
+
+class Index:
+    """The open index. Every method may raise ``sqlite3.Error``."""
+
+    def __init__(self, directory: Path, bound: int) -> None:
+        """Opens or makes the file; ``check`` or ``create`` must follow."""
+        self._path = directory / INDEX
+        self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        try:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = OFF")
+            self._db.execute(f"PRAGMA wal_autocheckpoint = {max(16, min(1000, bound // PAGE // 64))}")
+        except BaseException:
+            self._db.close()
+            raise
+        self.nonce = b""
+
+    def create(self, server: str) -> None:
+        """Lays out an empty index for a server's data."""
+        self._db.executescript(_SCHEMA)
+        self.nonce = os.urandom(32)
+        self._db.executemany("INSERT INTO meta VALUES (?, ?)", [("server", server), ("nonce", self.nonce)])
+
+    def check(self, server: str) -> bool:
+        """Whether the last user closed it; from now on it counts as open.
+
+        Raises:
+            Unusable: it is damaged, of another format, or of another server.
+        """
+        try:
+            application, version = (
+                self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+            )
+            if application != APPLICATION:
+                raise Unusable("its index is not one of a cache")
+            if version != FORMAT:
+                raise Unusable(f"its format is {version}, not {FORMAT}", foreign=True)
+            meta = dict(self._db.execute("SELECT key, value FROM meta"))
+            if meta.get("server") != server:
+                raise Unusable(f"it belongs to {meta.get('server')}, not {server}", foreign=True)
+            nonce = meta.get("nonce")
+            if type(nonce) is not bytes or len(nonce) != 32:
+                raise Unusable("its index is damaged")
+            clean = "open" not in meta
+            if not clean and (problem := self._db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+                raise Unusable(f"its index is damaged: {problem}")
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('open', ?)", (os.getpid(),))
+        except sqlite3.Error as error:
+            raise Unusable(f"its index is damaged: {error}") from error
+        self.nonce = nonce
+        return clean
+
+    def commit(self) -> None:
+        """Ends the transaction that the last change began; nothing to do is no error."""
+        if self._db.in_transaction:
+            self._db.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Forgets all changes since the last commit."""
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
+    def close(self, *, clean: bool) -> None:
+        """Closes the index; ``clean`` says that it need not be looked through when it is opened again."""
+        try:
+            if clean:
+                self.commit()
+                self._db.execute("DELETE FROM meta WHERE key = 'open'")
+        finally:
+            self._db.close()
+
+    @property
+    def size(self) -> int:
+        """Bytes that the index takes on disk."""
+        total = 0
+        for suffix in ("", "-wal", "-shm"):
+            try:
+                total += os.stat(f"{self._path}{suffix}").st_size
+            except FileNotFoundError:
+                continue
+        return total
+
+    def find(self, tree: str, path: int) -> tuple[int, Version] | None:
+        """Number and version of a file of which something is held."""
+        row = self._db.execute(
+            "SELECT id, number, mtime, length FROM file WHERE tree = ? AND path = ?", (tree, _signed(path))
+        ).fetchone()
+        return (row[0], Version(*row[1:])) if row else None
+
+    def new_file(self, tree: str, path: int, version: Version) -> int:
+        """Enters a file of which nothing is held, and returns its number."""
+        self._begin()
+        number = self._db.execute(
+            "INSERT INTO file(tree, path, number, mtime, length) VALUES (?, ?, ?, ?, ?)",
+            (tree, _signed(path), *version),
+        ).lastrowid
+        assert number is not None
+        return number
+
+    def ranges(self, file: int) -> list[tuple[int, int]]:
+        """Start and length of all extents of a file."""
+        return self._db.execute("SELECT start, length FROM extent WHERE file = ? ORDER BY start", (file,)).fetchall()
+
+    def rows(self, file: int, start: int, end: int) -> list[Row]:
+        """The extents that begin in a range, in order."""
+        found = self._db.execute(
+            "SELECT start, segment, place, length, age, sum FROM extent WHERE file = ? AND start >= ? AND start < ?"
+            " ORDER BY start",
+            (file, start, end),
+        ).fetchall()
+        return [Row(row[0], Place(row[1], row[2], row[3]), row[4], row[5]) for row in found]
+
+    def insert(self, rows: Iterable[tuple[int, Row]]) -> None:
+        """Enters extents, each with its file's number."""
+        self._begin()
+        self._db.executemany(
+            "INSERT INTO extent(file, start, segment, place, length, age, sum) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(file, row.start, *row.place, row.age, row.sum) for file, row in rows],
+        )
+
+    def touch(self, age: int, extents: Iterable[tuple[int, int]]) -> None:
+        """Notes a use of extents, each named by its file's number and its start."""
+        self._begin()
+        self._db.executemany(
+            "UPDATE extent SET age = ? WHERE file = ? AND start = ?", [(age, *extent) for extent in extents]
+        )
+
+    def oldest(self, count: int) -> list[tuple[int, int, Place]]:
+        """Those used longest ago: number of the file, start, place."""
+        found = self._db.execute(
+            "SELECT file, start, segment, place, length FROM extent ORDER BY age, segment, place LIMIT ?", (count,)
+        ).fetchall()
+        return [(row[0], row[1], Place(*row[2:])) for row in found]
+
+    def delete(self, extents: Iterable[tuple[int, int]]) -> None:
+        """Forgets extents, each named by its file's number and its start."""
+        self._begin()
+        self._db.executemany("DELETE FROM extent WHERE file = ? AND start = ?", extents)
+
+    def delete_empty(self, files: Iterable[int]) -> None:
+        """Forgets those of the files of which no extent is left."""
+        self._begin()
+        self._db.executemany(
+            "DELETE FROM file WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM extent WHERE file = ?1)",
+            [(file,) for file in files],
+        )
+
+    def delete_file(self, file: int) -> list[tuple[int, Place]]:
+        """Forgets a file and all its extents; returns the start and place of each."""
+        self._begin()
+        found = self._db.execute("SELECT start, segment, place, length FROM extent WHERE file = ?", (file,)).fetchall()
+        self._db.execute("DELETE FROM extent WHERE file = ?", (file,))
+        self._db.execute("DELETE FROM file WHERE id = ?", (file,))
+        return [(row[0], Place(*row[1:])) for row in found]
+
+    def latest_age(self) -> int:
+        """The greatest age that any extent has."""
+        return int(self._db.execute("SELECT COALESCE(MAX(age), 0) FROM extent").fetchone()[0])
+
+    def filling(self) -> list[tuple[int, int]]:
+        """Each segment with extents and their bytes, in whole pages."""
+        return self._db.execute(
+            f"SELECT segment, SUM((length + {PAGE - 1}) / {PAGE} * {PAGE}) FROM extent GROUP BY segment"
+        ).fetchall()
+
+    def places(self) -> list[Place]:
+        """All places in the order of the segments."""
+        found = self._db.execute("SELECT segment, place, length FROM extent ORDER BY segment, place")
+        return [Place(*row) for row in found]
+
+    def _begin(self) -> None:
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")
+
+
+def _signed(number: int) -> int:
+    """SQLite's integers have 64 bits and a sign."""
+    return number - (1 << 64) if number >> 63 else number

@@ -1,0 +1,187 @@
+"""The data of the cache: numbered files that are appended to, with holes where extents were given up.
+
+``Segments`` keeps count of what each file holds; ``Files`` moves bytes and may be used from a worker thread. An emptied
+segment is removed. Where the file system cannot punch holes, the space of an extent is only free when its whole segment
+is, and the counts say so.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from cfs.layout import PAGE, pages, segment_name, segment_number
+from ninep.wire.dialect import Buffer
+
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2
+_libc = ctypes.CDLL(None, use_errno=True)
+_fallocate = getattr(_libc, "fallocate", None)
+if _fallocate is not None:
+    _fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
+
+
+class Place(NamedTuple):
+    """Where an extent's bytes are."""
+
+    segment: int
+    offset: int
+    length: int
+
+
+class Files:
+    """The open segment files of one directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._descriptors: dict[int, int] = {}
+
+    def numbers(self) -> list[int]:
+        """The segments that exist, oldest first."""
+        found = [segment_number(entry.name) for entry in os.scandir(self._directory)]
+        return sorted(number for number in found if number is not None)
+
+    def write(self, place: Place, data: Buffer) -> None:
+        """Writes an extent; raises ``OSError``, of which a full disk is one."""
+        descriptor = self._descriptor(place.segment)
+        view = memoryview(data)
+        offset = place.offset
+        while view:
+            done = os.pwrite(descriptor, view, offset)
+            view = view[done:]
+            offset += done
+
+    def read(self, place: Place) -> bytes:
+        """The bytes of an extent, fewer where the file ends; waits for the disk."""
+        return os.pread(self._descriptor(place.segment), place.length, place.offset)
+
+    def read_nowait(self, place: Place) -> bytes | None:
+        """The same if they are in memory, else None."""
+        if not _NOWAIT:
+            return None
+        data = bytearray(place.length)
+        try:
+            count = os.preadv(self._descriptor(place.segment), [data], place.offset, _NOWAIT)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            if error.errno == errno.EOPNOTSUPP:
+                return None
+            raise
+        return bytes(data) if count == place.length else None
+
+    def punch(self, place: Place) -> bool:
+        """Gives the blocks of an extent back; False where the file system cannot."""
+        if _fallocate is None:
+            return False
+        descriptor = self._descriptor(place.segment)
+        return bool(_fallocate(descriptor, _KEEP_SIZE | _PUNCH_HOLE, place.offset, pages(place.length)) == 0)
+
+    def can_punch(self) -> bool:
+        """Whether the file system gives blocks back, tried on a file that is removed again."""
+        probe = Place(0, 0, PAGE)
+        try:
+            self.write(probe, bytes(PAGE))
+            return self.punch(probe)
+        finally:
+            self.remove(0)
+
+    def punch_between(self, places: Iterable[Place]) -> None:
+        """Gives back everything that lies before, between and after the places, which are in order of segments."""
+        by_segment: dict[int, list[Place]] = {}
+        for place in places:
+            by_segment.setdefault(place.segment, []).append(place)
+        for segment, held in by_segment.items():
+            at = 0
+            for place in held:
+                if place.offset > at:
+                    self.punch(Place(segment, at, place.offset - at))
+                at = max(at, place.offset + pages(place.length))
+            descriptor = self._descriptor(segment)
+            if os.fstat(descriptor).st_size > at:
+                os.ftruncate(descriptor, at)
+
+    def remove(self, segment: int) -> None:
+        """Closes and removes a segment; no matter if it is gone."""
+        descriptor = self._descriptors.pop(segment, None)
+        if descriptor is not None:
+            os.close(descriptor)
+        (self._directory / segment_name(segment)).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Closes all files."""
+        while self._descriptors:
+            os.close(self._descriptors.popitem()[1])
+
+    def _descriptor(self, segment: int) -> int:
+        descriptor = self._descriptors.get(segment)
+        if descriptor is None:
+            path = self._directory / segment_name(segment)
+            opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = self._descriptors.setdefault(segment, opened)
+            if descriptor != opened:
+                os.close(opened)
+        return descriptor
+
+
+class Segments:
+    """How full each segment is. Bytes are counted in whole pages. Pure arithmetic.
+
+    Attributes:
+        used: bytes that count against the bound.
+        punching: whether space is free as soon as its extent is given up.
+        emptied: segments that hold nothing any more; whoever removes their files clears the list.
+    """
+
+    def __init__(self, size: int, last: int, *, punching: bool = True) -> None:
+        """New extents go to segments after ``last``, each ``size`` bytes long."""
+        self.size = size
+        self.used = 0
+        self.punching = punching
+        self.emptied: list[int] = []
+        self._current = last + 1
+        self._offset = 0
+        self._live: dict[int, int] = {}
+        self._dead: dict[int, int] = {}
+
+    @property
+    def current(self) -> int:
+        """The segment that is being appended to."""
+        return self._current
+
+    def known(self, segment: int, size: int) -> None:
+        """Counts ``size`` bytes, in whole pages, that the index remembers in a segment."""
+        self._live[segment] = self._live.get(segment, 0) + size
+        self.used += size
+
+    def place(self, length: int) -> Place:
+        """Room for ``length`` bytes, which count from now on."""
+        size = pages(length)
+        if self._offset + size > self.size:
+            left, self._current, self._offset = self._current, self._current + 1, 0
+            if self._live.get(left) == 0:
+                self._empty(left)
+        place = Place(self._current, self._offset, length)
+        self._offset += size
+        self.known(place.segment, size)
+        return place
+
+    def give_up(self, place: Place) -> None:
+        """Stops counting an extent."""
+        segment, size = place.segment, pages(place.length)
+        self._live[segment] -= size
+        if self.punching:
+            self.used -= size
+        else:
+            self._dead[segment] = self._dead.get(segment, 0) + size
+        if not self._live[segment] and segment != self._current:
+            self._empty(segment)
+
+    def _empty(self, segment: int) -> None:
+        del self._live[segment]
+        self.used -= self._dead.pop(segment, 0)
+        self.emptied.append(segment)

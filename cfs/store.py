@@ -1,0 +1,504 @@
+"""The cache on local disk: file data by attach name, qid path and version, within a bound of bytes.
+
+A cache may be lost at any time, so nothing here waits for the disk; what a crash leaves behind is found out by
+checksums and costs a refetch. The order of things:
+
+* Bytes that come in (``add``) are held in memory at once, and read from there, until a batch of them is written:
+  ``take`` makes room and gives every piece a place, ``Batch.carry_out`` moves the bytes (in a worker thread, if the
+  caller likes), ``record`` enters them in the index. Places are never used twice.
+* An extent leaves the index, and that is committed, before its blocks are given back.
+* Bytes are handed out only after their checksum was compared. What does not pass is dropped and counts as absent.
+
+Recency is kept in *ages*: a new one begins whenever a sixteenth of the bound has been stored. A use is noted once in an
+age, so that reading costs no writing. The extents of the oldest age go first, among them those stored first.
+
+Nothing here is for use from two threads, except as said of ``Batch.carry_out`` and ``Store.page_in``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Iterable
+from operator import itemgetter
+from pathlib import Path
+
+from cfs.batch import Batch, Piece
+from cfs.directory import Directory
+from cfs.errors import BadBound
+from cfs.extents import Extents
+from cfs.index import Index, Row
+from cfs.layout import AGES, EXTENT, LEAST, Version, checksum, pages, segment_size
+from cfs.opening import Opened, make_cache, open_cache, remake_cache
+from cfs.outage import Outage
+from cfs.recent import Recent
+from cfs.segments import Files, Place, Segments
+from cfs.statistics import Statistics
+from cfs.stored import StoredFile
+from cfs.waiting import Held, Waiting, assemble
+from ninep.wire.dialect import Buffer
+
+log = logging.getLogger(__name__)
+
+QUEUE = 32 * 1024 * 1024
+"""Most bytes that wait in memory to be written; what comes beyond is not cached."""
+BATCH = 4 * 1024 * 1024
+"""Bytes of one batch, about."""
+RECENT = 16 * 1024 * 1024
+"""Bytes of checked extents kept in memory, of those that were read in parts."""
+GROWTH = 32
+"""This fraction of the bound is kept free for what a batch adds to the index, which is measured only afterwards."""
+
+
+class Store:
+    """An open cache directory. A context manager; closing it writes out what waits."""
+
+    def __init__(self, directory: Path, size: int, server: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Opens the cache of ``server`` with a bound of ``size`` bytes; makes it where there is none.
+
+        A cache of another server or format, or one that is damaged as a whole, is emptied, and a warning says so.
+
+        Raises:
+            CacheInUse, NotACache, BadBound
+            OSError: the directory can't be used.
+        """
+        if size < LEAST:
+            raise BadBound(size, LEAST)
+        self._size = size
+        self._server = server
+        self._directory = Directory(directory)
+        self._files = Files(directory)
+        self._index: Index | None = None
+        self._index_size = 0
+        self._segments = Segments(segment_size(size), 0)
+        self._loaded: dict[tuple[str, int], StoredFile] = {}
+        self._numbered: dict[int, StoredFile] = {}
+        self._waiting = Waiting()
+        self._taken: list[Held] = []
+        self._batch: Batch | None = None
+        self._holes: list[Place] = []
+        self._touched: dict[tuple[int, int], None] = {}
+        self._recent = Recent(RECENT)
+        self._age = 0
+        self._aging = 0
+        self._outage = Outage(str(directory), clock)
+        self._counts = dict.fromkeys(("stored", "evicted", "damaged", "refused"), 0)
+        self.on_work: Callable[[], None] = lambda: None
+        """Called when there is something to ``take``."""
+        try:
+            self._adopt(open_cache(self._directory, self._files, size, server))
+            self._shrink()
+        except BaseException:
+            self._files.close()
+            self._directory.release()
+            raise
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Writes out what waits, closes the index and unlocks the directory; a second call does nothing."""
+        try:
+            self.flush()
+        finally:
+            if self._index is not None:
+                with contextlib.suppress(sqlite3.Error):
+                    self._index.close(clean=True)
+                self._index = None
+            for file in self._loaded.values():
+                file.die()
+            self._loaded.clear()
+            self._files.close()
+            self._directory.release()
+
+    @property
+    def statistics(self) -> Statistics:
+        """The counts as they stand."""
+        return Statistics(self._size, self._segments.used + self._index_size, **self._counts)
+
+    @property
+    def off(self) -> bool:
+        """Whether caching is turned off for the time being, because the disk refused."""
+        return bool(self._outage)
+
+    # Files
+
+    def file(self, tree: str, path: int, version: Version) -> StoredFile:
+        """What is held of a file at a version; data of any other version is dropped."""
+        loaded = self._loaded.get((tree, path))
+        if loaded is not None:
+            if loaded.version == version:
+                loaded.users += 1
+                return loaded
+            self.drop(tree, path)
+        number, present = None, Extents()
+        if self._index is not None:
+            try:
+                found = self._index.find(tree, path)
+                if found is not None and found[1] != version:
+                    self._forget(found[0])
+                elif found is not None:
+                    number = found[0]
+                    present = Extents((start, start + length) for start, length in self._index.ranges(number))
+            except sqlite3.Error as error:
+                self._broken(error)
+                number, present = None, Extents()
+        present.cut(version.length)
+        file = StoredFile(tree, path, version, number, present)
+        file.users = 1
+        self._loaded[tree, path] = file
+        if number is not None:
+            self._numbered[number] = file
+        return file
+
+    def release(self, file: StoredFile) -> None:
+        """Gives a file back."""
+        file.users -= 1
+        self._unload(file)
+
+    def drop(self, tree: str, path: int) -> None:
+        """Forgets a file, whatever its version."""
+        loaded = self._loaded.pop((tree, path), None)
+        number = None
+        if loaded is not None:
+            number = loaded.number
+            loaded.die()
+        if self._index is None:
+            return
+        try:
+            if loaded is None and (found := self._index.find(tree, path)):
+                number = found[0]
+            if number is not None:
+                self._forget(number)
+        except sqlite3.Error as error:
+            self._broken(error)
+
+    # Reading
+
+    def read(self, file: StoredFile, start: int, end: int, *, wait: bool = True) -> Buffer | None:
+        """The bytes of a range, or None if not all are present and in order.
+
+        With ``wait`` false also None if the disk would have to be waited for; the range is still in ``file.present``
+        then, and ``page_in`` brings it nearer.
+        """
+        if start >= end:
+            return b""
+        if not file.present.covers(start, end):
+            return None
+        found: list[tuple[int, bytes]] = []
+        if file.waiting:
+            found += [(piece.start, piece.data) for piece in self._waiting.pieces(file, start, end)]
+        if file.number is not None and self._index is not None:
+            try:
+                rows = self._index.rows(file.number, start // EXTENT * EXTENT, end)
+            except sqlite3.Error as error:
+                self._broken(error)
+                return None
+            for row in rows:
+                if row.start + row.place.length <= start:
+                    continue
+                data = self._checked(file, row, wait, start > row.start or end < row.start + row.place.length)
+                if data is None:
+                    return None
+                found.append((row.start, data))
+        if len(found) > 1:
+            found.sort(key=itemgetter(0))
+        return assemble(found, start, end)
+
+    def places(self, file: StoredFile, start: int, end: int) -> list[Place]:
+        """Where the bytes of a range are on disk, for ``page_in``."""
+        if file.number is None or self._index is None:
+            return []
+        try:
+            return [row.place for row in self._index.rows(file.number, start // EXTENT * EXTENT, end)]
+        except sqlite3.Error as error:
+            self._broken(error)
+            return []
+
+    def page_in(self, places: Iterable[Place]) -> None:
+        """Waits for the disk until the bytes are in the system's memory. May run in a worker thread."""
+        with contextlib.suppress(OSError):
+            for place in places:
+                self._files.read(place)
+
+    # Writing
+
+    def add(self, file: StoredFile, start: int, data: Buffer) -> bool:
+        """Keeps bytes of a file; what is present already stays as it is. False if they could not be kept."""
+        if file.dead or not data:
+            return False
+        if self._outage or not self._usable():
+            self._counts["refused"] += len(data)
+            return False
+        if self._waiting.size + len(data) > QUEUE:
+            self._counts["refused"] += len(data)
+            return False
+        view = memoryview(data)
+        for gap in file.present.gaps(start, min(start + len(data), file.version.length)):
+            self._waiting.add(file, gap.start, gap.end, view[gap.start - start : gap.end - start])
+            file.present.add(gap.start, gap.end)
+        self.on_work()
+        return True
+
+    def flush(self) -> None:
+        """Writes out everything that waits, in line."""
+        while (batch := self.take()) is not None:
+            try:
+                sums = batch.carry_out(self._files, self.nonce)
+            except OSError as error:
+                self.failed(batch, error)
+            else:
+                self.record(batch, sums)
+
+    @property
+    def files(self) -> Files:
+        """The files that a batch is carried out on."""
+        return self._files
+
+    @property
+    def nonce(self) -> bytes:
+        """The key of this cache's checksums."""
+        return self._index.nonce if self._index is not None else bytes(32)
+
+    def take(self) -> Batch | None:
+        """The next batch to carry out, or None. ``record`` or ``failed`` must follow before the next ``take``."""
+        if self._index is None or not (self._waiting or self._holes or self._segments.emptied or self._touched):
+            return None
+        try:
+            return self._take(self._index)
+        except sqlite3.Error as error:
+            self._broken(error)
+            return None
+
+    def record(self, batch: Batch, sums: list[bytes]) -> None:
+        """Enters the pieces of a batch that was carried out."""
+        if batch is not self._batch or self._index is None:
+            return
+        rows: list[tuple[int, Row]] = []
+        try:
+            for held, piece, sum_ in zip(self._taken, batch.pieces, sums, strict=True):
+                file = held.file
+                if file.dead:
+                    self._give_up(piece.place)
+                    continue
+                if file.number is None:
+                    file.number = self._index.new_file(file.tree, file.path, file.version)
+                    self._numbered[file.number] = file
+                rows.append((file.number, Row(held.start, piece.place, self._age, sum_)))
+                self._counts["stored"] += len(held.data)
+            if rows:
+                self._index.insert(rows)
+            self._index.commit()
+        except sqlite3.Error as error:
+            self._broken(error)
+            return
+        if rows:
+            self._outage.end()
+        self._index_size = self._index.size
+        self._end_batch()
+
+    def failed(self, batch: Batch, error: OSError) -> None:
+        """Turns caching off for a while after a batch could not be carried out; none of its pieces is present."""
+        if batch is not self._batch:
+            return
+        for held, piece in zip(self._taken, batch.pieces, strict=True):
+            self._give_up(piece.place)
+            held.file.present.remove(held.start, held.end)
+        self._turn_off(error)
+        self._end_batch()
+
+    # Inside
+
+    def _adopt(self, opened: Opened) -> None:
+        self._index, self._segments = opened
+        self._index_size = self._index.size
+
+    def _shrink(self) -> None:
+        """Brings a cache that was made with a larger bound within this one."""
+        assert self._index is not None
+        try:
+            self._age = self._index.latest_age()
+            self._make_room(self._index, 0)
+        except sqlite3.Error as error:
+            self._broken(error)
+        self.flush()
+
+    def _broken(self, error: sqlite3.Error) -> None:
+        """The index failed: everything in it is given up, and it is made anew."""
+        if self._index is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._index.close(clean=False)
+            self._index = None
+        self._empty()
+        last = self._segments.current
+        try:
+            self._adopt(
+                remake_cache(self._directory, self._files, self._size, self._server, last, f"its index failed: {error}")
+            )
+        except OSError as again:
+            self._turn_off(again)
+
+    def _empty(self) -> None:
+        for file in self._loaded.values():
+            file.die()
+        self._loaded.clear()
+        self._numbered.clear()
+        self._waiting.drop()
+        self._waiting.end()
+        self._taken.clear()
+        self._batch = None
+        self._holes.clear()
+        self._touched.clear()
+        self._recent.clear()
+
+    def _turn_off(self, error: Exception) -> None:
+        self._outage.begin(error)
+        for piece in self._waiting.drop():
+            piece.file.present.remove(piece.start, piece.end)
+            self._counts["refused"] += len(piece.data)
+            self._unload(piece.file)
+
+    def _usable(self) -> bool:
+        """Whether there is an index, made on the spot if the disk refused one earlier."""
+        if self._index is None:
+            try:
+                last = self._segments.current
+                self._adopt(make_cache(self._directory, self._files, self._size, self._server, last))
+            except OSError as error:
+                self._turn_off(error)
+                return False
+        return True
+
+    def _checked(self, file: StoredFile, row: Row, wait: bool, partly: bool) -> bytes | None:
+        """The bytes of an extent, none if they are damaged, None if the disk would have to be waited for."""
+        assert file.number is not None
+        key = (file.number, row.start)
+        if row.age < self._age:
+            self._touched[key] = None
+        data = self._recent.get(key)
+        if data is not None:
+            return data
+        try:
+            data = self._files.read(row.place) if wait else self._files.read_nowait(row.place)
+        except OSError as error:
+            log.warning("cache %s: %s", self._directory.path, error)
+            data = b""
+        if data is None:
+            return None
+        if checksum(self.nonce, file.what, row.start, data) != row.sum or len(data) != row.place.length:
+            self._damaged(file, row)
+            return b""
+        if partly:
+            self._recent.put(key, data)
+        return data
+
+    def _damaged(self, file: StoredFile, row: Row) -> None:
+        assert file.number is not None
+        self._counts["damaged"] += 1
+        level = logging.WARNING if self._counts["damaged"] == 1 else logging.DEBUG
+        log.log(
+            level,
+            "cache %s: damaged extent at %d of file %#x is dropped and fetched again; more of them are only counted",
+            self._directory.path,
+            row.start,
+            file.path,
+        )
+        self._lose([(file.number, row.start, row.place)])
+
+    def _lose(self, extents: list[tuple[int, int, Place]]) -> None:
+        """Takes extents out of the index and gives their places up."""
+        assert self._index is not None
+        try:
+            self._index.delete([(number, start) for number, start, _ in extents])
+            empty = {number for number, _, _ in extents if number not in self._numbered}
+            if empty:
+                self._index.delete_empty(empty)
+        except sqlite3.Error as error:
+            self._broken(error)
+            return
+        for number, start, place in extents:
+            self._give_up(place)
+            file = self._numbered.get(number)
+            if file is not None:
+                file.present.remove(start, start + place.length)
+            self._unremember(number, start)
+
+    def _forget(self, number: int) -> None:
+        """Takes a whole file out of the index."""
+        assert self._index is not None
+        self._numbered.pop(number, None)
+        for start, place in self._index.delete_file(number):
+            self._give_up(place)
+            self._unremember(number, start)
+
+    def _unremember(self, number: int, start: int) -> None:
+        self._recent.forget((number, start))
+        self._touched.pop((number, start), None)
+
+    def _give_up(self, place: Place) -> None:
+        self._segments.give_up(place)
+        if self._segments.punching:
+            self._holes.append(place)
+        self.on_work()
+
+    def _unload(self, file: StoredFile) -> None:
+        if file.users or file.waiting or self._loaded.get((file.tree, file.path)) is not file:
+            return
+        del self._loaded[file.tree, file.path]
+        if file.number is not None:
+            del self._numbered[file.number]
+
+    def _make_room(self, index: Index, need: int) -> bool:
+        """Gives up the extents used longest ago until ``need`` bytes fit within the bound."""
+        if self._touched:
+            index.touch(self._age, self._touched)
+            self._touched.clear()
+        limit = self._size - self._size // GROWTH
+        while (excess := self._segments.used + need + self._index_size - limit) > 0:
+            victims = []
+            for victim in index.oldest(64):
+                victims.append(victim)
+                excess -= pages(victim[2].length)
+                if excess <= 0:
+                    break
+            if not victims:
+                return False
+            self._counts["evicted"] += len(victims)
+            self._lose(victims)
+            if self._index is not index:
+                return False
+        return True
+
+    def _take(self, index: Index) -> Batch | None:
+        self._taken = self._waiting.take(min(BATCH, self._segments.size))
+        size = sum(pages(len(held.data)) for held in self._taken)
+        fits = self._make_room(index, size)
+        if self._index is not index:
+            return None
+        if not fits:
+            for held in self._taken:
+                held.file.present.remove(held.start, held.end)
+                self._counts["refused"] += len(held.data)
+            self._end_batch()
+        self._aging += size
+        if self._aging >= self._size // AGES:
+            self._age += 1
+            self._aging = 0
+        place = self._segments.place
+        written = [Piece(held.file.what, held.start, place(len(held.data)), held.data) for held in self._taken]
+        index.commit()
+        self._batch = Batch(self._holes, list(self._segments.emptied), written)
+        self._holes = []
+        self._segments.emptied.clear()
+        return self._batch
+
+    def _end_batch(self) -> None:
+        self._taken = []
+        self._batch = None
+        for file in self._waiting.end():
+            self._unload(file)
