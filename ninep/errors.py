@@ -196,3 +196,38 @@ class UnknownUser(FileError):
     """No such user or group."""
 
     text, errno = "unknown user", E.EINVAL
+
+
+class ServerFault(FileError):
+    """The server met an error of its own; its log has the details."""
+
+    text = "internal error"
+
+
+BY_TEXT: dict[str, type[FileError]] = {kind.text: kind for kind in FileError.__subclasses__()} | {
+    "file not found": FileNotFound,
+    "directory entry not found": FileNotFound,
+    "No such file or directory": FileNotFound,
+    "Permission denied": PermissionDenied,
+    "access permission denied": PermissionDenied,
+    "file exists": FileExists,
+    "File exists": FileExists,
+    "Not a directory": NotDirectory,
+    "is a directory": IsDirectory,
+    "Directory not empty": DirectoryNotEmpty,
+    "directory not empty": DirectoryNotEmpty,
+    "unknown fid": UnknownFid,
+    "duplicate fid": FidInUse,
+    "Read-only file system": ReadOnly,
+    "No space left on device": FileSystemFull,
+    "phase error": FileRemoved,
+}
+"""The class of each error string: our own texts, and those of servers in the field that mean the same."""
+
+
+def from_text(text: str) -> FileError:
+    """The refusal that an error string stands for, with the string as it came."""
+    kind = BY_TEXT.get(text)
+    if kind is None:
+        kind = FileNotFound if "does not exist" in text else PermissionDenied if "permission" in text else FileError
+    return kind(text)

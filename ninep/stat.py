@@ -91,7 +91,7 @@ class Stat(NamedTuple):
         Raises:
             ValueError: the strings are too long for 16-bit counts.
         """
-        name, uid, gid, muid = self.name.encode(), self.uid.encode(), self.gid.encode(), self.muid.encode()
+        name, uid, gid, muid = [text.encode("utf-8", "surrogateescape") for text in self[7:]]
         size = FIXED - 2 + len(name) + len(uid) + len(gid) + len(muid)
         if size > LARGEST - 2:
             raise ValueError(f"directory entry of {size} bytes")
@@ -115,7 +115,7 @@ class Stat(NamedTuple):
         """The entry that ``data`` holds and nothing else.
 
         Raises:
-            Malformed: the counts do not add up, or a name is no UTF-8.
+            Malformed: the counts do not add up. A name that is no UTF-8 keeps its bytes as surrogate escapes.
         """
         if len(data) < FIXED:
             raise Malformed(f"directory entry of {len(data)} bytes")
@@ -124,17 +124,14 @@ class Stat(NamedTuple):
             raise Malformed(f"directory entry says {size} bytes, has {len(data) - 2}")
         names = []
         at = _HEAD.size
-        try:
-            for position in range(4):
-                if position:
-                    count = int.from_bytes(data[at : at + 2], "little")
-                    at += 2
-                if at + count > len(data):
-                    raise Malformed("string runs past the end of a directory entry")
-                names.append(str(data[at : at + count], "utf-8"))
-                at += count
-        except UnicodeDecodeError as error:
-            raise Malformed(f"name in a directory entry: {error}") from error
+        for position in range(4):
+            if position:
+                count = int.from_bytes(data[at : at + 2], "little")
+                at += 2
+            if at + count > len(data):
+                raise Malformed("string runs past the end of a directory entry")
+            names.append(str(data[at : at + count], "utf-8", "surrogateescape"))
+            at += count
         if at != len(data):
             raise Malformed("bytes left over in a directory entry")
         return cls(type_, dev, Qid(qtype, version, path), mode, atime, mtime, length, *names)
