@@ -1,9 +1,12 @@
 """What 9P and venti share: frames, tags, calls, connections, addresses. Imports nothing of ``ninep``."""
 
+from ninep.wire.address import Address
 from ninep.wire.client import Call, Client
+from ninep.wire.dial import dial
 from ninep.wire.dialect import Buffer, Dialect, Maybe, Session
 from ninep.wire.errors import (
     BadAddress,
+    CannotListen,
     ConnectionLost,
     DuplicateTag,
     Hangup,
@@ -11,15 +14,20 @@ from ninep.wire.errors import (
     NoFreeTag,
     TooLong,
     UnknownMessage,
+    Unreachable,
     WireError,
 )
 from ninep.wire.frames import FrameBuffer, FrameFormat
+from ninep.wire.listen import listen
+from ninep.wire.networks import Networks
 from ninep.wire.server import Limits, serve_connection
 
 __all__ = [
+    "Address",
     "BadAddress",
     "Buffer",
     "Call",
+    "CannotListen",
     "Client",
     "ConnectionLost",
     "Dialect",
@@ -30,10 +38,14 @@ __all__ = [
     "Limits",
     "Malformed",
     "Maybe",
+    "Networks",
     "NoFreeTag",
     "Session",
     "TooLong",
     "UnknownMessage",
+    "Unreachable",
     "WireError",
+    "dial",
+    "listen",
     "serve_connection",
 ]

@@ -10,6 +10,8 @@
 
   * ``ConnectionLost``: the link broke; the call may be repeated on a new link if repeating is harmless.
   * ``NoFreeTag``: misuse by us, more calls in flight than the protocol has tags.
+  * ``Unreachable``: nobody answers at an address; try later or elsewhere.
+  * ``CannotListen``: the system does not let us listen there; the text says what to do.
   * ``BadAddress``: a person's mistake in a dial string or a network table.
 """
 
@@ -59,6 +61,14 @@ class ConnectionLost(WireError):
 
 class NoFreeTag(WireError):
     """More calls were begun than the protocol has tags: bound the calls in flight."""
+
+
+class Unreachable(WireError):
+    """No connection could be made; the text names the address and the reason."""
+
+
+class CannotListen(WireError):
+    """The address is taken, or needs a right that this process lacks; the text says what to do."""
 
 
 class BadAddress(WireError):

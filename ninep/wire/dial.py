@@ -1,0 +1,40 @@
+"""Making connections."""
+
+from __future__ import annotations
+
+import trio
+
+from ninep.wire.address import ANY, parse
+from ninep.wire.errors import Unreachable
+from ninep.wire.networks import Networks
+
+PATIENCE = 20.0
+"""Seconds until a machine that says nothing is given up."""
+
+
+async def dial(
+    text: str, *, service: str, networks: Networks | None = None, patience: float = PATIENCE
+) -> trio.SocketStream:
+    """Connects to the address ``text``; see ``address.parse``.
+
+    Raises:
+        BadAddress: the text or the network cannot be understood.
+        Unreachable: nobody answers there.
+    """
+    address = parse(text, service)
+    try:
+        with trio.fail_after(patience):
+            if address.path:
+                return await trio.open_unix_socket(address.path)
+            host = address.host
+            if host == ANY:
+                host = (networks or Networks()).address(address.network)
+            return await trio.open_tcp_stream(host, address.port)
+    except OSError as error:
+        causes = error.__cause__.exceptions if isinstance(error.__cause__, BaseExceptionGroup) else [error]
+        reason = " ".join(dict.fromkeys(getattr(cause, "strerror", None) or str(cause) for cause in causes))
+        raise Unreachable(
+            f"cannot reach {address}: {reason}; is the server running, and is the address right?"
+        ) from error
+    except trio.TooSlowError as error:
+        raise Unreachable(f"cannot reach {address}: no answer within {patience:g} seconds") from error

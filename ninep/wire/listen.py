@@ -1,0 +1,137 @@
+"""Listening, and not where strangers could come in unless that was asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import os
+import socket
+import stat
+from pathlib import Path
+
+import trio
+
+from ninep.wire.address import ANY, Address, parse
+from ninep.wire.errors import BadAddress, CannotListen
+from ninep.wire.networks import Networks, Place
+
+BACKLOG = 1024
+
+
+async def listen(
+    text: str, *, service: str, networks: Networks | None = None, no_auth: bool = False
+) -> list[trio.SocketListener]:
+    """Listens on the address ``text``; see ``address.parse``.
+
+    As nobody who connects is asked for proof, only loopback, Unix sockets and named private networks are allowed
+    unless ``no_auth`` says that the rest is meant, too. A socket for a private network accepts only from that
+    network's interface and from this machine itself.
+
+    Raises:
+        BadAddress: the text or the network cannot be understood, or is open to strangers.
+        CannotListen: the address is taken, or needs a right.
+    """
+    address = parse(text, service)
+    if address.path:
+        return [await _listen_unix(Path(address.path))]
+    table = networks or Networks()
+    places = table.places(address.network) if address.host == ANY else await _numeric(address, table)
+    if address.network == "/net" and not no_auth:
+        for place in places:
+            if place.host == ANY or not ipaddress.ip_address(place.host.partition("%")[0]).is_loopback:
+                raise BadAddress(
+                    f"{address} is open to everybody who can reach this machine, and nobody has to prove who he is: "
+                    "listen on '/net.alt' or 127.0.0.1, or say --no-auth if that is what you want"
+                )
+    listeners: list[trio.SocketListener] = []
+    port = address.port
+    try:
+        for place in places:
+            listener = await _listen_tcp(place, port, address)
+            listeners.append(listener)
+            port = port or listener.socket.getsockname()[1]
+    except BaseException:
+        for listener in listeners:
+            listener.socket.close()
+        raise
+    return listeners
+
+
+def where(listener: trio.SocketListener) -> str:
+    """The dial string that reaches a listener."""
+    name = listener.socket.getsockname()
+    if listener.socket.family == socket.AF_UNIX:
+        return f"unix!{name}"
+    host = "*" if name[0] in ("::", "0.0.0.0") else name[0]
+    return f"tcp!{host}!{name[1]}"
+
+
+async def _numeric(address: Address, table: Networks) -> list[Place]:
+    """The numeric addresses of a named host, which must be on the named network."""
+    try:
+        found = await trio.socket.getaddrinfo(address.host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise BadAddress(f"{address}: no such host ({error.strerror})") from error
+    hosts = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    if address.network == "/net":
+        return [Place(host) for host in hosts]
+    places = [place for place in table.places(address.network) if place.host in hosts]
+    if not places:
+        raise BadAddress(f"{address}: {address.host} is no address of this machine on {address.network}")
+    return places
+
+
+async def _listen_tcp(place: Place, port: int, address: Address) -> trio.SocketListener:
+    host = ("::" if socket.has_dualstack_ipv6() else "0.0.0.0") if place.host == ANY else place.host
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = trio.socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if place.device:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, place.device.encode() + b"\0")
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(place.host != ANY))
+        await made.bind((host, port))
+        made.listen(BACKLOG)
+    except OSError as error:
+        made.close()
+        raise CannotListen(_advice(error, address)) from error
+    except BaseException:
+        made.close()
+        raise
+    return trio.SocketListener(made)
+
+
+def _advice(error: OSError, address: Address) -> str:
+    if error.errno == errno.EACCES:
+        return (
+            f"{address}: ports below 1024 need a right that you do not have: listen on another port, for example "
+            f"--listen /net.alt:{address.port + 5000}, or as root allow it once with "
+            f"'sysctl net.ipv4.ip_unprivileged_port_start={address.port}'"
+        )
+    if error.errno == errno.EADDRINUSE:
+        return f"{address}: the port is taken, perhaps by the same server: stop that one or choose another port"
+    if error.errno == errno.EPERM:
+        return f"{address}: this system does not let a socket be tied to one interface; run with CAP_NET_RAW"
+    return f"{address}: cannot listen: {error.strerror}"
+
+
+async def _listen_unix(path: Path) -> trio.SocketListener:
+    """A socket that a dead server left behind is replaced; one that answers is not."""
+    try:
+        if stat.S_ISSOCK(path.lstat().st_mode):
+            with contextlib.suppress(OSError):
+                async with await trio.open_unix_socket(path):
+                    raise CannotListen(f"unix!{path}: a server is running there already")
+            path.unlink()
+    except FileNotFoundError:
+        pass
+    made = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        await made.bind(os.fspath(path))
+        made.listen(BACKLOG)
+    except OSError as error:
+        made.close()
+        raise CannotListen(f"unix!{path}: cannot listen: {error.strerror}") from error
+    return trio.SocketListener(made)

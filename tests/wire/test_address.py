@@ -1,0 +1,75 @@
+"""Dial strings: a table of what they mean."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from ninep.wire import Address, BadAddress
+from ninep.wire.address import parse
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [
+        ("tcp!fs!9fs", Address("/net", "fs", 564)),
+        ("tcp!fs", Address("/net", "fs", 564)),
+        ("net!fs!venti", Address("/net", "fs", 17034)),
+        ("fs!17034", Address("/net", "fs", 17034)),
+        ("fs", Address("/net", "fs", 564)),
+        ("fs:1234", Address("/net", "fs", 1234)),
+        ("10.0.0.1", Address("/net", "10.0.0.1", 564)),
+        ("10.0.0.1:venti", Address("/net", "10.0.0.1", 17034)),
+        ("::1", Address("/net", "::1", 564)),
+        ("[::1]", Address("/net", "::1", 564)),
+        ("[::1]:5640", Address("/net", "::1", 5640)),
+        ("tcp![::1]!5640", Address("/net", "::1", 5640)),
+        ("tcp!::1!5640", Address("/net", "::1", 5640)),
+        ("tcp!*!564", Address("/net", "*", 564)),
+        ("tcp!0.0.0.0!564", Address("/net", "*", 564)),
+        ("tcp!*!0", Address("/net", "*", 0)),
+        ("/net/tcp!*!564", Address("/net", "*", 564)),
+        ("/net.alt/tcp!*!17034", Address("/net.alt", "*", 17034)),
+        ("/net.alt/tcp!host!venti", Address("/net.alt", "host", 17034)),
+        ("/net.alt:17034", Address("/net.alt", "*", 17034)),
+        ("/net.alt:venti", Address("/net.alt", "*", 17034)),
+        ("/net.alt", Address("/net.alt", "*", 564)),
+        ("unix!/tmp/ns/fossil", Address("/net", "", 0, "/tmp/ns/fossil")),
+        ("/tmp/ns/fossil", Address("/net", "", 0, "/tmp/ns/fossil")),
+    ],
+)
+def test_meaning(text: str, meaning: Address) -> None:
+    assert parse(text, "9fs") == meaning
+    assert parse(str(meaning), "9fs") == meaning
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "not an address"),
+        (" fs", "not an address"),
+        ("tcp!fs!nosuch", "neither a port nor a service"),
+        ("tcp!fs!65536", "neither"),
+        ("tcp!fs!-1", "neither"),
+        ("tcp!fs!564!9", "too many parts"),
+        ("tcp!!564", "names no host"),
+        ("tcp!", "names no host"),
+        ("udp!fs!564", "only 'tcp'"),
+        ("unix!", "names no socket"),
+        ("tcp!$auth!564", "name the host"),
+        ("fs:", "neither"),
+        ("[::1", "names no host"),
+    ],
+)
+def test_complaints(text: str, complaint: str) -> None:
+    with pytest.raises(BadAddress, match=complaint.replace("$", r"\$")):
+        parse(text, "9fs")
+
+
+@given(some.text(max_size=30))
+def test_any_text_is_an_address_or_a_complaint(text: str) -> None:
+    with contextlib.suppress(BadAddress):
+        assert 0 <= parse(text, "9fs").port <= 65535
