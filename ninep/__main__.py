@@ -1,0 +1,25 @@
+"""``python -m ninep``: a 9P client for the shell, and a file server in memory."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from ninep.commands import add_all
+from ninep.errors import FileNotFound, NinepError
+from ninep.wire.edge import FAILED, NOT_FOUND, run_program
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit code."""
+    parser = argparse.ArgumentParser("ninep", description="Use files on a 9P server, or serve some in memory.")
+    parser.add_argument("-a", dest="address", metavar="ADDRESS", help="the server, for example tcp!fs!9fs")
+    parser.add_argument("-A", dest="aname", metavar="ANAME", default="", help="which of its trees; default: its own")
+    parser.add_argument("-u", dest="uname", metavar="UNAME", help="as which user; default: yourself")
+    add_all(parser.add_subparsers(required=True, metavar="COMMAND"))
+    return run_program("ninep", parser, argv, {FileNotFound: NOT_FOUND, NinepError: FAILED})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""Directory entries as people read them. Source: ls(1)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ninep.stat import DMAPPEND, DMDIR, DMEXCL, DMTMP, Stat
+
+HALF_A_YEAR = 183 * 86400
+
+
+def mode_text(mode: int) -> str:
+    """``d-rwxr-xr-x`` and the like: kind, exclusive use, rights of owner, group, others."""
+    kind = "d" if mode & DMDIR else "a" if mode & DMAPPEND else "-"
+    rights = "".join(letter if mode >> 8 - place & 1 else "-" for place, letter in enumerate("rwxrwxrwx"))
+    return kind + ("l" if mode & DMEXCL else "t" if mode & DMTMP else "-") + rights
+
+
+def long_lines(entries: list[Stat], now: float) -> list[str]:
+    """A line for each entry: mode, owner, group, bytes, time, name; in columns."""
+    rows = [
+        (mode_text(entry.mode), entry.uid, entry.gid, str(entry.length), _when(entry.mtime, now), entry.name)
+        for entry in entries
+    ]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(5)]
+    return [
+        f"{mode} {uid:<{widths[1]}} {gid:<{widths[2]}} {length:>{widths[3]}} {when} {name}"
+        for mode, uid, gid, length, when, name in rows
+    ]
+
+
+def as_object(stat: Stat) -> dict[str, Any]:
+    """An entry for programs."""
+    return {
+        "name": stat.name,
+        "qid": {"type": stat.qid.type, "version": stat.qid.version, "path": stat.qid.path},
+        "mode": stat.mode,
+        "atime": stat.atime,
+        "mtime": stat.mtime,
+        "length": stat.length,
+        "uid": stat.uid,
+        "gid": stat.gid,
+        "muid": stat.muid,
+        "type": stat.type,
+        "dev": stat.dev,
+    }
+
+
+def stat_line(stat: Stat) -> str:
+    """Everything in an entry on one line."""
+    kind = f"{stat.qid.type:02x}"
+    return (
+        f"{stat.name!r} {mode_text(stat.mode)} {stat.uid} {stat.gid} {stat.muid} length {stat.length} "
+        f"mtime {stat.mtime} atime {stat.atime} qid ({stat.qid.path:016x} {stat.qid.version} {kind})"
+    )
+
+
+def _when(seconds: int, now: float) -> str:
+    near = abs(now - seconds) < HALF_A_YEAR
+    return time.strftime("%b %e %H:%M" if near else "%b %e  %Y", time.localtime(seconds))
