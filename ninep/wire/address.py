@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import NamedTuple
 
@@ -44,7 +45,11 @@ SERVICES = {
 ANY = "*"
 """As a host: every address of the network when listening, the network's own address when dialing."""
 
-_SHORT = re.compile(r"(/net[^/:!]*)(?::(.+))?")
+NETWORK = re.compile(r"/net(?:\.[A-Za-z0-9_-]+)?")
+"""How networks are called."""
+
+_SHORT = re.compile(rf"({NETWORK.pattern})(?::(.*))?")
+_BELOW_NETWORK = re.compile(rf"{NETWORK.pattern}/.*")
 
 
 class Address(NamedTuple):
@@ -75,16 +80,20 @@ def parse(text: str, service: str) -> Address:
     Raises:
         BadAddress: it cannot be understood; the text says what is wrong with it.
     """
-    if not text or text != text.strip():
+    if not text or text != text.strip() or not text.isprintable():
         raise BadAddress(f"{text!r} is not an address: write for example 'tcp!fs.example.org!{service}'")
     if "!" in text:
         return _dial_string(text, service)
     if short := _SHORT.fullmatch(text):
-        return Address(short[1], ANY, _port(short[2] or service, text))
+        return Address(short[1], ANY, _port(service if short[2] is None else short[2], text))
+    if _BELOW_NETWORK.fullmatch(text):
+        raise BadAddress(f"{text!r} names no host: write for example '/net.alt/tcp!*!{service}', or '/net.alt'")
     if text.startswith(("/", "./", "../")):
         return Address("/net", "", 0, text)
-    if bracketed := re.fullmatch(r"\[([^]]*)\](?::(.+))?", text):
-        return Address("/net", _host(bracketed[1], text), _port(bracketed[2] or service, text))
+    if bracketed := re.fullmatch(r"\[([^]]*)\](?::(.*))?", text):
+        return Address(
+            "/net", _host(bracketed[1], text), _port(service if bracketed[2] is None else bracketed[2], text)
+        )
     if text.count(":") > 1:
         return Address("/net", _host(text, text), _port(service, text))
     host, colon, port = text.partition(":")
@@ -95,6 +104,8 @@ def _dial_string(text: str, service: str) -> Address:
     head, _, rest = text.partition("!")
     slash = head.rfind("/")
     network, protocol = ("/net", head) if slash < 0 else (head[:slash], head[slash + 1 :])
+    if not NETWORK.fullmatch(network):
+        raise BadAddress(f"{text!r} names no network: they are called /net, /net.alt or /net.NAME")
     if protocol == "unix":
         if not rest:
             raise BadAddress(f"{text!r} names no socket: write 'unix!/path'")
@@ -115,7 +126,9 @@ def _host(host: str, text: str) -> str:
     if host in ("::", "0.0.0.0"):
         return ANY
     if not host or any(letter in host for letter in "/[] "):
-        raise BadAddress(f"{text!r} names no host")
+        raise BadAddress(f"{text!r} names no host: write for example 'tcp!fs.example.org!9fs'")
+    if ":" in host and not _is_number(host):
+        raise BadAddress(f"{text!r}: {host!r} is no IPv6 address, and no other host has colons: write 'host:port'")
     if host.startswith("$"):
         raise BadAddress(f"{text!r} asks a network database for {host!r}, which is not supported: name the host")
     return host
@@ -125,6 +138,14 @@ def _port(port: str, text: str) -> int:
     known = SERVICES.get(port)
     if known is not None:
         return known
-    if not port.isascii() or not port.isdecimal() or int(port) > 65535:
+    if not port.isascii() or not port.isdecimal() or len(port) > 5 or int(port) > 65535:
         raise BadAddress(f"{text!r}: {port!r} is neither a port nor a service like {', '.join(list(SERVICES)[:3])}")
     return int(port)
+
+
+def _is_number(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

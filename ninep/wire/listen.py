@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import ipaddress
 import os
@@ -18,6 +17,9 @@ from ninep.wire.networks import Networks, Place
 
 BACKLOG = 1024
 
+_ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+_DEAD = (errno.ECONNREFUSED, errno.ENOENT)
+
 
 async def listen(
     text: str, *, service: str, networks: Networks | None = None, no_auth: bool = False
@@ -26,7 +28,11 @@ async def listen(
 
     As nobody who connects is asked for proof, only loopback, Unix sockets and named private networks are allowed
     unless ``no_auth`` says that the rest is meant, too. A socket for a private network accepts only from that
-    network's interface and from this machine itself.
+    network's interface and from this machine itself (SO_BINDTODEVICE, socket(7)): having the right destination is not
+    enough, for a neighbour on another side can route packets to any of this machine's addresses.
+
+    A name with several addresses is listened on at each that this machine has. A Unix socket that a dead server left
+    behind is replaced. Where one of several sockets fails, none stays open.
 
     Raises:
         BadAddress: the text or the network cannot be understood, or is open to strangers.
@@ -37,20 +43,29 @@ async def listen(
         return [await _listen_unix(Path(address.path))]
     table = networks or Networks()
     places = table.places(address.network) if address.host == ANY else await _numeric(address, table)
-    if address.network == "/net" and not no_auth:
+    if not no_auth:
         for place in places:
-            if place.host == ANY or not ipaddress.ip_address(place.host.partition("%")[0]).is_loopback:
+            if place.host == ANY or (address.network == "/net" and not _is_loopback(place.host)):
                 raise BadAddress(
                     f"{address} is open to everybody who can reach this machine, and nobody has to prove who he is: "
                     "listen on '/net.alt' or 127.0.0.1, or say --no-auth if that is what you want"
                 )
     listeners: list[trio.SocketListener] = []
     port = address.port
+    absent: OSError | None = None
     try:
         for place in places:
-            listener = await _listen_tcp(place, port, address)
+            try:
+                listener = await _listen_tcp(place, port)
+            except OSError as error:
+                if error.errno not in _ABSENT:
+                    raise CannotListen(_advice(error, address)) from error
+                absent = error
+                continue
             listeners.append(listener)
             port = port or listener.socket.getsockname()[1]
+        if absent is not None and not listeners:
+            raise CannotListen(_advice(absent, address)) from absent
     except BaseException:
         for listener in listeners:
             listener.socket.close()
@@ -71,8 +86,10 @@ async def _numeric(address: Address, table: Networks) -> list[Place]:
     """The numeric addresses of a named host, which must be on the named network."""
     try:
         found = await trio.socket.getaddrinfo(address.host, None, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        raise BadAddress(f"{address}: {address.host!r} cannot be the name of a machine") from error
     except OSError as error:
-        raise BadAddress(f"{address}: no such host ({error.strerror})") from error
+        raise BadAddress(f"{address}: no such host ({error.strerror}): use a number, or '*' for all") from error
     hosts = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     if address.network == "/net":
         return [Place(host) for host in hosts]
@@ -82,7 +99,11 @@ async def _numeric(address: Address, table: Networks) -> list[Place]:
     return places
 
 
-async def _listen_tcp(place: Place, port: int, address: Address) -> trio.SocketListener:
+def _is_loopback(host: str) -> bool:
+    return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+
+
+async def _listen_tcp(place: Place, port: int) -> trio.SocketListener:
     host = ("::" if socket.has_dualstack_ipv6() else "0.0.0.0") if place.host == ANY else place.host
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     made = trio.socket.socket(family, socket.SOCK_STREAM)
@@ -94,9 +115,6 @@ async def _listen_tcp(place: Place, port: int, address: Address) -> trio.SocketL
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(place.host != ANY))
         await made.bind((host, port))
         made.listen(BACKLOG)
-    except OSError as error:
-        made.close()
-        raise CannotListen(_advice(error, address)) from error
     except BaseException:
         made.close()
         raise
@@ -106,32 +124,52 @@ async def _listen_tcp(place: Place, port: int, address: Address) -> trio.SocketL
 def _advice(error: OSError, address: Address) -> str:
     if error.errno == errno.EACCES:
         return (
-            f"{address}: ports below 1024 need a right that you do not have: listen on another port, for example "
-            f"--listen /net.alt:{address.port + 5000}, or as root allow it once with "
+            f"{address}: a port below 1024 needs a right that you do not have: listen on another, for example "
+            f"'{address._replace(port=5640 if address.port == 564 else address.port + 5000)}', or as root allow it with "
             f"'sysctl net.ipv4.ip_unprivileged_port_start={address.port}'"
         )
     if error.errno == errno.EADDRINUSE:
-        return f"{address}: the port is taken, perhaps by the same server: stop that one or choose another port"
+        return (
+            f"{address}: the port is taken, perhaps by the same server: stop that one (see 'ss -ltnp'), or listen on "
+            f"another port"
+        )
+    if error.errno in _ABSENT:
+        return f"{address}: this machine has no such address: see 'ip addr'"
     if error.errno == errno.EPERM:
         return f"{address}: this system does not let a socket be tied to one interface; run with CAP_NET_RAW"
     return f"{address}: cannot listen: {error.strerror}"
 
 
 async def _listen_unix(path: Path) -> trio.SocketListener:
-    """A socket that a dead server left behind is replaced; one that answers is not."""
     try:
-        if stat.S_ISSOCK(path.lstat().st_mode):
-            with contextlib.suppress(OSError):
-                async with await trio.open_unix_socket(path):
-                    raise CannotListen(f"unix!{path}: a server is running there already")
-            path.unlink()
-    except FileNotFoundError:
-        pass
-    made = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        await made.bind(os.fspath(path))
-        made.listen(BACKLOG)
+        if await _is_left_behind(path):
+            path.unlink(missing_ok=True)
+        made = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            await made.bind(os.fspath(path))
+            made.listen(BACKLOG)
+        except BaseException:
+            made.close()
+            raise
+    except FileNotFoundError as error:
+        raise CannotListen(f"unix!{path}: there is no directory {path.parent}: make it first") from error
     except OSError as error:
-        made.close()
-        raise CannotListen(f"unix!{path}: cannot listen: {error.strerror}") from error
+        raise CannotListen(f"unix!{path}: cannot listen: {error.strerror or error}") from error
     return trio.SocketListener(made)
+
+
+async def _is_left_behind(path: Path) -> bool:
+    """Whether there is a socket that nobody listens on. One that merely does not let us in is somebody's."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISSOCK(mode):
+        raise CannotListen(f"unix!{path}: there is a file that is no socket: choose another name, or remove it")
+    try:
+        async with await trio.open_unix_socket(path):
+            raise CannotListen(f"unix!{path}: a server is running there already: stop it, or choose another name")
+    except OSError as error:
+        if error.errno in _DEAD:
+            return True
+        raise CannotListen(f"unix!{path}: is it somebody else's? {error.strerror}: choose another name") from error

@@ -12,11 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from ninep.wire.address import ANY, NETWORK
 from ninep.wire.errors import BadAddress
 
-DEFAULTS: Mapping[str, str] = {"/net": "*", "/net.alt": "127.0.0.1"}
+DEFAULTS: Mapping[str, str] = {"/net": ANY, "/net.alt": "127.0.0.1"}
 """``/net`` is everything. ``/net.alt`` is the private side: this machine alone, as long as nobody says otherwise."""
 
+_EVERYTHING = frozenset((ANY, "0.0.0.0", "::", "0.0.0.0/0", "::/0"))
 _SIOCGIFCONF = 0x8912
 _IFREQ = 40
 
@@ -41,7 +43,7 @@ class Networks:
 
     @classmethod
     def parse(cls, settings: Iterable[str]) -> Networks:
-        """From settings like ``/net.alt=eth1`` or ``/net.alt=192.168.9.0/24``, later ones first.
+        """From settings like ``/net.alt=eth1`` or ``/net.alt=192.168.9.0/24``; of two for one name the later counts.
 
         Raises:
             BadAddress: one of them is something else.
@@ -49,12 +51,24 @@ class Networks:
         table: dict[str, str] = {}
         for setting in settings:
             name, equals, value = setting.strip().partition("=")
-            if not equals or not value or not name.startswith("/net"):
+            if not equals or not value or not NETWORK.fullmatch(name):
                 raise BadAddress(
                     f"{setting!r} is not a network: write for example '/net.alt=eth1' or '/net.alt=10.0.0.5'"
                 )
             table[name] = value
         return cls(table)
+
+    def value(self, network: str) -> str:
+        """What was said that ``network`` is.
+
+        Raises:
+            BadAddress: there is no such network.
+        """
+        value = self._table.get(network)
+        if value is None:
+            known = ", ".join(sorted(self._table))
+            raise BadAddress(f"unknown network {network!r} (known: {known}): define it with --net {network}=ADDRESS")
+        return value
 
     def places(self, network: str) -> list[Place]:
         """Where to listen for ``network``, for its own machine and its neighbours but for nobody else.
@@ -62,15 +76,15 @@ class Networks:
         Raises:
             BadAddress: there is no such network, or this machine has no address on it.
         """
-        value = self._table.get(network)
-        if value is None:
-            known = ", ".join(sorted(self._table))
-            raise BadAddress(f"unknown network {network!r} (known: {known}): define it with --net {network}=ADDRESS")
-        if value == "*":
-            return [Place("*")]
+        value = self.value(network)
+        if value in _EVERYTHING:
+            return [Place(ANY)]
         found = _matching(value)
         if not found:
-            raise BadAddress(f"{network} is {value!r}, but this machine has no such address or interface")
+            raise BadAddress(
+                f"{network} is {value!r}, but this machine has no such address or interface: see 'ip addr', "
+                f"and say --net {network}=ADDRESS"
+            )
         places = []
         for device, host in found:
             if ipaddress.ip_address(host.partition("%")[0]).is_loopback:
@@ -83,7 +97,7 @@ class Networks:
     def address(self, network: str) -> str:
         """The address to dial for the network itself. Raises ``BadAddress``."""
         host = self.places(network)[0].host
-        if host == "*":
+        if host == ANY:
             raise BadAddress(f"which machine? '{network}' alone can only be listened on: write 'tcp!host!service'")
         return host
 
@@ -107,10 +121,12 @@ def interface_addresses() -> list[tuple[str, str]]:
     """(interface, numeric address) for every address of this machine. Source: netdevice(7)."""
     found: list[tuple[str, str]] = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        space = array.array("B", bytes(_IFREQ * 256))
-        start, _ = space.buffer_info()
-        request = struct.pack("iL", len(space), start)
-        size = struct.unpack("iL", fcntl.ioctl(probe.fileno(), _SIOCGIFCONF, request))[0]
+        room = size = 64 * _IFREQ
+        while size >= room:
+            room *= 2
+            space = array.array("B", bytes(room))
+            start, _ = space.buffer_info()
+            size = struct.unpack("iL", fcntl.ioctl(probe.fileno(), _SIOCGIFCONF, struct.pack("iL", room, start)))[0]
     for at in range(0, size, _IFREQ):
         entry = space[at : at + _IFREQ].tobytes()
         name = entry[:16].split(b"\0", 1)[0].decode().partition(":")[0]
