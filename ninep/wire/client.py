@@ -184,8 +184,8 @@ class Client(Generic[Q, R]):
                 return
             buffer.feed(data if type(data) is bytes else bytes(data))
 
-    async def _parked(self, call: Call[R]) -> None:
-        if self._lost is not None:
+    async def _parked(self, call: Call[R], *, give_up: bool = True) -> None:
+        if self._lost is not None or call.reply is not None:
             return
         call.task = trio.lowlevel.current_task()
         self._waiting += 1
@@ -197,7 +197,7 @@ class Client(Generic[Q, R]):
         try:
             await trio.lowlevel.wait_task_rescheduled(abort)
         except trio.Cancelled:
-            if call.reply is None and self._lost is None:
+            if give_up and call.reply is None and self._lost is None:
                 await self._give_up(call)
             raise
         finally:
@@ -207,10 +207,16 @@ class Client(Generic[Q, R]):
         flush = self._dialect.flush(call.tag)
         if flush is None:
             return
+        try:
+            flushing = self.begin(flush)
+        except (ConnectionLost, NoFreeTag):
+            return
+        self.send()
+        # A flush is not given up in its turn: against a server that says nothing that would never end.
         with trio.move_on_after(FLUSH_PATIENCE, shield=True):
-            with contextlib.suppress(ConnectionLost):
-                await self.call(flush)
-            if self._calls.get(call.tag) is call:
+            await self._parked(flushing, give_up=False)
+            confirmed = isinstance(flushing.reply, flushing.expected)
+            if confirmed and self._calls.get(call.tag) is call:
                 del self._calls[call.tag]
                 self._release(call.tag)
 
