@@ -13,7 +13,6 @@ import sys
 import tomllib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import trio
 
@@ -36,7 +35,7 @@ CODES: Mapping[type[Exception], int] = {
 }
 """Exit codes of what can go wrong here; each program adds its own."""
 
-T = TypeVar("T")
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 def add_network_flags(parser: argparse.ArgumentParser) -> None:
@@ -141,12 +140,14 @@ def _first(error: BaseException, known: tuple[type[Exception], ...]) -> BaseExce
 
 
 async def until_signalled(serve: Callable[[], Awaitable[None]]) -> None:
-    """Runs a server until it ends or SIGINT or SIGTERM comes, which cancels it: a clean end."""
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    """Runs a server until it ends or SIGINT or SIGTERM comes, which cancels it: a clean end. A second one kills."""
+    with trio.open_signal_receiver(*_ENDING) as signals:
         async with trio.open_nursery() as nursery:
 
             async def wait() -> None:
                 async for _ in signals:
+                    for number in _ENDING:
+                        signal.signal(number, signal.SIG_DFL)
                     nursery.cancel_scope.cancel()
                     return
 

@@ -123,9 +123,10 @@ async def _listen_tcp(place: Place, port: int) -> trio.SocketListener:
 
 def _advice(error: OSError, address: Address) -> str:
     if error.errno == errno.EACCES:
+        other = address._replace(port=5640 if address.port == 564 else address.port + 5000)
         return (
             f"{address}: a port below 1024 needs a right that you do not have: listen on another, for example "
-            f"'{address._replace(port=5640 if address.port == 564 else address.port + 5000)}', or as root allow it with "
+            f"'{other}', or as root allow it with "
             f"'sysctl net.ipv4.ip_unprivileged_port_start={address.port}'"
         )
     if error.errno == errno.EADDRINUSE:
