@@ -185,7 +185,7 @@ class Client(Generic[Q, R]):
             buffer.feed(data if type(data) is bytes else bytes(data))
 
     async def _parked(self, call: Call[R], *, give_up: bool = True) -> None:
-        if self._lost is not None or call.reply is not None:
+        if self._lost is not None:
             return
         call.task = trio.lowlevel.current_task()
         self._waiting += 1
