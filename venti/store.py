@@ -49,3 +49,26 @@ class BlockStore(Protocol):
     async def aclose(self) -> None:
         """Syncs where there is something to sync, and releases everything. A second call does nothing."""
         ...
+
+
+class ImmediateStore(BlockStore, Protocol):
+    """A store that can often answer without waiting. Method names are as in trio: what would wait raises instead."""
+
+    def read_nowait(self, score: Score, type: BlockType, limit: int) -> bytes:
+        """``read``, or ``trio.WouldBlock`` where the block must be fetched from a slow place."""
+        ...
+
+    def write_nowait(self, type: BlockType, data: Buffer) -> Score:
+        """``write``, or ``trio.WouldBlock``. Others can read the block at once; see ``flush_nowait``.
+
+        ``data`` must stay as it is until the next ``flush_nowait``.
+        """
+        ...
+
+    def flush_nowait(self) -> None:
+        """Hands what ``write_nowait`` took to the operating system: it then survives the end of this process.
+
+        Raises:
+            StoreFull, StoreFailed: nothing that was written since the last flush is kept.
+        """
+        ...

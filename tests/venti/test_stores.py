@@ -1,0 +1,387 @@
+"""Every store passes the contract; the one on disk keeps its promises through crashes and damage."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as some
+
+from contracts.block_store import BlockStoreContract
+from venti.blocktype import BlockType
+from venti.client import connected
+from venti.disk import DiskStore, open_disk_store
+from venti.disk import arena as arenas
+from venti.disk.clump import HEADER
+from venti.errors import (
+    BlockNotFound,
+    DamagedBlock,
+    DamagedStore,
+    ScoreCollision,
+    StoreFailed,
+    StoreFull,
+    StoreInUse,
+)
+from venti.memory import MemoryStore
+from venti.score import Score
+from venti.server import serve_stream
+from venti.store import BlockStore
+
+DATA = BlockType.DATA
+
+
+class TestMemory(BlockStoreContract):
+    @asynccontextmanager
+    async def store(self) -> AsyncIterator[BlockStore]:
+        yield MemoryStore()
+
+
+class TestDisk(BlockStoreContract):
+    @asynccontextmanager
+    async def store(self) -> AsyncIterator[BlockStore]:
+        with tempfile.TemporaryDirectory() as path:
+            async with open_disk_store(path) as store:
+                yield store
+
+
+class TestSmallArenas(BlockStoreContract):
+    """Arenas that are full after a few blocks."""
+
+    @asynccontextmanager
+    async def store(self) -> AsyncIterator[BlockStore]:
+        with tempfile.TemporaryDirectory() as path:
+            async with open_disk_store(path, arena_size=5000) as store:
+                yield store
+
+
+class Slow:
+    """A store without the immediate methods."""
+
+    def __init__(self) -> None:
+        inner = MemoryStore()
+        self.read, self.write, self.sync, self.aclose = inner.read, inner.write, inner.sync, inner.aclose
+
+
+@pytest.mark.parametrize("version", ["02", "04"])
+@pytest.mark.parametrize("inner", [MemoryStore, Slow])
+class TestRemote(BlockStoreContract):
+    @pytest.fixture(autouse=True)
+    def _chosen(self, version: str, inner: type, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.inner = inner
+        monkeypatch.setattr("venti.handshake.LINE", f"venti-{version}-test\n".encode())
+
+    @asynccontextmanager
+    async def store(self) -> AsyncIterator[BlockStore]:
+        near, far = trio.testing.memory_stream_pair()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serve_stream, far, self.inner())
+            async with connected(near) as store:
+                yield store
+
+
+def blocks(count: int, seed: int = 0) -> list[bytes]:
+    source = random.Random(seed)
+    return [source.randbytes(source.randrange(1, 3000)) + bytes(source.randrange(500)) for _ in range(count)]
+
+
+async def check(path: Path, written: list[bytes]) -> None:
+    async with open_disk_store(path) as store:
+        for block in written:
+            assert await store.read(Score.of(block), DATA, 8192) == block
+
+
+async def fill(path: Path, written: list[bytes], arena_size: int = 20_000) -> None:
+    async with open_disk_store(path, arena_size=arena_size) as store:
+        for block in written:
+            await store.write(DATA, block)
+
+
+async def test_reopening(tmp_path: Path) -> None:
+    written = blocks(100)
+    await fill(tmp_path, written[:50])
+    await fill(tmp_path, written[50:])
+    await check(tmp_path, written)
+    assert len(list((tmp_path / "arenas").iterdir())) > 3
+
+
+async def test_sealed_arenas_verify_and_notice_damage(tmp_path: Path) -> None:
+    await fill(tmp_path, blocks(100))
+    path = arenas.arena_path(tmp_path / "arenas", 0)
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        footer = arenas.verify_seal(descriptor)
+        assert footer["number"] == 0
+        assert len(footer["directory"]) == footer["clumps"] * 37  # type: ignore[arg-type,operator]
+        os.pwrite(descriptor, b"\xff", 1000)
+        with pytest.raises(DamagedStore):
+            arenas.verify_seal(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize("how", ["deleted", "garbage", "empty"])
+async def test_the_index_is_only_a_copy(tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture) -> None:
+    written = blocks(100)
+    await fill(tmp_path, written)
+    if how == "deleted":
+        shutil.rmtree(tmp_path / "index")
+    else:
+        (tmp_path / "index" / "data.mdb").write_bytes(b"garbage" * 5000 if how == "garbage" else b"")
+    await check(tmp_path, written)
+
+
+async def test_index_ahead_of_the_log(tmp_path: Path) -> None:
+    """The disk kept the index and lost the end of the log: what is left is found, what is lost is missing."""
+    written = blocks(20)
+    await fill(tmp_path, written, arena_size=1 << 30)
+    path = arenas.arena_path(tmp_path / "arenas", 0)
+    os.truncate(path, path.stat().st_size - 100)
+    async with open_disk_store(tmp_path) as store:
+        for block in written[:-1]:
+            assert await store.read(Score.of(block), DATA, 8192) == block
+        with pytest.raises(BlockNotFound):
+            await store.read(Score.of(written[-1]), DATA, 8192)
+        await store.write(DATA, written[-1])
+    await check(tmp_path, written)
+
+
+async def test_a_torn_tail_is_cut_wherever_it_is_torn(tmp_path: Path) -> None:
+    first, last = b"first" * 30, random.Random(1).randbytes(200)
+    original = tmp_path / "original"
+    await fill(original, [first, last])
+    whole = arenas.arena_path(original / "arenas", 0).read_bytes()
+    start = len(whole) - HEADER - len(last)
+    for size in range(start, len(whole)):
+        for tail in (b"", bytes(len(whole) - size)):
+            path = tmp_path / "copy"
+            shutil.copytree(original, path)
+            shutil.rmtree(path / "index")
+            arenas.arena_path(path / "arenas", 0).write_bytes(whole[:size] + tail)
+            async with open_disk_store(path) as store:
+                assert await store.read(Score.of(first), DATA, 8192) == first
+                with pytest.raises(BlockNotFound):
+                    await store.read(Score.of(last), DATA, 8192)
+            assert arenas.arena_path(path / "arenas", 0).stat().st_size == start
+            shutil.rmtree(path)
+
+
+async def test_damage_in_the_middle_costs_what_it_hit(tmp_path: Path) -> None:
+    written = blocks(5)
+    await fill(tmp_path, written, arena_size=1 << 30)
+    path = arenas.arena_path(tmp_path / "arenas", 0)
+    whole = path.read_bytes()
+    for at in range(arenas.START, arenas.START + HEADER + 40):
+        path.write_bytes(whole[:at] + bytes((whole[at] ^ 1,)) + whole[at + 1 :])
+        shutil.rmtree(tmp_path / "index")
+        async with open_disk_store(tmp_path) as store:
+            with pytest.raises((DamagedBlock, BlockNotFound)):
+                await store.read(Score.of(written[0]), DATA, 8192)
+            for block in written[1:]:
+                assert await store.read(Score.of(block), DATA, 8192) == block
+
+
+async def test_damage_under_an_intact_index(tmp_path: Path) -> None:
+    written = blocks(5)
+    await fill(tmp_path, written, arena_size=1 << 30)
+    path = arenas.arena_path(tmp_path / "arenas", 0)
+    whole = path.read_bytes()
+    for at in range(arenas.START, arenas.START + HEADER + 40):
+        path.write_bytes(whole[:at] + bytes((whole[at] ^ 1,)) + whole[at + 1 :])
+        async with open_disk_store(tmp_path) as store:
+            with pytest.raises(DamagedBlock, match="arena 0 offset 64"):
+                await store.read(Score.of(written[0]), DATA, 8192)
+
+
+async def test_two_at_once(tmp_path: Path) -> None:
+    async with open_disk_store(tmp_path):
+        with pytest.raises(StoreInUse, match="in use by another process"):
+            async with open_disk_store(tmp_path):
+                pass
+
+
+async def test_what_is_no_store(tmp_path: Path) -> None:
+    (tmp_path / "format").write_text("ninegrid venti store 99\n")
+    with pytest.raises(DamagedStore, match="newer"):
+        async with open_disk_store(tmp_path):
+            pass
+
+
+async def test_missing_arena(tmp_path: Path) -> None:
+    await fill(tmp_path, blocks(100))
+    arenas.arena_path(tmp_path / "arenas", 1).unlink()
+    with pytest.raises(ExceptionGroup) if False else pytest.raises(DamagedStore, match="missing"):
+        async with open_disk_store(tmp_path):
+            pass
+
+
+async def test_crash_while_sealing(tmp_path: Path) -> None:
+    written = blocks(60)
+    await fill(tmp_path, written)
+    path = arenas.arena_path(tmp_path / "arenas", 0)
+    whole = path.read_bytes()
+    descriptor = os.open(path, os.O_RDWR)
+    end = arenas.sealed_at(descriptor)
+    os.close(descriptor)
+    assert end is not None
+    for size in (end, end + 1, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        shutil.rmtree(tmp_path / "index")
+        await check(tmp_path, written)
+        assert path.read_bytes()[:end] == whole[:end]
+        assert path.read_bytes().endswith(arenas.SEAL)
+
+
+async def test_forged_collision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two blocks under one SHA-1 are told apart, before and after the index has the first."""
+
+    class Forged:
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        def digest(self) -> bytes:
+            return b"collides" + bytes(12)
+
+    monkeypatch.setattr("venti.disk.store.sha1", Forged)
+    for _ in range(2):
+        async with open_disk_store(tmp_path) as store:
+            score = await store.write(DATA, b"one")
+            with pytest.raises(ScoreCollision):
+                await store.write(DATA, b"two")
+            assert await store.read(score, DATA, 10) == b"one"
+
+
+@pytest.mark.expects_errors
+async def test_failed_sync_is_final(tmp_path: Path) -> None:
+    broken = False
+
+    def fdatasync(descriptor: int) -> None:
+        if broken:
+            raise OSError(errno.EIO, "Input/output error")
+        os.fdatasync(descriptor)
+
+    async with open_disk_store(tmp_path, fdatasync=fdatasync) as store:
+        score = await store.write(DATA, b"safe")
+        await store.sync()
+        await store.write(DATA, b"doubtful")
+        broken = True
+        with pytest.raises(StoreFailed, match="fdatasync failed"):
+            await store.sync()
+        broken = False
+        with pytest.raises(StoreFailed, match="restart"):
+            await store.sync()
+        with pytest.raises(StoreFailed, match="restart"):
+            await store.write(DATA, b"more")
+        assert await store.read(score, DATA, 10) == b"safe"
+    await check(tmp_path, [b"safe"])
+
+
+@pytest.mark.parametrize("kept", [0, 1, 79, 80, 500])
+async def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int) -> None:
+    """A write that the disk has no room for is refused; nothing of it stays, everything else does."""
+    async with open_disk_store(tmp_path) as store:
+        await store.write(DATA, b"before")
+        real = os.pwritev
+
+        def pwritev(descriptor: int, pieces: list[bytes], offset: int) -> int:
+            os.pwrite(descriptor, b"".join(pieces)[:kept], offset)
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        block = random.Random(1).randbytes(1000)
+        monkeypatch.setattr(os, "pwritev", pwritev)
+        with pytest.raises(StoreFull):
+            await store.write(DATA, block)
+        with pytest.raises(BlockNotFound):
+            await store.read(Score.of(block), DATA, 1000)
+        monkeypatch.setattr(os, "pwritev", real)
+        await store.write(DATA, block)
+    await check(tmp_path, [b"before", block])
+
+
+async def test_short_writes_are_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pwritev(descriptor: int, pieces: list[bytes], offset: int) -> int:
+        return os.pwrite(descriptor, b"".join(pieces)[:37], offset)
+
+    monkeypatch.setattr(os, "pwritev", pwritev)
+    written = blocks(20)
+    await fill(tmp_path, written)
+    await check(tmp_path, written)
+
+
+async def test_many_entries_reach_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("venti.disk.store.BATCH", 50)
+    written = [b"%d" % n for n in range(1000)]
+    async with open_disk_store(tmp_path) as store:
+        for number, block in enumerate(written):
+            await store.write(DATA, block)
+            if number % 60 == 0:
+                await trio.sleep(0.002)
+                assert await store.read(Score.of(written[number // 2]), DATA, 10) == written[number // 2]
+        assert store._index.covered is not None
+    await check(tmp_path, written)
+
+
+@given(
+    some.lists(
+        some.one_of(
+            some.tuples(some.just("write"), some.integers(0, 30)),
+            some.tuples(some.just("sync"), some.just(0)),
+            some.tuples(some.just("reopen"), some.just(0)),
+            some.tuples(some.just("crash"), some.integers(0, 2000)),
+        ),
+        max_size=25,
+    )
+)
+def test_what_was_synced_survives_any_crash(steps: list[tuple[str, int]]) -> None:
+    """A crash loses up to so many bytes of what was not synced, and never more; what is there is right."""
+
+    async def scene(path: Path) -> None:
+        safe: set[int] = set()
+        maybe: set[int] = set()
+        synced: dict[str, int] = {}
+        content = {n: random.Random(n).randbytes(20 + n * 17) for n in range(31)}
+        queue = [*steps, ("crash", 300)]
+        while queue:
+            async with open_disk_store(path / "store", arena_size=1500) as store:
+                assert isinstance(store, DiskStore)
+                for n in content:
+                    try:
+                        assert await store.read(Score.of(content[n]), DATA, 8192) == content[n]
+                        maybe.add(n)
+                    except BlockNotFound:
+                        assert n not in safe
+                        maybe.discard(n)
+                while queue:
+                    action, number = queue.pop(0)
+                    if action == "write":
+                        await store.write(DATA, content[number])
+                        maybe.add(number)
+                    elif action == "sync":
+                        await store.sync()
+                        safe |= maybe
+                        synced = {file.name: file.stat().st_size for file in (path / "store" / "arenas").iterdir()}
+                    elif action == "reopen":
+                        safe |= maybe
+                        break
+                    else:
+                        shutil.copytree(path / "store", path / "crashed")
+                        last = max((path / "crashed" / "arenas").iterdir())
+                        least = synced.get(last.name, arenas.START)
+                        os.truncate(last, max(least, last.stat().st_size - number))
+                        break
+            if (path / "crashed").exists():
+                shutil.rmtree(path / "store")
+                (path / "crashed").rename(path / "store")
+            else:
+                synced = {file.name: file.stat().st_size for file in (path / "store" / "arenas").iterdir()}
+
+    with tempfile.TemporaryDirectory() as folder:
+        trio.run(scene, Path(folder))

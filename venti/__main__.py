@@ -1,0 +1,27 @@
+"""``python -m venti``: an archive server and its tools."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from ninep.wire.edge import DAMAGED, FAILED, NOT_FOUND, run_program
+from venti.commands import blocks, serve
+from venti.errors import BlockNotFound, DamagedBlock, DamagedStore, VentiError
+
+COMMANDS = (serve, blocks)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit code."""
+    parser = argparse.ArgumentParser("venti", description="Keep blocks for ever, named by their hash.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add(commands)
+    codes = {BlockNotFound: NOT_FOUND, DamagedBlock: DAMAGED, DamagedStore: DAMAGED, VentiError: FAILED}
+    return run_program("venti", parser, argv, codes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

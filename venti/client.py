@@ -1,0 +1,106 @@
+"""A block store on the other end of a connection. Source: venti(3)."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+from ninep.wire.client import Client
+from ninep.wire.dial import dial
+from ninep.wire.dialect import Buffer
+from ninep.wire.networks import Networks
+from venti import messages as m
+from venti.blocktype import BlockType
+from venti.dialect import VentiDialect
+from venti.errors import BlockTooLarge, DamagedBlock
+from venti.handshake import exchange_versions
+from venti.score import ZERO_SCORE, Score
+
+HELLO_PATIENCE = 20.0
+"""Seconds that a server has for its version line and hello."""
+
+
+class RemoteStore:
+    """A ``BlockStore`` served by a venti; up to 256 calls are in flight, more wait.
+
+    Every block read is checked against its score, and every score that comes back against the block. Methods raise
+    ``ConnectionLost`` when the link broke: what was not followed by a ``sync`` must then be written again.
+    """
+
+    def __init__(self, client: Client[Any, Any], name: str) -> None:
+        self._client = client
+        self._name = name
+
+    async def read(self, score: Score, type: BlockType, limit: int) -> bytes:
+        """See ``BlockStore``."""
+        if score == ZERO_SCORE:
+            return b""
+        reply = await self._client.call(m.Tread(score, type, limit))
+        data = bytes(reply.data)
+        if Score.of(data) != score:
+            raise DamagedBlock(score, self._name)
+        if len(data) > limit:
+            raise DamagedBlock(score, self._name, f"{len(data)} bytes came where at most {limit} were asked for")
+        return data
+
+    async def write(self, type: BlockType, data: Buffer) -> Score:
+        """See ``BlockStore``."""
+        if not len(data):
+            return ZERO_SCORE
+        if len(data) > m.LARGEST_BLOCK:
+            raise BlockTooLarge
+        score = Score.of(data)
+        reply = await self._client.call(m.Twrite(type, data))
+        if reply.score != score:
+            raise DamagedBlock(score, self._name, f"the server took it for {reply.score}")
+        return score
+
+    async def sync(self) -> None:
+        """See ``BlockStore``."""
+        await self._client.call(m.Tsync())
+
+    async def aclose(self) -> None:
+        """Syncs, if the server is still there. The connection ends with the context that made it."""
+        if self._client.lost is None:
+            await self.sync()
+
+
+@asynccontextmanager
+async def connected(stream: trio.abc.Stream, name: str = "venti") -> AsyncIterator[RemoteStore]:
+    """Speaks venti over ``stream``, which is closed at the end; ``name`` is for error texts.
+
+    Raises:
+        Malformed: the other side does not speak venti.
+        ConnectionLost: it hung up.
+    """
+    failure: Exception | None = None
+    async with stream, trio.open_nursery() as nursery:
+        try:
+            with trio.fail_after(HELLO_PATIENCE):
+                version, buffer = await exchange_versions(stream)
+                client: Client[Any, Any] = Client(stream, VentiDialect(version), buffer)
+                await nursery.start(client.run)
+                await client.call(m.Thello(version, getpass.getuser()), tag=0)
+            yield RemoteStore(client, name)
+        except Exception as error:
+            # Out of the nursery's reach, so that it comes to the caller as it is and not in a group.
+            failure = error
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+@asynccontextmanager
+async def connect(address: str, *, networks: Networks | None = None) -> AsyncIterator[RemoteStore]:
+    """Dials a venti.
+
+    Raises:
+        Unreachable, BadAddress: there is nobody at ``address``.
+    """
+    stream = await dial(address, service="venti", networks=networks)
+    async with connected(stream, f"venti {address}") as store:
+        yield store

@@ -1,0 +1,1 @@
+"""What ``python -m venti`` can do, a module for each command or two."""

@@ -1,0 +1,56 @@
+"""``read``, ``write`` and ``sync``: single blocks. Source: venti(1)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from ninep.wire.errors import BadAddress
+from venti.blocktype import BlockType
+from venti.commands.connection import Parsers, add_command, archive
+from venti.messages import LARGEST_BLOCK
+from venti.score import Score
+
+
+async def read(arguments: argparse.Namespace) -> None:
+    """Prints a block."""
+    try:
+        score = Score.parse(arguments.score.removeprefix("vac:"))
+    except ValueError as error:
+        raise BadAddress(str(error)) from error
+    async with archive(arguments) as store:
+        sys.stdout.buffer.write(await store.read(score, BlockType(arguments.type), LARGEST_BLOCK))
+        sys.stdout.buffer.flush()
+
+
+async def write(arguments: argparse.Namespace) -> None:
+    """Stores standard input as one block, at most 57344 bytes, and prints its score once it is safe."""
+    data = sys.stdin.buffer.read(LARGEST_BLOCK + 1)
+    async with archive(arguments) as store:
+        score = await store.write(BlockType(arguments.type), data)
+        await store.sync()
+        print(score)
+
+
+async def sync(arguments: argparse.Namespace) -> None:
+    """Returns when everything that the archive has acknowledged is on its disk."""
+    async with archive(arguments) as store:
+        await store.sync()
+
+
+def add(commands: Parsers) -> None:
+    """Adds the commands."""
+    reader = add_command(commands, "read", read, "print a block")
+    reader.add_argument("score", metavar="SCORE")
+    writer = add_command(commands, "write", write, "store standard input as a block and print its score")
+    for parser in (reader, writer):
+        parser.add_argument(
+            "-t",
+            dest="type",
+            type=int,
+            choices=range(17),
+            default=0,
+            metavar="TYPE",
+            help="its type: 0 data (the default), 8 directory, 16 root",
+        )
+    add_command(commands, "sync", sync, "make everything written safe")

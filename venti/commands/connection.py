@@ -1,0 +1,37 @@
+"""Which archive a command talks to."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from ninep.wire.edge import add_network_flags, networks_of
+from ninep.wire.errors import BadAddress
+from venti.client import RemoteStore, connect
+
+
+class Parsers(Protocol):
+    """What ``add_subparsers`` returns."""
+
+    def add_parser(self, name: str, **keywords: Any) -> argparse.ArgumentParser: ...
+
+
+def add_command(commands: Parsers, name: str, run: Callable[..., Any], text: str) -> argparse.ArgumentParser:
+    """A command of a client: ``-h`` is the address, as in the original programs."""
+    parser = commands.add_parser(name, help=text, description=run.__doc__, add_help=False)
+    parser.add_argument("--help", action="help", help="show this and end")
+    parser.add_argument("-h", dest="address", metavar="ADDRESS", help="the archive; default: the variable 'venti'")
+    parser.set_defaults(run=run)
+    add_network_flags(parser)
+    return parser
+
+
+def archive(arguments: argparse.Namespace) -> AbstractAsyncContextManager[RemoteStore]:
+    """The archive that ``-h`` or the environment names."""
+    address = arguments.address or os.environ.get("venti")  # noqa: SIM112 the name that the original programs use
+    if not address:
+        raise BadAddress("which archive? say -h ADDRESS, or set the variable 'venti', for example to /net.alt:17034")
+    return connect(address, networks=networks_of(arguments))

@@ -1,0 +1,111 @@
+"""Clumps: blocks as they stand in an arena. Pure.
+
+====== ==== ==========================================================
+offset size field, little-endian
+====== ==== ==========================================================
+0      4    magic ``9clp``
+4      1    type, as on the wire
+5      1    encoding: 0 as it is, 1 lz4 block
+6      2    zero
+8      4    bytes stored after this header
+12     4    bytes of the block
+16     8    time of writing, seconds since 1970
+24     20   score: SHA-1 of the block
+44     32   BLAKE3 of the block
+76     4    CRC-32 of the 76 bytes before
+80          the stored bytes
+====== ==== ==========================================================
+
+BLAKE3 is of the block and not of the stored bytes: it then also tells two blocks with one forged SHA-1 apart, and
+holds from end to end.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import NamedTuple
+from zlib import crc32
+
+import lz4.block
+from blake3 import blake3
+
+from ninep.wire.dialect import Buffer
+from venti.messages import LARGEST_BLOCK
+
+MAGIC = b"9clp"
+HEADER = 80
+PLAIN = 0
+LZ4 = 1
+LEAST_GAIN = 0.9
+"""A block is stored compressed if that makes it smaller than this part of itself."""
+SMALLEST = 128
+"""Bytes below which compression is not tried."""
+
+_HEAD = Struct("<4sBBHIIQ20s32s")
+_CRC = Struct("<I")
+
+
+class BadClump(Exception):
+    """The bytes are no clump, or not the one that was written; the text says how that shows."""
+
+
+class Clump(NamedTuple):
+    """A clump's header."""
+
+    type: int
+    encoding: int
+    stored: int
+    size: int
+    time: int
+    score: bytes
+    digest: bytes
+
+    @property
+    def end(self) -> int:
+        """Bytes from the start of this clump to the start of the next."""
+        return HEADER + self.stored
+
+
+def pack(type: int, data: Buffer, score: bytes, digest: bytes, time: int) -> tuple[bytes, Buffer]:
+    """The header and the stored bytes of a block."""
+    size = len(data)
+    encoding = PLAIN
+    stored: Buffer = data
+    if size >= SMALLEST:
+        small = lz4.block.compress(data, mode="fast", acceleration=4, store_size=False)
+        if len(small) < size * LEAST_GAIN:
+            encoding, stored = LZ4, small
+    head = _HEAD.pack(MAGIC, type, encoding, 0, len(stored), size, time, score, digest)
+    return head + _CRC.pack(crc32(head)), stored
+
+
+def unpack_header(data: Buffer, at: int = 0) -> Clump:
+    """The header at ``at``. Raises ``BadClump``."""
+    if len(data) - at < HEADER:
+        raise BadClump("header is cut")
+    magic, type_, encoding, _, stored, size, time, score, digest = _HEAD.unpack_from(data, at)
+    if magic != MAGIC:
+        raise BadClump(f"magic is {magic!r}")
+    if crc32(memoryview(data)[at : at + HEADER - 4]) != _CRC.unpack_from(data, at + HEADER - 4)[0]:
+        raise BadClump("header has a wrong checksum")
+    if size > LARGEST_BLOCK or stored > size:
+        raise BadClump(f"sizes {stored} and {size} are impossible")
+    return Clump(type_, encoding, stored, size, time, score, digest)
+
+
+def unpack(clump: Clump, stored: Buffer) -> bytes:
+    """The block itself, checked. Raises ``BadClump``."""
+    if len(stored) != clump.stored:
+        raise BadClump("clump is cut")
+    if clump.encoding == PLAIN:
+        data = bytes(stored)
+    elif clump.encoding == LZ4:
+        try:
+            data = lz4.block.decompress(stored, uncompressed_size=clump.size)
+        except lz4.block.LZ4BlockError as error:
+            raise BadClump(f"decompression failed: {error}") from error
+    else:
+        raise BadClump(f"encoding {clump.encoding} is unknown")
+    if len(data) != clump.size or blake3(data).digest() != clump.digest:
+        raise BadClump("BLAKE3 differs")
+    return data

@@ -1,0 +1,139 @@
+"""A block store on the network. Source: venti(8)."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, cast
+
+import trio
+
+from ninep.wire.errors import ConnectionLost, Hangup, Malformed
+from ninep.wire.server import Limits, serve_connection
+from venti import messages as m
+from venti.dialect import VentiDialect
+from venti.errors import Refusal
+from venti.handshake import exchange_versions
+from venti.score import SIZE, ZERO_SCORE
+from venti.store import BlockStore, ImmediateStore
+
+log = logging.getLogger(__name__)
+
+HELLO_PATIENCE = 30.0
+"""Seconds that a client has for its version line."""
+NOTHING = bytes(SIZE)
+"""Twenty zero bytes read as the empty block, too: some programs write them for a hole."""
+
+
+class VentiSession:
+    """A ``wire.Session`` that serves ``store`` to one client."""
+
+    def __init__(self, store: BlockStore) -> None:
+        self._store = store
+        self._immediate = cast("ImmediateStore", store) if hasattr(store, "write_nowait") else None
+        self._writes: set[trio.Event] = set()
+        self._dirty = False
+
+    def begin(self, request: m.Request) -> m.Reply | Coroutine[Any, Any, m.Reply | None] | None:
+        """Answers at once where the store can, else returns the rest as a coroutine."""
+        if isinstance(request, m.Twrite):
+            if self._immediate is not None:
+                try:
+                    score = self._immediate.write_nowait(request.blocktype, request.data)
+                    self._dirty = True
+                    return m.Rwrite(score)
+                except trio.WouldBlock:
+                    pass
+            return self._write(request)
+        if isinstance(request, m.Tread):
+            score, blocktype, count = request
+            if score in (ZERO_SCORE, NOTHING):
+                return m.Rread(b"")
+            if self._immediate is not None:
+                with contextlib.suppress(trio.WouldBlock):
+                    return m.Rread(self._immediate.read_nowait(score, blocktype, count))
+            return self._read(request)
+        if isinstance(request, m.Tsync):
+            return self._sync(set(self._writes))
+        if isinstance(request, m.Tping):
+            return m.Rping()
+        if isinstance(request, m.Thello):
+            return m.Rhello()
+        if isinstance(request, m.Tgoodbye):
+            raise Hangup
+        raise Refusal("unknown block type" if request.number in (12, 14) else "unknown request")
+
+    def commit(self) -> None:
+        """Written blocks reach the operating system before their scores leave."""
+        if self._dirty:
+            self._dirty = False
+            assert self._immediate is not None
+            self._immediate.flush_nowait()
+
+    async def reset(self) -> None:
+        """Nothing in venti starts a session anew."""
+
+    async def aclose(self) -> None:
+        """Nothing is kept for a client."""
+
+    def _write(self, request: m.Twrite) -> Coroutine[Any, Any, m.Reply]:
+        done = trio.Event()
+        self._writes.add(done)
+        data = bytes(request.data)
+
+        async def write() -> m.Reply:
+            try:
+                return m.Rwrite(await self._store.write(request.blocktype, data))
+            finally:
+                self._writes.discard(done)
+                done.set()
+
+        return write()
+
+    async def _read(self, request: m.Tread) -> m.Reply:
+        return m.Rread(await self._store.read(request.score, request.blocktype, request.count))
+
+    async def _sync(self, earlier: set[trio.Event]) -> m.Reply:
+        for write in earlier:
+            await write.wait()
+        await self._store.sync()
+        return m.Rsync()
+
+
+async def serve_stream(stream: trio.abc.Stream, store: BlockStore, *, limits: Limits | None = None) -> None:
+    """Serves one client until it leaves, breaks the protocol, or the caller cancels; closes the stream."""
+    async with stream:
+        try:
+            with trio.fail_after(HELLO_PATIENCE):
+                version, buffer = await exchange_versions(stream)
+        except (Malformed, ConnectionLost, trio.TooSlowError) as error:
+            log.info("closing connection: %s", str(error) or "no version line came")
+            return
+        await serve_connection(
+            stream, VentiDialect(version), VentiSession(store), buffer=buffer, limits=limits or Limits()
+        )
+
+
+async def serve(
+    store: BlockStore,
+    listeners: Sequence[trio.abc.Listener[trio.SocketStream]],
+    *,
+    limits: Limits | None = None,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serves whoever connects until cancelled; closes the listeners, not the store."""
+
+    async def converse(stream: trio.SocketStream) -> None:
+        try:
+            await serve_stream(stream, store, limits=limits)
+        except Exception:
+            log.exception("a connection failed")
+
+    start: Callable[..., Any] = trio.serve_listeners
+    async with contextlib.AsyncExitStack() as stack:
+        for listener in listeners:
+            stack.push_async_callback(listener.aclose)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(start, converse, list(listeners))
+            task_status.started()
