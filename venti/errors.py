@@ -9,6 +9,8 @@
 
 * ``DamagedBlock``: stored or received bytes are not what their score says.
 * ``DamagedStore``: the store's own structure is damaged beyond what it repairs by itself.
+* ``DamagedArchive``: sound blocks that do not hold what the format of trees and archives says.
+* ``NotInArchive``: an archive has no file of that name.
 * ``StoreInUse``: another process has the store open.
 """
 
@@ -98,6 +100,14 @@ class DamagedBlock(VentiError):
 
 class DamagedStore(VentiError):
     """The store's own structure is damaged; the text says where, and what to run."""
+
+
+class DamagedArchive(VentiError):
+    """The blocks are as they were written, but what they hold is no entry, root or directory; the text says which."""
+
+
+class NotInArchive(VentiError):
+    """An archive has no file of that name; the text names it."""
 
 
 class StoreInUse(VentiError):

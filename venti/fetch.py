@@ -1,0 +1,73 @@
+"""Reads of many blocks at once, so that the way to the store is paid for once and not for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import trio
+
+from venti.blocktype import BlockType
+from venti.score import ZERO_SCORE, Score
+from venti.store import BlockStore
+
+WINDOW: Final = 64
+"""Calls in flight for one reader or writer: enough to hide the way, few enough to leave tags to others."""
+
+
+async def fetch(
+    store: BlockStore, wanted: Sequence[tuple[Score, BlockType, int]], *, window: int = WINDOW
+) -> list[bytes]:
+    """The blocks, in the order of ``wanted``, which names for each its score, its type and its size limit.
+
+    At most ``window`` reads are in flight. The first failure ends the others.
+
+    Raises:
+        What ``store.read`` raises, as it is and not in a group.
+    """
+    blocks = [b""] * len(wanted)
+    immediate: Callable[[Score, BlockType, int], bytes] | None = getattr(store, "read_nowait", None)
+    missing: list[int] = []
+    for index, (score, type, limit) in enumerate(wanted):
+        if score == ZERO_SCORE:
+            continue
+        if immediate is not None:
+            try:
+                blocks[index] = immediate(score, type, limit)
+                continue
+            except trio.WouldBlock:
+                pass
+        missing.append(index)
+    if not missing:
+        await trio.lowlevel.checkpoint()
+    elif len(missing) == 1:
+        blocks[missing[0]] = await store.read(*wanted[missing[0]])
+    else:
+        await _fetch_many(store, wanted, missing, blocks, window)
+    return blocks
+
+
+async def _fetch_many(
+    store: BlockStore,
+    wanted: Sequence[tuple[Score, BlockType, int]],
+    missing: Sequence[int],
+    blocks: list[bytes],
+    window: int,
+) -> None:
+    failure: Exception | None = None
+    waiting = iter(missing)
+
+    async def work() -> None:
+        nonlocal failure
+        try:
+            for index in waiting:
+                blocks[index] = await store.read(*wanted[index])
+        except Exception as error:
+            failure = failure or error
+            nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(min(window, len(missing))):
+            nursery.start_soon(work)
+    if failure is not None:
+        raise failure
