@@ -1,0 +1,211 @@
+"""The house rules that a program can check: who imports whom, what pure modules stay away from, sizes and names."""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("ninep", "venti", "fossil", "cfs", "bench")
+
+ALLOWED = {
+    "ninep.wire": {"trio"},
+    "ninep": {"trio", "ninep.wire", "rich", "pyfuse3"},
+    "venti": {"trio", "ninep.wire", "msgpack", "blake3", "lmdb", "lz4", "rich"},
+    "fossil": {"trio", "ninep", "venti", "blake3", "rich"},
+    "cfs": {"trio", "ninep", "blake3", "rich"},
+    "bench": {"trio", "ninep", "venti", "fossil", "cfs", "rich"},
+}
+"""What each package may import beside itself and the standard library; a name stands for what is below it, too."""
+
+PURE = (
+    "ninep.wire.address",
+    "ninep.wire.dialect",
+    "ninep.wire.errors",
+    "ninep.wire.frames",
+    "ninep.codec",
+    "ninep.dialect",
+    "ninep.directory",
+    "ninep.files",
+    "ninep.permissions",
+    "ninep.stat",
+    "venti.blocksize",
+    "venti.dialect",
+    "venti.disk.clump",
+    "venti.entry",
+    "venti.geometry",
+    "venti.root",
+    "venti.truncate",
+    "*.blocktype",
+    "*.errors",
+    "*.extents",
+    "*.format",
+    "*.layout",
+    "*.messages",
+    "*.qid",
+    "*.score",
+)
+"""Patterns of the modules that only compute: bytes in, values out."""
+
+OUTSIDE_WORLD = {
+    *("asyncio", "trio", "threading", "multiprocessing", "concurrent", "subprocess", "signal"),
+    *("os", "io", "shutil", "tempfile", "glob", "mmap", "fcntl", "sqlite3", "lmdb"),
+    *("socket", "select", "selectors", "ssl", "time", "random", "secrets"),
+}
+OUTSIDE_CALLS = {"open", "now", "utcnow", "today", "read_bytes", "read_text", "write_bytes", "write_text"}
+
+VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "base", "core", "stuff", "lib"}
+MOST_LINES = 500
+EDGE = ("*.__main__", "*.commands", "*.commands.*", "*.commands_*", "ninep.wire.edge", "bench.*")
+"""The only modules that may look at the environment or the command line."""
+
+
+def sources() -> list[Path]:
+    return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
+
+
+def imports(tree: ast.Module, module: str, *, package: bool = False) -> Iterator[str]:
+    """Every imported module by its full name, wherever in the file the import stands."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = node.module or ""
+            if node.level:
+                above = module.split(".")
+                above = above[: len(above) - node.level + package]
+                origin = ".".join([*above, *([origin] if origin else [])])
+            yield from (f"{origin}.{alias.name}" for alias in node.names)
+
+
+def package_of(module: str) -> str:
+    """The key of ``ALLOWED`` that a module falls under."""
+    return max((name for name in ALLOWED if is_below(module, name)), key=len)
+
+
+def is_below(module: str, name: str) -> bool:
+    return module == name or module.startswith(f"{name}.")
+
+
+def forbidden(module: str, imported: str) -> bool:
+    top = imported.split(".")[0]
+    if top in sys.stdlib_module_names:
+        return False
+    package = package_of(module)
+    return not any(is_below(imported, name) for name in (package, *ALLOWED[package]))
+
+
+def is_pure(module: str) -> bool:
+    return any(fnmatch.fnmatchcase(module, pattern) for pattern in PURE)
+
+
+def reaches_outside(tree: ast.Module) -> list[str]:
+    """What a pure module must not do, as it does it."""
+    found = [name for name in imports(tree, "") if name.split(".")[0] in OUTSIDE_WORLD]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            called = node.func
+            name = (
+                called.id if isinstance(called, ast.Name) else called.attr if isinstance(called, ast.Attribute) else ""
+            )
+            if name in OUTSIDE_CALLS:
+                found.append(f"{name}() in line {node.lineno}")
+    return found
+
+
+MODULES = [pytest.param(path, id=name_of(path)) for path in sources()]
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_imports_go_one_way(path: Path) -> None:
+    module = name_of(path)
+    wrong = [
+        name for name in imports(tree_of(path), module, package=path.name == "__init__.py") if forbidden(module, name)
+    ]
+    assert not wrong, f"{module} may not import {wrong}"
+
+
+@pytest.mark.parametrize("path", [case for case in MODULES if is_pure(str(case.id))])
+def test_pure_modules_touch_nothing(path: Path) -> None:
+    assert not reaches_outside(tree_of(path))
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_size_and_name(path: Path) -> None:
+    lines = len(path.read_text().splitlines())
+    assert lines <= MOST_LINES, f"{lines} lines: there are two nouns in it, split them"
+    assert not VAGUE & set(path.relative_to(ROOT).with_suffix("").parts), "name it after the one thing it is about"
+
+
+def test_test_modules_are_small_and_named_well_too() -> None:
+    for path in (ROOT / "tests").rglob("*.py"):
+        assert path.stem.removeprefix("test_") not in VAGUE, path
+        assert len(path.read_text().splitlines()) <= 2 * MOST_LINES, path
+
+
+@pytest.mark.parametrize(
+    "path", [case for case in MODULES if not any(fnmatch.fnmatchcase(str(case.id), pattern) for pattern in EDGE)]
+)
+def test_only_the_edge_looks_at_the_environment(path: Path) -> None:
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            looked_at = f"{node.value.id}.{node.attr}"
+            assert looked_at not in ("os.environ", "os.getenv", "sys.argv"), f"line {node.lineno}: {looked_at}"
+
+
+def test_every_pattern_of_a_pure_module_is_in_use() -> None:
+    modules = [str(case.id) for case in MODULES]
+    for pattern in PURE:
+        if "*" not in pattern:
+            assert pattern in modules, f"there is no {pattern} any more"
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "wrong"),
+    [
+        ("ninep.wire.x", "import trio", False),
+        ("ninep.wire.x", "from ninep.wire.y import z", False),
+        ("ninep.wire.x", "from . import y", False),
+        ("ninep.wire.x", "from ninep.stat import Stat", True),
+        ("ninep.wire.x", "from .. import stat", True),
+        ("ninep.wire.x", "from ninep import stat", True),
+        ("ninep.wire.x", "import msgpack", True),
+        ("ninep.x", "from ninep.wire.y import z", False),
+        ("ninep.x", "import venti", True),
+        ("venti.x", "from ninep.wire import Client", False),
+        ("venti.x", "from ninep import wire", False),
+        ("venti.x", "from ninep.stat import Stat", True),
+        ("venti.x", "def f():\n  import fossil.x", True),
+        ("cfs.x", "from ninep.client import connect", False),
+        ("cfs.x", "from venti import score", True),
+        ("fossil.x", "from cfs import extents", True),
+        ("fossil.x", "import sqlite3, venti.tree", False),
+        ("fossil.x", "import requests", True),
+    ],
+)
+def test_the_import_rule_itself(module: str, source: str, wrong: bool) -> None:
+    assert any(forbidden(module, name) for name in imports(ast.parse(source), module)) is wrong
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["import trio", "from os import path", "open('x')", "datetime.now()", "p.read_bytes()", "import time as t"],
+)
+def test_the_rule_of_pure_modules_itself(source: str) -> None:
+    assert reaches_outside(ast.parse(source))
