@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Coroutine
+from types import CoroutineType
+from typing import Any, TypeVar
 
 import trio
 
+from ninep.directory import DirectoryReader
 from ninep.errors import FidInUse, FileError, UnknownFid
 from ninep.files import File
+from ninep.messages import ORCLOSE
+from ninep.permissions import readable, writable
+from ninep.qid import QTDIR
+from ninep.wire.dialect import Maybe
 
-UNOPENED = -1
+T = TypeVar("T")
 
 
-class Turn:
+class _Turn:
     """A request's place in a fid's queue, taken when the request arrives."""
 
     __slots__ = ("alone", "granted", "task")
@@ -26,96 +34,151 @@ class Turn:
 class Fid:
     """A client's handle on a file.
 
-    Reads and writes share it, everything else has it alone; who has to wait gets it in the order of arrival. As long
-    as no call has to wait nothing is locked.
+    Reads, writes and stats share it, everything else has it alone; who has to wait gets it in the order of arrival.
+    As long as no call has to wait nothing is locked.
 
     Attributes:
         file: what it stands for; None while the walk or attach that sets it up is under way, or after it failed.
-        mode: the open mode, ``UNOPENED`` before.
-        entries: packed directory entries that have been listed and not yet been read, in order.
-        offset: where the next directory read must begin.
-        shared: how many calls share it.
-        alone: whether one call has it alone.
+        opened: whether it is open.
+        readable: whether bytes may be read from it; never for a directory.
+        writable: whether bytes may be written to it.
+        directory: the reader of an open directory, else None.
+        removes: whether giving it up removes the file.
+        most: most bytes of one read.
+        held: whether a call that would share it must wait: one has it alone, or others wait already.
     """
 
-    __slots__ = ("_queue", "alone", "entries", "file", "mode", "offset", "shared")
+    __slots__ = (
+        "_alone",
+        "_queue",
+        "_shared",
+        "directory",
+        "file",
+        "held",
+        "most",
+        "opened",
+        "readable",
+        "removes",
+        "writable",
+    )
 
     def __init__(self, file: File | None = None) -> None:
         self.file = file
-        self.mode = UNOPENED
-        self.entries: list[bytes] = []
-        self.offset = 0
-        self.shared = 0
-        self.alone = False
-        self._queue: deque[Turn] = deque()
+        self.opened = self.readable = self.writable = self.removes = self.held = self._alone = False
+        self.directory: DirectoryReader | None = None
+        self.most = self._shared = 0
+        self._queue: deque[_Turn] | None = None
 
-    @property
-    def held(self) -> bool:
-        """Whether a call that would share the fid must wait."""
-        return self.alone or bool(self._queue)
+    def open(self, file: File, mode: int, most: int) -> None:
+        """Records that ``file``, which it stands for now, has been opened; ``most`` bounds one read."""
+        self.file = file
+        self.most = min(file.iounit, most) or most
+        self.removes = bool(mode & ORCLOSE)
+        if file.qid.type & QTDIR:
+            self.directory = DirectoryReader(file)
+        else:
+            self.readable = readable(mode)
+            self.writable = writable(mode)
+        self.opened = True
 
     @property
     def busy(self) -> bool:
         """Whether a call that wants the fid alone must wait."""
-        return self.alone or self.shared > 0 or bool(self._queue)
+        return self.held or self._shared > 0
 
-    def queue(self, *, alone: bool) -> Turn:
-        """Takes the next place in the queue. ``wait`` must follow, whatever happens."""
-        turn = Turn(alone)
+    def reserve(self) -> None:
+        """Takes a new fid alone, until ``release``."""
+        self._alone = self.held = True
+
+    def release(self, *, alone: bool) -> None:
+        """Gives back what one call had, and lets in who waits."""
+        if alone:
+            self._alone = False
+        else:
+            self._shared -= 1
+        self._grant()
+
+    def run_alone(self, do: Callable[..., Maybe[T]], *arguments: Any, shield: bool = False) -> Maybe[T]:
+        """Does it now if the fid is idle, else when its turn has come; the fid is had alone until it is done."""
+        if self.held or self._shared:
+            return self.run_queued(do, *arguments, alone=True, shield=shield)
+        result = do(*arguments)
+        if type(result) is not CoroutineType:
+            return result
+        self.reserve()
+        return self._releasing(result, alone=True)
+
+    def run_shared(self, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+        """The rest of a call that has begun without waiting and shares the fid."""
+        self._shared += 1
+        return self._releasing(work, alone=False)
+
+    def run_queued(
+        self, do: Callable[..., Maybe[T]], *arguments: Any, alone: bool, shield: bool = False
+    ) -> Coroutine[Any, Any, T]:
+        """Does it when the fid's turn has come; places in the queue go in the order of arrival.
+
+        Cancelled while it waits, its place is given up. With ``shield`` it waits and is done all the same: a fid that
+        is being given up.
+        """
+        turn = _Turn(alone)
+        if self._queue is None:
+            self._queue = deque()
         self._queue.append(turn)
-        return turn
+        self.held = True
+        return self._in_turn(turn, do, arguments, shield)
 
-    async def wait(self, turn: Turn) -> None:
-        """Waits until the fid is had, shared or alone. Cancelled, it is not, and the place is given up."""
+    async def _in_turn(self, turn: _Turn, do: Callable[..., Maybe[T]], arguments: tuple[Any, ...], shield: bool) -> T:
+        with trio.CancelScope(shield=shield):
+            await self._wait(turn)
+        try:
+            result = do(*arguments)
+            return await result if isinstance(result, CoroutineType) else result  # type: ignore[return-value]
+        finally:
+            self.release(alone=turn.alone)
+
+    async def _releasing(self, work: Coroutine[Any, Any, T], *, alone: bool) -> T:
+        try:
+            return await work
+        finally:
+            self.release(alone=alone)
+
+    async def _wait(self, turn: _Turn) -> None:
         if turn.granted:
             return
         turn.task = trio.lowlevel.current_task()
 
         def abort(_: object) -> trio.lowlevel.Abort:
+            assert self._queue is not None
             self._queue.remove(turn)
             self._grant()
             return trio.lowlevel.Abort.SUCCEEDED
 
         await trio.lowlevel.wait_task_rescheduled(abort)
 
-    def release(self, *, alone: bool) -> None:
-        """Gives back what ``wait`` gave or what was taken without waiting."""
-        if alone:
-            self.alone = False
-        else:
-            self.shared -= 1
-        if self._queue:
-            self._grant()
-
     def _grant(self) -> None:
         queue = self._queue
-        while queue and not self.alone and not (queue[0].alone and self.shared):
+        while queue and not self._alone and not (queue[0].alone and self._shared):
             turn = queue.popleft()
             if turn.alone:
-                self.alone = True
+                self._alone = True
             else:
-                self.shared += 1
+                self._shared += 1
             turn.granted = True
             if turn.task is not None:
                 trio.lowlevel.reschedule(turn.task)
+        self.held = self._alone or bool(queue)
 
 
-class FidTable:
-    """The fids of one connection, by the number that the client chose."""
+class FidTable(dict[int, Fid]):
+    """The fids of one connection, by the number that the client chose. Looking up another raises ``UnknownFid``."""
 
     def __init__(self, most: int) -> None:
-        self._fids: dict[int, Fid] = {}
+        super().__init__()
         self._most = most
-        self.get = self._fids.get
 
-    def __len__(self) -> int:
-        return len(self._fids)
-
-    def __getitem__(self, number: int) -> Fid:
-        fid = self._fids.get(number)
-        if fid is None:
-            raise UnknownFid
-        return fid
+    def __missing__(self, number: int) -> Fid:
+        raise UnknownFid
 
     def add(self, number: int, file: File | None = None) -> Fid:
         """Sets up a fid.
@@ -124,22 +187,27 @@ class FidTable:
             FidInUse: the number is taken.
             FileError: the client has more fids than it may.
         """
-        if number in self._fids:
+        if number in self:
             raise FidInUse
-        if len(self._fids) >= self._most:
+        if len(self) >= self._most:
             raise FileError(f"too many fids: {self._most} are in use on this connection")
-        fid = self._fids[number] = Fid(file)
+        fid = self[number] = Fid(file)
         return fid
 
     def take(self, number: int) -> Fid:
         """Removes a fid and returns it. Raises ``UnknownFid``."""
-        fid = self._fids.pop(number, None)
+        fid = self.pop(number, None)
         if fid is None:
             raise UnknownFid
         return fid
 
+    def forget(self, number: int, fid: Fid) -> None:
+        """Removes a fid that did not come to be, unless the client has given up its number or used it anew."""
+        if self.get(number) is fid:
+            del self[number]
+
     def take_all(self) -> list[Fid]:
         """Removes all fids and returns them."""
-        fids = list(self._fids.values())
-        self._fids.clear()
+        fids = list(self.values())
+        self.clear()
         return fids

@@ -18,21 +18,21 @@ from ninep import messages as m
 from ninep.dialect import MSIZE, NinePDialect
 from ninep.errors import (
     AuthenticationNotRequired,
-    BadDirectoryOffset,
     BadFidUse,
     FileError,
+    FileNotFound,
     IllegalMode,
     IllegalName,
     IsDirectory,
     NotDirectory,
     UnknownFid,
 )
-from ninep.fids import UNOPENED, Fid, FidTable
+from ninep.fids import Fid, FidTable
 from ninep.files import File, FileTree, Walked
-from ninep.permissions import legal, readable, writable
+from ninep.permissions import legal
 from ninep.qid import QTDIR
 from ninep.stat import DMDIR, Stat
-from ninep.wire.dialect import Buffer, Maybe
+from ninep.wire.dialect import Maybe
 
 T = TypeVar("T")
 
@@ -42,7 +42,11 @@ LEAST_MSIZE = 256
 """A full Rwalk has 217 bytes."""
 MOST_FIDS = 65536
 CLUNK_PATIENCE = 10.0
-"""Seconds that giving up a file may take after its request was given up itself."""
+"""Seconds that giving up a file may still take after its request was given up itself."""
+CLUNKS = 64
+"""Files that are given up at once when a connection ends."""
+
+_Method = Callable[[Any], Maybe[m.Reply]]
 
 
 class NinePSession:
@@ -57,6 +61,7 @@ class NinePSession:
         local: bool = False,
         max_fids: int = MOST_FIDS,
     ) -> None:
+        """``local`` tells the tree that the client is on this machine; ``max_fids`` bounds what it may hold."""
         self._tree = tree
         self._dialect = dialect
         self._max_msize = max_msize
@@ -64,7 +69,8 @@ class NinePSession:
         self._fids = FidTable(max_fids)
         self._most = 0
         self.commit: Callable[[], Maybe[None]] = tree.commit
-        self._methods: dict[type, Callable[[Any], Any]] = {
+        self._unversioned: dict[type, _Method] = {m.Tversion: self._version}
+        self._versioned: dict[type, _Method] = {
             m.Tversion: self._version,
             m.Tauth: self._auth,
             m.Tattach: self._attach,
@@ -78,24 +84,35 @@ class NinePSession:
             m.Tstat: self._stat,
             m.Twstat: self._wstat,
         }
+        self._methods = self._unversioned
 
     def begin(self, request: m.Request) -> m.Reply | Coroutine[Any, Any, m.Reply | None] | None:
         """Checks and reserves, then answers or returns the rest as a coroutine. Raises ``FileError``."""
-        if not self._most and type(request) is not m.Tversion:
+        method = self._methods.get(type(request))
+        if method is None:
             raise FileError("no version agreed: Tversion must come first")
-        return cast("m.Reply", self._methods[type(request)](request))
+        return method(request)
 
     async def reset(self) -> None:
-        """Gives up all fids, removing what was opened for that."""
-        self._most = 0
-        for fid in self._fids.take_all():
-            if fid.file is not None:
+        """Gives up all fids, removing what was opened for that; one that fails keeps no other from it."""
+        self._methods = self._unversioned
+        fids = self._fids.take_all()
+
+        async def give_up() -> None:
+            while fids:
+                fid = fids.pop()
                 try:
-                    waiting = fid.file.remove() if _removes(fid) else fid.file.clunk()
+                    waiting = _parting(fid)
                     if waiting is not None:
                         await waiting
                 except FileError as error:
                     log.debug("giving up a fid: %s", error)
+                except Exception:
+                    log.exception("giving up a fid failed")
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(min(len(fids), CLUNKS)):
+                nursery.start_soon(give_up)
 
     async def aclose(self) -> None:
         """The same, at the end of the connection."""
@@ -117,329 +134,269 @@ class NinePSession:
             return m.Rversion(msize, "unknown")
         self._dialect.msize = msize
         self._most = msize - m.IOHDRSZ
+        self._methods = self._versioned
         return m.Rversion(msize, m.VERSION)
 
     def _auth(self, request: m.Tauth) -> m.Reply:
         raise AuthenticationNotRequired
 
     def _attach(self, request: m.Tattach) -> Maybe[m.Reply]:
-        if request.afid != m.NOFID or request.fid == m.NOFID:
+        number = request.fid
+        if request.afid != m.NOFID or number == m.NOFID:
             raise UnknownFid
-        fid = self._fids.add(request.fid)
+        fid = self._fids.add(number)
         try:
             root = self._tree.attach(request.uname, request.aname, local=self._local)
         except BaseException:
-            self._fids.take(request.fid)
+            del self._fids[number]
             raise
         if isinstance(root, File):
             fid.file = root
             return m.Rattach(root.qid)
-        return self._setting_up(fid, request.fid, self._attaching(fid, root))
-
-    async def _attaching(self, fid: Fid, work: Coroutine[Any, Any, File]) -> m.Reply:
-        fid.file = await work
-        return m.Rattach(fid.file.qid)
+        return self._setting_up(fid, number, _attaching(fid, root))
 
     def _walk(self, request: m.Twalk) -> Maybe[m.Reply]:
-        number, newnumber, _ = request
+        number, newnumber, names = request
         fid = self._fids[number]
         if newnumber == number:
-            return self._alone(fid, self._do_walk, request, fid)
+            return fid.run_alone(_walk, fid, names, fid)
         if newnumber == m.NOFID:
             raise UnknownFid
         new = self._fids.add(newnumber)
         try:
-            result = self._alone(fid, self._do_walk, request, new)
+            result = fid.run_alone(_walk, fid, names, new)
         except BaseException:
-            self._fids.take(newnumber)
+            del self._fids[newnumber]
             raise
-        if type(result) is CoroutineType:
+        if isinstance(result, CoroutineType):
             return self._setting_up(new, newnumber, result)
         if new.file is None:
-            self._fids.take(newnumber)
-        return result
+            del self._fids[newnumber]
+        return cast("m.Reply", result)
 
-    def _setting_up(self, fid: Fid, number: int, work: Coroutine[Any, Any, m.Reply]) -> Maybe[m.Reply]:
+    def _setting_up(self, fid: Fid, number: int, work: Coroutine[Any, Any, m.Reply]) -> Coroutine[Any, Any, m.Reply]:
         """Holds a fid that is about to be; if it does not get its file it is taken out again."""
-        fid.alone = True
+        fid.reserve()
 
         async def set_up() -> m.Reply:
             try:
                 return await work
             finally:
                 if fid.file is None:
-                    self._fids.take(number)
+                    self._fids.forget(number, fid)
                 fid.release(alone=True)
 
         return set_up()
 
-    def _do_walk(self, fid: Fid, request: m.Twalk, new: Fid) -> Maybe[m.Reply]:
-        names = request.wnames
-        file = _file(fid)
-        if fid.mode != UNOPENED:
-            raise BadFidUse
-        if not names:
-            if new is not fid:
-                new.file = file.clone()
-            return m.Rwalk([])
-        if not file.qid.type & QTDIR:
-            raise NotDirectory
-        good = _good_names(names)
-        if not good:
-            raise IllegalName
-        walked = file.walk(names if good == len(names) else names[:good])
-        if type(walked) is CoroutineType:
-            return self._walking(fid, request, new, walked)
-        qids, found = cast("Walked", walked)
-        waiting: Maybe[None] = None
-        if found is not None and len(qids) < len(names):
-            waiting = found.clunk()
-        elif found is not None:
-            new.file = found
-            if new is fid:
-                waiting = file.clunk()
-        return m.Rwalk(qids) if waiting is None else self._ended(waiting, m.Rwalk(qids))
-
-    async def _walking(self, fid: Fid, request: m.Twalk, new: Fid, work: Coroutine[Any, Any, Walked]) -> m.Reply:
-        qids, found = await work
-        unwanted: File | None = None
-        if found is not None and len(qids) < len(request.wnames):
-            unwanted = found
-        elif found is not None:
-            if new is fid:
-                unwanted = fid.file
-            new.file = found
-        waiting = unwanted.clunk() if unwanted is not None else None
-        return m.Rwalk(qids) if waiting is None else await self._ended(waiting, m.Rwalk(qids))
-
     def _open(self, request: m.Topen) -> Maybe[m.Reply]:
-        return self._alone(self._fids[request.fid], self._do_open, request)
+        fid = self._fids[request.fid]
+        return fid.run_alone(self._do_open, fid, request.mode & ~m.OCEXEC)
 
-    def _do_open(self, fid: Fid, request: m.Topen) -> Maybe[m.Reply]:
-        file = _file(fid)
-        if fid.mode != UNOPENED:
-            raise BadFidUse
-        mode = request.mode & ~m.OCEXEC
+    def _do_open(self, fid: Fid, mode: int) -> Maybe[m.Reply]:
+        file = _unopened(fid)
         directory = bool(file.qid.type & QTDIR)
         if not legal(mode, directory=directory):
             raise IsDirectory if directory else IllegalMode
         waiting = file.open(mode)
         if waiting is not None:
             return self._opening(fid, file, mode, waiting)
-        fid.mode = mode
+        fid.open(file, mode, self._most)
         return m.Ropen(file.qid, min(file.iounit, self._most))
 
     async def _opening(self, fid: Fid, file: File, mode: int, work: Coroutine[Any, Any, None]) -> m.Reply:
         await work
-        fid.mode = mode
+        fid.open(file, mode, self._most)
         return m.Ropen(file.qid, min(file.iounit, self._most))
 
     def _create(self, request: m.Tcreate) -> Maybe[m.Reply]:
-        return self._alone(self._fids[request.fid], self._do_create, request)
+        fid = self._fids[request.fid]
+        return fid.run_alone(self._do_create, fid, request)
 
     def _do_create(self, fid: Fid, request: m.Tcreate) -> Maybe[m.Reply]:
         _, name, perm, mode = request
-        file = _file(fid)
-        if fid.mode != UNOPENED:
-            raise BadFidUse
+        file = _unopened(fid)
         if not file.qid.type & QTDIR:
             raise NotDirectory
         if name == ".." or not _good_names([name]):
             raise IllegalName
         mode &= ~m.OCEXEC
-        if not legal(mode & ~m.ORCLOSE if perm & DMDIR else mode, directory=bool(perm & DMDIR)):
+        if not legal(mode, directory=bool(perm & DMDIR)):
             raise IllegalMode
         made = file.create(name, perm, mode)
         if not isinstance(made, File):
             return self._creating(fid, file, mode, made)
-        fid.file, fid.mode = made, mode
-        waiting = file.clunk()
+        fid.open(made, mode, self._most)
         reply = m.Rcreate(made.qid, min(made.iounit, self._most))
-        return reply if waiting is None else self._ended(waiting, reply)
+        leaving = _left(file)
+        return reply if leaving is None else _after(leaving, reply)
 
     async def _creating(self, fid: Fid, directory: File, mode: int, work: Coroutine[Any, Any, File]) -> m.Reply:
         made = await work
-        fid.file, fid.mode = made, mode
-        waiting = directory.clunk()
+        fid.open(made, mode, self._most)
         reply = m.Rcreate(made.qid, min(made.iounit, self._most))
-        return reply if waiting is None else await self._ended(waiting, reply)
+        leaving = _left(directory)
+        return reply if leaving is None else await _after(leaving, reply)
 
     def _read(self, request: m.Tread) -> Maybe[m.Reply]:
         number, offset, count = request
         fid = self._fids[number]
-        file = fid.file
-        if fid.held or file is None or file.qid.type & QTDIR:
-            return self._read_otherwise(fid, request)
-        if not readable(fid.mode):
-            raise BadFidUse
-        data = file.read(offset, count if count < self._most else self._most)
+        if fid.held or not fid.readable:
+            return self._read_otherwise(fid, offset, count)
+        most = fid.most
+        data = fid.file.read(offset, count if count < most else most)  # type: ignore[union-attr]
         if type(data) is CoroutineType:
-            return self._sharing(fid, data, m.Rread)
-        return m.Rread(cast("Buffer", data))
+            return fid.run_shared(_made(data, m.Rread))
+        return m.Rread(data)  # type: ignore[arg-type]
 
-    def _read_otherwise(self, fid: Fid, request: m.Tread) -> Maybe[m.Reply]:
-        if fid.file is not None and fid.file.qid.type & QTDIR and fid.mode != UNOPENED:
-            return self._alone(fid, self._do_list, request)
-        return self._queued(fid, self._do_read, request, alone=False)
+    def _read_otherwise(self, fid: Fid, offset: int, count: int) -> Maybe[m.Reply]:
+        if fid.directory is not None:
+            return fid.run_alone(self._do_read, fid, offset, count)
+        if fid.held:
+            return fid.run_queued(self._do_read, fid, offset, count, alone=False)
+        raise BadFidUse
 
-    def _do_read(self, fid: Fid, request: m.Tread) -> Maybe[m.Reply]:
-        """A read that had to wait for an open, say; what it waited for may have made the fid a directory's."""
+    def _do_read(self, fid: Fid, offset: int, count: int) -> Maybe[m.Reply]:
+        """A read of a directory, or one that had to wait for an open, say."""
         file = _file(fid)
-        if not readable(fid.mode):
+        count = min(count, fid.most)
+        if fid.readable:
+            data = file.read(offset, count)
+        elif fid.directory is not None:
+            data = fid.directory.read(offset, count)
+        else:
             raise BadFidUse
-        if file.qid.type & QTDIR:
-            return self._do_list(fid, request)
-        data = file.read(request.offset, min(request.count, self._most))
-        return _made(data, m.Rread) if type(data) is CoroutineType else m.Rread(cast("Buffer", data))
-
-    def _do_list(self, fid: Fid, request: m.Tread) -> Maybe[m.Reply]:
-        file, offset, count = _file(fid), request.offset, min(request.count, self._most)
-        if offset and offset != fid.offset:
-            raise BadDirectoryOffset
-        rewind = offset == 0
-        if rewind:
-            fid.entries = []
-            fid.offset = 0
-        while sum(map(len, fid.entries)) < count:
-            found = file.list(rewind)
-            if type(found) is CoroutineType:
-                return self._listing(fid, file, count, found)
-            rewind = False
-            if not found:
-                break
-            fid.entries += [stat.pack() for stat in cast("Sequence[Stat]", found)]
-        return _entries(fid, count)
-
-    async def _listing(self, fid: Fid, file: File, count: int, work: Coroutine[Any, Any, Sequence[Stat]]) -> m.Reply:
-        found = await work
-        while found:
-            fid.entries += [stat.pack() for stat in found]
-            if sum(map(len, fid.entries)) >= count:
-                break
-            more = file.list(False)
-            found = await more if isinstance(more, CoroutineType) else cast("Sequence[Stat]", more)
-        return _entries(fid, count)
+        return _made(data, m.Rread) if isinstance(data, CoroutineType) else m.Rread(data)  # type: ignore[arg-type]
 
     def _write(self, request: m.Twrite) -> Maybe[m.Reply]:
-        fid = self._fids[request.fid]
-        file = fid.file
-        if fid.held or file is None:
-            return self._queued(fid, self._do_write, request._replace(data=bytes(request.data)), alone=False)
-        if not writable(fid.mode):
+        number, offset, data = request
+        fid = self._fids[number]
+        if fid.held:
+            # What waits keeps its own bytes and not the whole chunk that they came in.
+            return fid.run_queued(_write, fid, offset, bytes(data), alone=False)
+        if not fid.writable:
             raise BadFidUse
-        count = file.write(request.offset, request.data)
+        count = fid.file.write(offset, data)  # type: ignore[union-attr]
         if type(count) is CoroutineType:
-            return self._sharing(fid, count, m.Rwrite)
-        return m.Rwrite(cast("int", count))
-
-    def _do_write(self, fid: Fid, request: m.Twrite) -> Maybe[m.Reply]:
-        file = _file(fid)
-        if not writable(fid.mode):
-            raise BadFidUse
-        count = file.write(request.offset, request.data)
-        return _made(count, m.Rwrite) if type(count) is CoroutineType else m.Rwrite(cast("int", count))
+            return fid.run_shared(_made(count, m.Rwrite))
+        return m.Rwrite(count)  # type: ignore[arg-type]
 
     def _clunk(self, request: m.Tclunk) -> Maybe[m.Reply]:
-        return self._alone(self._fids.take(request.fid), self._do_clunk, request, shield=True)
-
-    def _do_clunk(self, fid: Fid, request: m.Tclunk) -> Maybe[m.Reply]:
-        file = _file(fid)
-        waiting = file.remove() if _removes(fid) else file.clunk()
-        return m.Rclunk() if waiting is None else self._ended(waiting, m.Rclunk())
+        fid = self._fids.take(request.fid)
+        return fid.run_alone(_clunk, fid, shield=True)
 
     def _remove(self, request: m.Tremove) -> Maybe[m.Reply]:
-        return self._alone(self._fids.take(request.fid), self._do_remove, request, shield=True)
-
-    def _do_remove(self, fid: Fid, request: m.Tremove) -> Maybe[m.Reply]:
-        waiting = _file(fid).remove()
-        return m.Rremove() if waiting is None else self._ended(waiting, m.Rremove())
-
-    async def _ended(self, work: Coroutine[Any, Any, None], reply: m.Reply) -> m.Reply:
-        """A view is given up: its file must hear of that even if the client gives the request up."""
-        with trio.move_on_after(CLUNK_PATIENCE, shield=True) as scope:
-            await work
-        if scope.cancelled_caught:
-            raise FileError("timed out")
-        return reply
+        fid = self._fids.take(request.fid)
+        return fid.run_alone(_remove, fid, shield=True)
 
     def _stat(self, request: m.Tstat) -> Maybe[m.Reply]:
         fid = self._fids[request.fid]
-        if fid.file is None:
-            return self._queued(fid, self._do_stat, request, alone=False)
-        stat = fid.file.stat()
+        if fid.held:
+            return fid.run_queued(_stat, fid, alone=False)
+        stat = fid.file.stat()  # type: ignore[union-attr]
         if type(stat) is CoroutineType:
-            return self._sharing(fid, stat, m.Rstat)
-        return m.Rstat(cast("Stat", stat))
-
-    def _do_stat(self, fid: Fid, request: m.Tstat) -> Maybe[m.Reply]:
-        stat = _file(fid).stat()
-        return _made(stat, m.Rstat) if type(stat) is CoroutineType else m.Rstat(cast("Stat", stat))
+            return fid.run_shared(_made(stat, m.Rstat))
+        return m.Rstat(stat)  # type: ignore[arg-type]
 
     def _wstat(self, request: m.Twstat) -> Maybe[m.Reply]:
-        return self._alone(self._fids[request.fid], self._do_wstat, request)
-
-    def _do_wstat(self, fid: Fid, request: m.Twstat) -> Maybe[m.Reply]:
-        file, name = _file(fid), request.stat.name
-        if name and name != "/" and (name == ".." or not _good_names([name])):
-            raise IllegalName
-        waiting = file.wstat(request.stat)
-        return m.Rwstat() if waiting is None else _made(waiting, lambda _: m.Rwstat())
-
-    # Holding fids while something waits.
-
-    def _alone(
-        self, fid: Fid, do: Callable[..., Maybe[m.Reply]], request: Any, *extra: Any, shield: bool = False
-    ) -> Maybe[m.Reply]:
-        """Does it now if the fid is idle, else when its turn has come; the fid is had alone until it is done."""
-        if fid.busy:
-            return self._queued(fid, do, request, *extra, alone=True, shield=shield)
-        result = do(fid, request, *extra)
-        if type(result) is CoroutineType:
-            fid.alone = True
-            return _releasing(fid, result, alone=True)
-        return result
-
-    def _sharing(self, fid: Fid, work: Coroutine[Any, Any, T], reply: Callable[[T], m.Reply]) -> Maybe[m.Reply]:
-        fid.shared += 1
-        return _releasing(fid, _made(work, reply), alone=False)
-
-    def _queued(
-        self,
-        fid: Fid,
-        do: Callable[..., Maybe[m.Reply]],
-        request: Any,
-        *extra: Any,
-        alone: bool,
-        shield: bool = False,
-    ) -> Maybe[m.Reply]:
-        """Does it when the fid's turn has come; places in the queue go in the order of arrival.
-
-        With ``shield`` it is done even if the client loses interest: a fid that is being given up.
-        """
-        turn = fid.queue(alone=alone)
-
-        async def wait() -> m.Reply:
-            with trio.CancelScope(shield=shield):
-                await fid.wait(turn)
-                try:
-                    result = do(fid, request, *extra)
-                    return await result if isinstance(result, CoroutineType) else cast("m.Reply", result)
-                finally:
-                    fid.release(alone=alone)
-            raise AssertionError("a scope that nobody cancels")
-
-        return wait()
+        fid = self._fids[request.fid]
+        return fid.run_alone(_wstat, fid, request.stat)
 
 
-async def _releasing(fid: Fid, work: Coroutine[Any, Any, m.Reply], *, alone: bool) -> m.Reply:
-    try:
-        return await work
-    finally:
-        fid.release(alone=alone)
+# What has a fid alone, or its turn after waiting.
 
 
-async def _made(work: Coroutine[Any, Any, T], reply: Callable[[T], m.Reply]) -> m.Reply:
-    return reply(await work)
+async def _attaching(fid: Fid, work: Coroutine[Any, Any, File]) -> m.Reply:
+    fid.file = await work
+    return m.Rattach(fid.file.qid)
+
+
+def _walk(fid: Fid, names: Sequence[str], new: Fid) -> Maybe[m.Reply]:
+    file = _unopened(fid)
+    if not names:
+        if new is not fid:
+            new.file = file.clone()
+        return m.Rwalk([])
+    if not file.qid.type & QTDIR:
+        raise NotDirectory
+    good = _good_names(names)
+    if not good:
+        raise IllegalName
+    walked = file.walk(names if good == len(names) else names[:good])
+    if isinstance(walked, CoroutineType):
+        return _walking(fid, names, new, walked)
+    qids, leaving = _arrived(fid, names, new, walked)  # type: ignore[arg-type]
+    return m.Rwalk(qids) if leaving is None else _after(leaving, m.Rwalk(qids))
+
+
+async def _walking(fid: Fid, names: Sequence[str], new: Fid, work: Coroutine[Any, Any, Walked]) -> m.Reply:
+    qids, leaving = _arrived(fid, names, new, await work)
+    return m.Rwalk(qids) if leaving is None else await _after(leaving, m.Rwalk(qids))
+
+
+def _arrived(
+    fid: Fid, names: Sequence[str], new: Fid, walked: Walked
+) -> tuple[Sequence[Any], Coroutine[Any, Any, None] | None]:
+    """Gives ``new`` its file if the walk came to its end; with the qids, what is left to do for a view left behind."""
+    qids, found = walked
+    if not qids:
+        raise FileNotFound
+    if found is None:
+        return qids, None
+    if len(qids) < len(names):
+        return qids, _left(found)
+    old = fid.file if new is fid else None
+    new.file = found
+    return qids, None if old is None else _left(old)
+
+
+def _write(fid: Fid, offset: int, data: bytes) -> Maybe[m.Reply]:
+    file = _file(fid)
+    if not fid.writable:
+        raise BadFidUse
+    count = file.write(offset, data)
+    return _made(count, m.Rwrite) if isinstance(count, CoroutineType) else m.Rwrite(count)  # type: ignore[arg-type]
+
+
+def _clunk(fid: Fid) -> Maybe[m.Reply]:
+    waiting = _parting(fid)
+    return m.Rclunk() if waiting is None else _after(waiting, m.Rclunk())
+
+
+def _remove(fid: Fid) -> Maybe[m.Reply]:
+    waiting = _file(fid).remove()
+    return m.Rremove() if waiting is None else _after(waiting, m.Rremove())
+
+
+def _stat(fid: Fid) -> Maybe[m.Reply]:
+    stat = _file(fid).stat()
+    return _made(stat, m.Rstat) if isinstance(stat, CoroutineType) else m.Rstat(stat)  # type: ignore[arg-type]
+
+
+def _wstat(fid: Fid, changes: Stat) -> Maybe[m.Reply]:
+    file, name = _file(fid), changes.name
+    if name == "/":
+        stat = file.stat()
+        if isinstance(stat, CoroutineType):
+            return _wstat_of_root(file, changes, stat)
+        changes = _without_name(changes, stat)  # type: ignore[arg-type]
+    elif name and (name == ".." or not _good_names([name])):
+        raise IllegalName
+    waiting = file.wstat(changes)
+    return m.Rwstat() if waiting is None else _made(waiting, lambda _: m.Rwstat())
+
+
+async def _wstat_of_root(file: File, changes: Stat, work: Coroutine[Any, Any, Stat]) -> m.Reply:
+    waiting = file.wstat(_without_name(changes, await work))
+    if waiting is not None:
+        await waiting
+    return m.Rwstat()
+
+
+def _without_name(changes: Stat, current: Stat) -> Stat:
+    """A root is called ``/`` and may be told so; nothing else can be."""
+    if current.name != "/":
+        raise IllegalName
+    return changes._replace(name="")
 
 
 def _file(fid: Fid) -> File:
@@ -449,8 +406,72 @@ def _file(fid: Fid) -> File:
     return fid.file
 
 
-def _removes(fid: Fid) -> bool:
-    return fid.mode != UNOPENED and bool(fid.mode & m.ORCLOSE)
+def _unopened(fid: Fid) -> File:
+    file = fid.file
+    if file is None:
+        raise UnknownFid
+    if fid.opened:
+        raise BadFidUse
+    return file
+
+
+def _parting(fid: Fid) -> Maybe[None]:
+    """The last call on a fid's file."""
+    file = _file(fid)
+    return file.remove() if fid.removes else file.clunk()
+
+
+def _left(file: File) -> Coroutine[Any, Any, None] | None:
+    """Gives up a view that a request leaves behind. That request is done: a failure is nobody's answer."""
+    try:
+        waiting = file.clunk()
+    except FileError as error:
+        log.debug("leaving a file: %s", error)
+        return None
+    return None if waiting is None else _leaving(waiting)
+
+
+async def _leaving(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except FileError as error:
+        log.debug("leaving a file: %s", error)
+
+
+async def _made(work: Coroutine[Any, Any, T], reply: Callable[[T], m.Reply]) -> m.Reply:
+    return reply(await work)
+
+
+async def _after(work: Coroutine[Any, Any, None], reply: m.Reply) -> m.Reply:
+    """Gives up a view: its file hears of that even if the client gives the request up.
+
+    From then on it gets a bounded time. What is done cannot be undone, so the answer leaves in any case.
+    """
+    failure: Exception | None = None
+    scope = trio.CancelScope(shield=True)
+
+    async def bound() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            scope.deadline = trio.current_time() + CLUNK_PATIENCE
+
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bound)
+            with scope:
+                try:
+                    await work
+                except Exception as error:
+                    failure = error
+            nursery.cancel_scope.cancel()
+    except* trio.Cancelled:
+        pass
+    if failure is not None:
+        raise failure
+    if scope.cancelled_caught:
+        raise FileError("timed out")
+    return reply
 
 
 def _good_names(names: Sequence[str]) -> int:
@@ -464,20 +485,3 @@ def _good_names(names: Sequence[str]) -> int:
 def _odd(name: str) -> bool:
     """Control characters, and bytes that were no UTF-8, cannot be in a name."""
     return any(letter < " " or letter == "\x7f" or "\ud800" <= letter <= "\udfff" for letter in name)
-
-
-def _entries(fid: Fid, count: int) -> m.Reply:
-    """As many whole entries as fit."""
-    size = 0
-    taken = 0
-    for entry in fid.entries:
-        if size + len(entry) > count:
-            break
-        size += len(entry)
-        taken += 1
-    if fid.entries and not taken:
-        raise FileError(f"count too small: the next directory entry has {len(fid.entries[0])} bytes")
-    data = b"".join(fid.entries[:taken])
-    del fid.entries[:taken]
-    fid.offset += size
-    return m.Rread(data)
