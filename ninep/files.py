@@ -48,7 +48,7 @@ class File:
     qid: Qid
     iounit: int = 0
 
-    def clone(self) -> File:
+    def clone(self) -> Maybe[File]:
         """Another view of the same place, for a walk without names. This file is not open."""
         raise FunctionNotImplemented
 

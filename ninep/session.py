@@ -314,7 +314,10 @@ def _walk(fid: Fid, names: Sequence[str], new: Fid) -> Maybe[m.Reply]:
     file = _unopened(fid)
     if not names:
         if new is not fid:
-            new.file = file.clone()
+            view = file.clone()
+            if not isinstance(view, File):
+                return _cloning(new, view)
+            new.file = view
         return m.Rwalk([])
     if not file.qid.type & QTDIR:
         raise NotDirectory
@@ -326,6 +329,11 @@ def _walk(fid: Fid, names: Sequence[str], new: Fid) -> Maybe[m.Reply]:
         return _walking(fid, names, new, walked)
     qids, leaving = _arrived(fid, names, new, walked)  # type: ignore[arg-type]
     return m.Rwalk(qids) if leaving is None else _after(leaving, m.Rwalk(qids))
+
+
+async def _cloning(new: Fid, work: Coroutine[Any, Any, File]) -> m.Reply:
+    new.file = await work
+    return m.Rwalk([])
 
 
 async def _walking(fid: Fid, names: Sequence[str], new: Fid, work: Coroutine[Any, Any, Walked]) -> m.Reply:

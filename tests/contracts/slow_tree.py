@@ -13,7 +13,10 @@ from ninep.stat import Stat
 
 
 class SlowTree(FileTree):
-    """``let(what)`` opens a gate; calls named in ``failing`` raise once they are let through."""
+    """``let(what)`` opens a gate, ``shut(what)`` closes it again; what ``failing`` names raises once it is let through.
+
+    A clone has a gate only if it was mentioned.
+    """
 
     def __init__(self, *opened: str, failing: Sequence[str] = ()) -> None:
         self.log: list[str] = []
@@ -28,7 +31,7 @@ class SlowTree(FileTree):
             self.gates.setdefault(what, trio.Event()).set()
 
     def shut(self, what: str) -> None:
-        del self.gates[what]
+        self.gates[what] = trio.Event()
 
     async def attach(self, uname: str, aname: str, *, local: bool = False) -> File:
         if aname == "slow":
@@ -56,7 +59,9 @@ class Slow(File):
         self.qid = Qid(0x80 if directory else 0, 0, int(directory))
         tree.views += 1
 
-    def clone(self) -> File:
+    async def clone(self) -> File:
+        if "clone" in self.tree.gates:
+            await self.tree.wait("clone")
         return Slow(self.tree, directory=bool(self.qid.type), name=self.name)
 
     async def walk(self, names: Sequence[str]) -> Walked:

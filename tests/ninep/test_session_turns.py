@@ -53,6 +53,21 @@ async def test_a_walk_that_comes_nowhere_and_says_nothing_is_an_error() -> None:
         assert await raw.refused(m.Tclunk(5)) == "fid unknown or out of range"
 
 
+async def test_a_clone_may_wait(autojump_clock: MockClock) -> None:
+    tree = SlowTree("walk", "clunk", "stat")
+    tree.shut("clone")
+    async with connected(tree) as raw:
+        begin, wait = raw.client.begin, raw.client.wait
+        clone = begin(m.Twalk(0, 5, []))
+        stat = begin(m.Tstat(5))
+        flushed = begin(m.Twalk(0, 6, []))
+        assert await wait(begin(m.Tflush(flushed.tag))) == m.Rflush()
+        assert await raw.refused(m.Tstat(6)) == "fid unknown or out of range"
+        tree.let("clone")
+        assert await wait(clone) == m.Rwalk([])
+        assert (await wait(stat)).stat.name == "/"
+
+
 async def test_a_clunk_that_is_given_up_gets_bounded_time(autojump_clock: MockClock) -> None:
     tree = SlowTree("walk")
     async with connected(tree) as raw:
