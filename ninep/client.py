@@ -1,4 +1,4 @@
-"""A connection to a 9P server, and the tree behind it with paths. Source: intro(5), 9pclient(3).
+"""A tree on a 9P server, by paths. Source: 9pclient(3).
 
 ::
 
@@ -9,108 +9,20 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
-
-import trio
 
 from ninep import messages as m
-from ninep.dialect import MSIZE, NinePDialect
-from ninep.errors import FileExists, FileNotFound, NinepError
+from ninep.connection import Connection, connected
+from ninep.dialect import MSIZE
+from ninep.errors import FileError, FileExists, FileNotFound, NinepError
 from ninep.remote import RemoteFile
 from ninep.stat import DMDIR, Stat
-from ninep.wire.client import Client
 from ninep.wire.dial import dial
 from ninep.wire.dialect import Buffer
-from ninep.wire.errors import ConnectionLost, Malformed
 from ninep.wire.networks import Networks
 
-
-class Connection:
-    """A negotiated connection. ``connected`` makes one.
-
-    Attributes:
-        client: the calls themselves, for those who want to send messages of their own.
-        msize: the agreed message size in bytes.
-        iounit: bytes of data in one message.
-    """
-
-    def __init__(self, client: Client[Any, Any], msize: int) -> None:
-        self.client = client
-        self.msize = msize
-        self.iounit = msize - m.IOHDRSZ
-        self._fids: list[int] = []
-        self._next = 0
-
-    def take_fid(self) -> int:
-        """A number that no fid has."""
-        if self._fids:
-            return self._fids.pop()
-        self._next += 1
-        return self._next - 1
-
-    def give_fid(self, fid: int) -> None:
-        """The number may be used again."""
-        self._fids.append(fid)
-
-    async def ask(self, request: m.Request) -> Any:
-        """One request; raises what an Rerror stands for."""
-        return await self.client.call(request)
-
-    async def clunk(self, fid: int, request: m.Request | None = None) -> None:
-        """Gives up a fid with Tclunk or Tremove; sent even when the caller is cancelled."""
-        try:
-            call = self.client.begin(request or m.Tclunk(fid))
-        except ConnectionLost:
-            return
-        try:
-            await self.client.wait(call)
-        except ConnectionLost:
-            if request is not None:
-                raise
-        finally:
-            if call.reply is not None:
-                self.give_fid(fid)
-
-    async def attach(self, uname: str, aname: str = "") -> RemoteFile:
-        """The root of the tree ``aname``, as user ``uname``."""
-        fid = self.take_fid()
-        try:
-            reply = await self.ask(m.Tattach(fid, m.NOFID, uname, aname))
-        except NinepError:
-            self.give_fid(fid)
-            raise
-        return RemoteFile(self, fid, reply.qid)
-
-
-@asynccontextmanager
-async def connected(stream: trio.abc.Stream, *, msize: int = MSIZE) -> AsyncIterator[Connection]:
-    """Agrees on version and message size over ``stream``, which is closed at the end.
-
-    Raises:
-        NinepError: the server does not speak 9P2000.
-        ConnectionLost: it hung up.
-    """
-    dialect = NinePDialect()
-    client: Client[Any, Any] = Client(stream, dialect)
-    failure: BaseException | None = None
-    async with trio.open_nursery() as nursery:
-        await nursery.start(client.run)
-        try:
-            reply = await client.call(m.Tversion(msize, m.VERSION), tag=m.NOTAG)
-            if reply.version != m.VERSION:
-                raise NinepError(f"the server does not speak {m.VERSION} but answers {reply.version!r}")
-            if not 256 <= reply.msize <= msize:
-                raise Malformed(f"the server wants messages of {reply.msize} bytes where {msize} were offered")
-            dialect.msize = reply.msize
-            yield Connection(client, reply.msize)
-        except Exception as error:
-            # Out of the nursery's reach, so that it comes to the caller as it is and not in a group.
-            failure = error
-        nursery.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+__all__ = ["Connection", "RemoteFile", "RemoteTree", "connect", "connected", "split"]
 
 
 class RemoteTree:
@@ -136,16 +48,12 @@ class RemoteTree:
 
     @asynccontextmanager
     async def create(self, path: str, perm: int = 0o666, mode: int = m.OWRITE) -> AsyncIterator[RemoteFile]:
-        """Makes a file, or truncates an old one, as in Plan 9. It is open until the context ends."""
-        *folder, name = split(path)
-        async with await self.root.walk(folder) as file:
-            try:
-                await file.create(name, perm, mode)
-            except FileExists:
-                async with await file.walk([name]) as old:
-                    await old.open(mode | m.OTRUNC)
-                    yield old
-                return
+        """A new file, or an old one truncated, open until the context ends."""
+        folder, name = _place(path)
+        async with (
+            await self.root.walk(folder) as directory,
+            await create(directory, name, perm, mode) as file,
+        ):
             yield file
 
     async def read_bytes(self, path: str) -> bytes:
@@ -160,7 +68,7 @@ class RemoteTree:
 
     async def mkdir(self, path: str, perm: int = 0o777) -> None:
         """Makes a directory. Raises ``FileExists``."""
-        *folder, name = split(path)
+        folder, name = _place(path)
         async with await self.root.walk(folder) as file:
             await file.create(name, DMDIR | perm, m.OREAD)
 
@@ -179,6 +87,10 @@ class RemoteTree:
         async with await self.walk(path) as file:
             await file.wstat(changes)
 
+    async def rename(self, path: str, name: str) -> None:
+        """Gives a file another name in its directory; 9P cannot move it to another one. Raises ``FileExists``."""
+        await self.wstat(path, Stat(name=name))
+
     async def remove(self, path: str) -> None:
         """Removes a file or an empty directory."""
         await (await self.walk(path)).remove()
@@ -192,9 +104,41 @@ class RemoteTree:
             return False
 
 
-def split(path: str) -> Sequence[str]:
+def split(path: str) -> list[str]:
     """The elements of a path."""
     return [name for name in path.split("/") if name not in ("", ".")]
+
+
+def _place(path: str) -> tuple[list[str], str]:
+    """The directory and the name of something to be made."""
+    names = split(path)
+    if not names:
+        raise FileExists
+    return names[:-1], names[-1]
+
+
+async def create(directory: RemoteFile, name: str, perm: int, mode: int = m.OWRITE) -> RemoteFile:
+    """Makes the file ``name`` in ``directory``, or truncates the one that is there, and opens it.
+
+    Raises:
+        PermissionDenied: it is there and may not be written.
+    """
+    file = await directory.walk([])
+    try:
+        try:
+            await file.create(name, perm, mode)
+        except FileError as refusal:
+            await file.leave()
+            # Servers have many words for a name that is taken; the name itself tells best.
+            try:
+                file = await directory.walk([name])
+            except FileNotFound:
+                raise refusal from None
+            await file.open(mode | m.OTRUNC)
+    except BaseException:
+        await file.clunk()
+        raise
+    return file
 
 
 @asynccontextmanager
@@ -213,6 +157,15 @@ async def connect(
         FileError: the server does not let us attach.
         NinepError: it does not speak our 9P.
     """
+    user = uname if uname is not None else local_user()
     stream = await dial(address, service="9fs", networks=networks)
     async with connected(stream, msize=msize) as connection:
-        yield RemoteTree(await connection.attach(uname if uname is not None else getpass.getuser(), aname))
+        yield RemoteTree(await connection.attach(user, aname))
+
+
+def local_user() -> str:
+    """The name of the user who runs this program."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:
+        raise NinepError("this system does not know your name: say as which user to attach") from error

@@ -83,7 +83,7 @@ async def cat(arguments: argparse.Namespace) -> None:
                 async with remote.open(path) as file:
                     if file.qid.is_directory:
                         raise IsDirectory
-                    async for part in file.stream():
+                    async for part in file.reading():
                         out.write(part)
                         out.flush()
 

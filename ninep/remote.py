@@ -1,42 +1,49 @@
-"""A file on a server, seen through one fid; reads and writes keep a window of messages in flight."""
+"""A file on a server, seen through one fid. Source: intro(5) and the manual page of each message."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import trio
 
 from ninep import messages as m
-from ninep.errors import FileNotFound, NinepError
-from ninep.qid import Qid
+from ninep.errors import FileError, NameTooLong
+from ninep.qid import QTEXCL, Qid
+from ninep.remote_io import Reading, Writing
 from ninep.stat import Stat, unpack_directory
-from ninep.wire.client import Call
 from ninep.wire.dialect import Buffer
-from ninep.wire.errors import ConnectionLost
+from ninep.wire.errors import ConnectionLost, Malformed
 
 if TYPE_CHECKING:
-    from ninep.client import Connection
+    from ninep.connection import Connection
 
-WINDOW = 4 * 1024 * 1024
-"""Bytes of data asked for or sent ahead, in as many messages as that takes."""
-DEEPEST = 64
-"""Most messages in flight for one file."""
 UNOPENED = -1
+_READ_ONLY = frozenset((UNOPENED, m.OREAD, m.OEXEC))
+LONGEST_NAME = 0xFFFF
+WALK_HEAD = 17
+"""Bytes of a Twalk before its names."""
 
 
 class RemoteFile:
     """One fid. Made by ``Connection.attach`` and ``walk``; ``clunk`` or ``remove`` ends it, as does ``async with``.
 
-    Reads and writes may run at the same time. All methods raise ``FileError`` for a refusal and ``ConnectionLost``
-    when the link broke. Cancelled, a method gives its requests up and leaves no fid behind.
+    The end of the context waits for the server where the answer can tell something: whether a file that was open for
+    writing is safe, or an exclusive-use file is free for the next.
+
+    Reads and writes may run at the same time; everything else one after the other. All methods raise ``FileError``
+    for a refusal and ``ConnectionLost`` when the link broke. A cancelled method gives its request up; whether it took
+    effect is then unknown, but no fid is left behind at the server.
 
     Attributes:
+        connection: what the server is reached by.
+        fid: the number; ``NOFID`` after the end.
         qid: identity and version, as of the last walk, open or create.
-        iounit: bytes that move in one message once the file is open.
+        iounit: most bytes of data that move in one message.
         mode: the open mode; ``UNOPENED`` before.
     """
+
+    __slots__ = ("connection", "fid", "iounit", "mode", "qid")
 
     def __init__(self, connection: Connection, fid: int, qid: Qid) -> None:
         self.connection = connection
@@ -48,8 +55,16 @@ class RemoteFile:
     async def __aenter__(self) -> RemoteFile:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self.clunk()
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self.mode in _READ_ONLY and not self.qid.type & QTEXCL:
+            await self.leave()
+            return
+        try:
+            await self.clunk()
+        except FileError:
+            # What went wrong first matters more than that the fid did not end well, too.
+            if kind is None:
+                raise
 
     async def walk(self, names: Sequence[str]) -> RemoteFile:
         """A new file, ``names`` further on; without names another view of this one.
@@ -57,12 +72,14 @@ class RemoteFile:
         More than sixteen names take several messages.
 
         Raises:
-            FileNotFound: the first name that is not there.
+            FileError: the server's own reason for the first name that cannot be walked.
         """
-        _, file = await self.walk_far(names)
-        if file is None:
-            raise FileNotFound
-        return file
+        qids, file = await self.walk_far(names)
+        if file is not None:
+            return file
+        # A short walk does not tell why: asked for the next name alone, the server has to say.
+        async with await self.walk(names[: len(qids)]) as nearest:
+            return await nearest.walk(names[len(qids) :])
 
     async def walk_far(self, names: Sequence[str]) -> tuple[list[Qid], RemoteFile | None]:
         """The qids of the names that could be followed, and the file if all could.
@@ -71,37 +88,30 @@ class RemoteFile:
             FileError: not even the first could; the server's own reason.
         """
         connection = self.connection
+        parts = _parts(names, connection.msize)
         fid = connection.take_fid()
-        made = False
+        source = self.fid
         qids: list[Qid] = []
-        names = list(names)
-        try:
-            while True:
-                part, names = names[: m.MAXWELEM], names[m.MAXWELEM :]
-                try:
-                    reply = await connection.ask(m.Twalk(fid if made else self.fid, fid, part))
-                except NinepError:
-                    if not qids:
-                        raise
+        for part in parts:
+            try:
+                reply = await connection.make(m.Twalk(source, fid, part), fid)
+            except FileError:
+                if source == fid:
+                    connection.discard(fid)
                     return qids, None
-                except trio.Cancelled:
-                    # Whether the server made the fid before it heard of the flush is its secret: clunk it.
-                    made = True
-                    raise
-                qids += reply.wqids
-                if len(reply.wqids) < len(part):
-                    return qids, None
-                made = True
-                if not names:
-                    file = RemoteFile(connection, fid, qids[-1] if qids else self.qid)
-                    fid = -1
-                    return qids, file
-        finally:
-            if fid >= 0:
-                if made:
-                    await connection.clunk(fid)
+                connection.give_fid(fid)
+                raise
+            if len(reply.wqids) > len(part):
+                raise Malformed(f"{len(reply.wqids)} qids for {len(part)} names")
+            qids += reply.wqids
+            if len(reply.wqids) < len(part):
+                if source == fid:
+                    connection.discard(fid)
                 else:
                     connection.give_fid(fid)
+                return qids, None
+            source = fid
+        return qids, RemoteFile(connection, fid, qids[-1] if qids else self.qid)
 
     async def open(self, mode: int = m.OREAD) -> None:
         """Prepares for reading or writing."""
@@ -109,7 +119,12 @@ class RemoteFile:
         self._opened(reply, mode)
 
     async def create(self, name: str, perm: int = 0o666, mode: int = m.OWRITE) -> None:
-        """Makes ``name`` in this directory and becomes the new file, open."""
+        """Makes ``name`` in this directory and becomes the new file, open.
+
+        The server masks ``perm`` with the rights of the directory. Raises ``FileExists`` where the name is taken.
+        """
+        if len(name.encode("utf-8", "surrogateescape")) > LONGEST_NAME:
+            raise NameTooLong
         reply = await self.connection.ask(m.Tcreate(self.fid, name, perm, mode))
         self._opened(reply, mode)
 
@@ -120,69 +135,36 @@ class RemoteFile:
         self.iounit = min(reply.iounit or most, most)
 
     async def read(self, offset: int, count: int) -> memoryview:
-        """At most ``count`` bytes in one message; empty at the end of the file."""
-        reply = await self.connection.ask(m.Tread(self.fid, offset, min(count, self.iounit)))
-        return memoryview(reply.data)
+        """At most ``count`` bytes in one message, a view of what was received; empty at the end of the file."""
+        count = min(count, self.iounit)
+        data = memoryview((await self.connection.ask(m.Tread(self.fid, offset, count))).data)
+        if len(data) > count:
+            raise Malformed(f"{len(data)} bytes where {count} were asked for")
+        return data
+
+    def reading(self, offset: int = 0, count: int | None = None, *, length: int = 0) -> Reading:
+        """The bytes from ``offset`` on, piece by piece as they come; see ``Reading``."""
+        return Reading(self, offset, count, length)
 
     async def read_range(self, offset: int, count: int) -> bytes:
         """``count`` bytes, fewer only where the file ends. Many messages are in flight."""
-        return b"".join([part async for part in self.stream(offset, count)])
+        return b"".join([piece async for piece in self.reading(offset, count, length=offset + count)])
 
-    async def stream(self, offset: int = 0, count: int = 1 << 62) -> AsyncIterator[memoryview]:
-        """The bytes from ``offset`` on, piece by piece as they come, at most ``count`` of them.
-
-        The size of the file need not be known: the window opens as data comes, and what was asked beyond the end is
-        dropped.
-        """
-        client, unit = self.connection.client, self.iounit
-        end = offset + count
-        calls: deque[tuple[int, int, Call[Any]]] = deque()
-        window = 1
-        most = max(1, min(DEEPEST, WINDOW // unit))
-        ask = offset
-        try:
-            while offset < end:
-                while len(calls) < window and ask < end:
-                    size = min(unit, end - ask)
-                    calls.append((ask, size, client.begin(m.Tread(self.fid, ask, size))))
-                    ask += size
-                place, size, call = calls.popleft()
-                reply = await client.wait(call)
-                data = memoryview(reply.data)
-                if not data:
-                    return
-                offset = place + len(data)
-                yield data
-                if len(data) < size:
-                    # A short read says nothing about the end; what follows was asked from the wrong place.
-                    await self._drop(calls)
-                    ask = offset
-                else:
-                    window = min(window * 2, most)
-        finally:
-            if calls:
-                with trio.move_on_after(5, shield=True):
-                    await self._drop(calls)
-
-    async def _drop(self, calls: deque[tuple[int, int, Call[Any]]]) -> None:
-        """Waits for answers that nobody wants: their tags are taken until then."""
-        while calls:
-            try:
-                await self.connection.client.wait(calls.popleft()[2])
-            except NinepError:
-                pass
-            except ConnectionLost:
-                calls.clear()
-
-    async def read_all(self) -> bytes:
-        """The whole file from its start."""
-        return await self.read_range(0, 1 << 62)
+    async def read_all(self, *, length: int = 0) -> bytes:
+        """The whole file from its start. ``length`` as it is thought to be makes it quicker."""
+        return b"".join([piece async for piece in self.reading(length=length)])
 
     async def write(self, offset: int, data: Buffer) -> int:
         """Sends at most one message; returns how many bytes were taken."""
-        view = memoryview(data)[: self.iounit]
-        reply = await self.connection.ask(m.Twrite(self.fid, offset, view))
-        return int(reply.count)
+        view = memoryview(data).cast("B")[: self.iounit]
+        count = int((await self.connection.ask(m.Twrite(self.fid, offset, view))).count)
+        if count > len(view):
+            raise Malformed(f"{count} bytes written of {len(view)}")
+        return count
+
+    def writing(self, offset: int = 0) -> Writing:
+        """A sink for the bytes from ``offset`` on; see ``Writing``."""
+        return Writing(self, offset)
 
     async def write_range(self, offset: int, data: Buffer) -> None:
         """Writes all of ``data``. Many messages are in flight; on return all have been answered.
@@ -190,37 +172,11 @@ class RemoteFile:
         Raises:
             FileError: one of them was refused. Which bytes were written is then unknown.
         """
-        client, unit = self.connection.client, self.iounit
-        view = memoryview(data)
-        most = max(1, min(DEEPEST, WINDOW // unit))
-        calls: deque[tuple[int, int, Call[Any]]] = deque()
-        at = 0
-        try:
-            while at < len(view) or calls:
-                if at < len(view) and len(calls) < most:
-                    part = view[at : at + unit]
-                    calls.append((at, len(part), client.begin(m.Twrite(self.fid, offset + at, part))))
-                    at += len(part)
-                    continue
-                place, size, call = calls.popleft()
-                taken = (await client.wait(call)).count
-                if taken < size:
-                    await self._write_rest(offset + place + taken, view[place + taken : place + size])
-        finally:
-            if calls:
-                with trio.move_on_after(5, shield=True):
-                    await self._drop(calls)
-
-    async def _write_rest(self, offset: int, data: memoryview) -> None:
-        while data:
-            taken = await self.write(offset, data)
-            if taken <= 0:
-                raise NinepError("the server takes no bytes of a write")
-            offset += taken
-            data = data[taken:]
+        async with Writing(self, offset) as sink:
+            await sink.write(data)
 
     async def list(self) -> list[Stat]:
-        """All entries of this directory, which is open for reading."""
+        """All entries of this directory, which is open for reading, in the server's order."""
         entries: list[Stat] = []
         offset = 0
         while data := await self.read(offset, self.iounit):
@@ -239,11 +195,48 @@ class RemoteFile:
 
     async def remove(self) -> None:
         """Removes the file; the fid is gone whatever happens."""
-        await self.connection.clunk(self.fid, m.Tremove(self.fid))
+        fid, self.fid = self.fid, m.NOFID
+        await self.connection.remove(fid)
 
     async def clunk(self) -> None:
-        """Gives the fid up. Waits for the answer, which tells whether what was written is safe with the server.
+        """Gives the fid up; harmless when it has been. The answer tells whether what was written is safe.
 
         A link that broke is no error here: the fid is gone with it.
         """
-        await self.connection.clunk(self.fid)
+        fid, self.fid = self.fid, m.NOFID
+        if fid != m.NOFID:
+            await self.connection.clunk(fid)
+        else:
+            await trio.lowlevel.checkpoint()
+
+    async def leave(self) -> None:
+        """Gives the fid up without asking how that went: for files that were only read."""
+        fid, self.fid = self.fid, m.NOFID
+        if fid != m.NOFID:
+            await self.connection.leave(fid)
+
+    async def safe(self) -> bool:
+        """Asks the server to put on stable storage what was written; False where it cannot say."""
+        try:
+            await self.wstat(Stat())
+        except ConnectionLost:
+            raise
+        except FileError:
+            return False
+        return True
+
+
+def _parts(names: Sequence[str], msize: int) -> list[list[str]]:
+    """Names cut into what one Twalk can hold each; one empty part where there are none."""
+    parts: list[list[str]] = [[]]
+    room = msize - WALK_HEAD
+    for name in names:
+        size = 2 + len(name.encode("utf-8", "surrogateescape"))
+        if size > min(LONGEST_NAME, msize - WALK_HEAD):
+            raise NameTooLong
+        if len(parts[-1]) == m.MAXWELEM or size > room:
+            parts.append([])
+            room = msize - WALK_HEAD
+        parts[-1].append(name)
+        room -= size
+    return parts

@@ -205,7 +205,7 @@ class Transfer:
             # What it points to is nobody's business here.
             local.unlink()
         with local.open("wb") as target:
-            async for part in source.stream():
+            async for part in source.reading(length=stat.length):
                 target.write(part)
                 size += len(part)
             os.fchmod(target.fileno(), stat.mode & 0o777)

@@ -9,31 +9,11 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
+from contracts.ninep_peer import Peer
 from ninep import messages as m
 from ninep.dialect import NinePDialect
-from ninep.wire import Client, FrameBuffer
+from ninep.wire import Client
 from ninep.wire.client import FLUSH_PATIENCE
-
-
-class Peer:
-    """The other end: requests are taken and answered one by one."""
-
-    def __init__(self, stream: trio.abc.Stream) -> None:
-        self._stream = stream
-        self._dialect = NinePDialect()
-        self._buffer = FrameBuffer(self._dialect.format, 1 << 20)
-        self._frames: list[memoryview] = []
-
-    async def take(self) -> tuple[int, Any]:
-        while not self._frames:
-            self._buffer.feed(bytes(await self._stream.receive_some(65536)))
-            self._frames = self._buffer.frames()
-        return self._dialect.decode_request(self._frames.pop(0))
-
-    async def answer(self, tag: int, reply: m.Reply) -> None:
-        pieces: list[Any] = []
-        self._dialect.encode(tag, reply, pieces)
-        await self._stream.send_all(b"".join(pieces))
 
 
 def talk() -> tuple[Client[Any, Any], Peer]:

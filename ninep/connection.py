@@ -1,0 +1,202 @@
+"""A connection to a 9P server: version, fids and the fate of those whose owner lost interest. Source: intro(5).
+
+A fid's number is used again only when the server has confirmed that the fid is gone. A request that makes a fid and is
+given up may or may not have made it: such a fid is clunked whatever the server says, and where its fate stays unknown
+its number is never used again; there are enough.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+from ninep import messages as m
+from ninep.dialect import MSIZE, NinePDialect
+from ninep.errors import FileError, NinepError
+from ninep.remote import RemoteFile
+from ninep.wire.client import Call, Client
+from ninep.wire.errors import ConnectionLost, NoFreeTag, Unreachable
+
+PATIENCE = 20.0
+"""Seconds until a server that does not say which version it speaks is given up."""
+LEAST_MSIZE = 256
+MOST_LEAVING = 256
+"""Most fids that are being given up while nobody waits for that."""
+
+
+class Connection:
+    """One connection of a client. ``connected`` makes one; by hand it takes ``run`` in a task, then ``negotiate``.
+
+    Not for use from several threads.
+
+    Attributes:
+        client: the calls themselves, for those who want to send messages of their own.
+        msize: the agreed message size in bytes; before, what will be proposed.
+        iounit: most bytes of data in one message.
+    """
+
+    def __init__(self, stream: trio.abc.Stream, *, msize: int = MSIZE) -> None:
+        self._dialect = NinePDialect()
+        self.client: Client[Any, Any] = Client(stream, self._dialect)
+        self.msize = msize
+        self.iounit = msize - m.IOHDRSZ
+        self._free: list[int] = []
+        self._leaving: deque[tuple[int, Call[Any]]] = deque()
+        self._next = 0
+
+    @property
+    def lost(self) -> ConnectionLost | None:
+        """Why nothing can be asked any more, or None while the connection lives."""
+        return self.client.lost
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Carries the conversation until cancelled or the link ends; closes the stream. A broken link is no error."""
+        await self.client.run(task_status=task_status)
+
+    async def negotiate(self) -> None:
+        """Agrees on version and message size.
+
+        Raises:
+            NinepError: the server does not speak 9P2000.
+            Unreachable: it says nothing at all.
+            ConnectionLost: it hung up.
+        """
+        try:
+            with trio.fail_after(PATIENCE):
+                call = self.client.begin(m.Tversion(self.msize, m.VERSION), tag=m.NOTAG)
+                reply = await self.client.wait(call)
+        except FileError as error:
+            raise NinepError(f"the server does not speak {m.VERSION}: it answers {str(error)!r}") from error
+        except trio.TooSlowError as error:
+            raise Unreachable(f"the server does not answer within {PATIENCE:g} seconds: does it speak 9P?") from error
+        if reply.version != m.VERSION:
+            raise NinepError(f"the server does not speak {m.VERSION}: it answers {reply.version!r}")
+        if not LEAST_MSIZE <= reply.msize <= self.msize:
+            raise NinepError(f"the server wants messages of {reply.msize} bytes where {self.msize} were offered")
+        self._dialect.msize = self.msize = reply.msize
+        self.iounit = reply.msize - m.IOHDRSZ
+
+    async def attach(self, uname: str, aname: str = "") -> RemoteFile:
+        """The root of the tree ``aname``, as user ``uname``."""
+        fid = self.take_fid()
+        try:
+            reply = await self.make(m.Tattach(fid, m.NOFID, uname, aname), fid)
+        except FileError:
+            self.give_fid(fid)
+            raise
+        return RemoteFile(self, fid, reply.qid)
+
+    async def ask(self, request: m.Request) -> Any:
+        """One request and its answer; raises what an Rerror stands for."""
+        return await self.client.call(request)
+
+    async def make(self, request: m.Request, fid: int) -> Any:
+        """The same for a request that makes ``fid``: cancelled, the fid is given up. Refused, it is the caller's."""
+        call = self.client.begin(request)
+        try:
+            return await self.client.wait(call)
+        except trio.Cancelled:
+            self.discard(fid, reuse=call.reply is not None)
+            raise
+
+    def take_fid(self) -> int:
+        """A number that no fid has."""
+        for _ in range(min(2, len(self._leaving))):
+            fid, call = self._leaving.popleft()
+            if call.reply is None:
+                self._leaving.append((fid, call))
+            else:
+                self._free.append(fid)
+        if self._free:
+            return self._free.pop()
+        self._next += 1
+        return self._next - 1
+
+    def give_fid(self, fid: int) -> None:
+        """The number may be used again."""
+        self._free.append(fid)
+
+    def discard(self, fid: int, *, reuse: bool = True) -> None:
+        """Gives up a fid without waiting. It may have been given up before, if the server says so without harm."""
+        try:
+            call = self.client.begin(m.Tclunk(fid))
+        except (ConnectionLost, NoFreeTag):
+            return
+        self.client.send()
+        if reuse:
+            self._leaving.append((fid, call))
+
+    async def leave(self, fid: int) -> None:
+        """The same, but waits where very many fids are leaving already."""
+        while len(self._leaving) >= MOST_LEAVING:
+            oldest, call = self._leaving.popleft()
+            try:
+                await self.client.wait(call)
+            except (FileError, ConnectionLost):
+                pass
+            self._free.append(oldest)
+        self.discard(fid)
+
+    async def clunk(self, fid: int) -> None:
+        """Gives up a fid and waits for the answer. Cancelled, the fid is given up all the same.
+
+        Raises:
+            FileError: something that only now could be told, such as a write that failed. The fid is gone.
+        """
+        if trio.current_effective_deadline() == float("-inf"):
+            self.discard(fid)
+            await trio.lowlevel.checkpoint()
+        try:
+            await self._end(m.Tclunk(fid), fid)
+        except ConnectionLost:
+            pass
+
+    async def remove(self, fid: int) -> None:
+        """Removes a file; its fid is gone whatever happens."""
+        try:
+            await self._end(m.Tremove(fid), fid)
+        except FileError:
+            # There are servers that keep the fid of a file that they cannot remove.
+            self.discard(self._free.pop())
+            raise
+
+    async def _end(self, request: m.Request, fid: int) -> None:
+        call = self.client.begin(request)
+        try:
+            await self.client.wait(call)
+        except FileError:
+            self._free.append(fid)
+            raise
+        except trio.Cancelled:
+            if call.reply is None:
+                self.discard(fid, reuse=False)
+            else:
+                self._free.append(fid)
+            raise
+        self._free.append(fid)
+
+
+@asynccontextmanager
+async def connected(stream: trio.abc.Stream, *, msize: int = MSIZE) -> AsyncIterator[Connection]:
+    """A negotiated connection over ``stream``, which is closed at the end.
+
+    Raises:
+        NinepError, Unreachable, ConnectionLost: see ``Connection.negotiate``.
+    """
+    connection = Connection(stream, msize=msize)
+    failure: BaseException | None = None
+    async with trio.open_nursery() as nursery:
+        await nursery.start(connection.run)
+        try:
+            await connection.negotiate()
+            yield connection
+        except Exception as error:
+            # Out of the nursery's reach, so that it comes to the caller as it is and not in a group.
+            failure = error
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
