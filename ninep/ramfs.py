@@ -14,20 +14,28 @@ from ninep.errors import (
     FileNotFound,
     FileRemoved,
     FileSystemFull,
+    FileTooBig,
+    NameTooLong,
     NotDirectory,
     NotOwner,
     PermissionDenied,
+    UnknownUser,
     WstatProhibited,
 )
 from ninep.files import File, FileTree
 from ninep.messages import ORCLOSE, OTRUNC
 from ninep.permissions import EXECUTE, WRITE, granted, inherited, settled, wanted
 from ninep.qid import Qid
+from ninep.sparse import SparseBytes
 from ninep.stat import NO32, NO64, Stat
 from ninep.wire.dialect import Buffer
 
 CAPACITY = 1 << 30
 """Bytes of file data that a tree holds unless told otherwise."""
+LONGEST = (1 << 63) - 1
+"""The greatest length of a file."""
+LONGEST_NAME = 255
+"""Bytes in the name of a file or user. A directory entry must fit in the smallest messages in use."""
 BATCH = 64
 """Directory entries listed at once."""
 
@@ -38,13 +46,14 @@ class _Node:
     __slots__ = (
         "atime",
         "children",
-        "data",
+        "content",
         "gid",
         "locked",
         "mode",
         "mtime",
         "muid",
         "name",
+        "openers",
         "parent",
         "path",
         "qid",
@@ -65,7 +74,8 @@ class _Node:
         self.parent = parent or self
         self.removed = False
         self.locked = False
-        self.data = bytearray()
+        self.openers = 0
+        self.content = SparseBytes()
         self.children: dict[str, _Node] | None = {} if mode & st.DMDIR else None
         self.qid = Qid(mode >> 24, 0, path)
 
@@ -78,7 +88,17 @@ class _Node:
 
     def stat(self) -> Stat:
         return Stat(
-            0, 0, self.qid, self.mode, self.atime, self.mtime, len(self.data), self.name, self.uid, self.gid, self.muid
+            0,
+            0,
+            self.qid,
+            self.mode,
+            self.atime,
+            self.mtime,
+            self.content.length,
+            self.name,
+            self.uid,
+            self.gid,
+            self.muid,
         )
 
 
@@ -95,8 +115,11 @@ class RamTree(FileTree):
         self._root = self.make("/", st.DMDIR | mode, owner, owner, None)
 
     def attach(self, uname: str, aname: str, *, local: bool = False) -> File:
-        """The root; ``aname`` is not looked at."""
-        return RamFile(self, self._root, uname or "none")
+        """The root; ``aname`` is not looked at. Raises ``UnknownUser`` for what cannot be a name."""
+        user = uname or "none"
+        if not user.isprintable() or len(user.encode()) > LONGEST_NAME:
+            raise UnknownUser
+        return RamFile(self, self._root, user)
 
     def now(self) -> int:
         """Seconds since 1970."""
@@ -107,33 +130,42 @@ class RamTree(FileTree):
         self._paths += 1
         return _Node(self._paths, name, mode, uid, gid, self.now(), parent)
 
-    def resize(self, node: _Node, length: int) -> None:
-        """Cuts or extends a file. Raises ``FileSystemFull``."""
-        grown = length - len(node.data)
-        self.charge(node, grown)
-        if grown > 0:
-            node.data += bytes(grown)
-        else:
-            del node.data[length:]
-
-    def charge(self, node: _Node, grown: int) -> None:
-        """Takes room for a file that grows, or gives some back; what was removed has been given back already."""
-        if grown > self.free:
+    def write(self, node: _Node, offset: int, data: Buffer) -> None:
+        """Puts bytes into a file. Raises ``FileSystemFull`` or ``FileTooBig``, and then nothing is changed."""
+        content = node.content
+        if offset + len(data) > LONGEST:
+            raise FileTooBig
+        if content.growth(offset, len(data)) > self.free:
             raise FileSystemFull
-        if not node.removed:
-            self.free -= grown
+        before = content.stored
+        content.write(offset, data)
+        self.free -= content.stored - before
+
+    def resize(self, node: _Node, length: int) -> None:
+        """Cuts or extends a file. Raises ``FileTooBig``."""
+        if length > LONGEST:
+            raise FileTooBig
+        before = node.content.stored
+        node.content.resize(length)
+        self.free -= node.content.stored - before
+
+    def settle(self, node: _Node) -> None:
+        """Gives the room of a removed file back when its last opener has gone."""
+        if node.removed and not node.openers:
+            self.resize(node, 0)
 
 
 class RamFile(File):
     """One fid's view of a node."""
 
-    __slots__ = ("_listing", "_locked", "_node", "_tree", "_user")
+    __slots__ = ("_listing", "_locked", "_node", "_opened", "_tree", "_user")
 
     def __init__(self, tree: RamTree, node: _Node, user: str) -> None:
         self._tree = tree
         self._node = node
         self._user = user
         self._locked = False
+        self._opened = False
         self._listing: Iterator[_Node] = iter(())
 
     @property
@@ -178,6 +210,11 @@ class RamFile(File):
         if mode & OTRUNC and not node.mode & st.DMAPPEND:
             self._tree.resize(node, 0)
             node.changed(self._user, self._tree.now())
+        self._open()
+
+    def _open(self) -> None:
+        self._opened = True
+        self._node.openers += 1
 
     def create(self, name: str, perm: int, mode: int) -> File:
         """Makes a child, open."""
@@ -186,6 +223,8 @@ class RamFile(File):
         if node.removed:
             raise FileRemoved
         self._may(node, WRITE)
+        if len(name.encode()) > LONGEST_NAME:
+            raise NameTooLong
         if name in node.children:
             raise FileExists
         child = self._tree.make(name, inherited(perm, node.mode), self._user, node.gid, node)
@@ -194,25 +233,21 @@ class RamFile(File):
         made = RamFile(self._tree, child, self._user)
         if child.mode & st.DMEXCL:
             child.locked = made._locked = True
+        made._open()
         return made
 
     def read(self, offset: int, count: int) -> Buffer:
         """Bytes from the file."""
-        return bytes(self._node.data[offset : offset + count])
+        return self._node.content.read(offset, count)
 
     def write(self, offset: int, data: Buffer) -> int:
         """Puts bytes into the file; a gap reads as zeros."""
-        node, content = self._node, self._node.data
-        size, count = len(content), len(data)
+        node, tree = self._node, self._tree
         if node.mode & st.DMAPPEND:
-            offset = size
-        if offset + count > size:
-            self._tree.charge(node, offset + count - size)
-            if offset > size:
-                content += bytes(offset - size)
-        content[offset : offset + count] = data
-        node.changed(self._user, self._tree.now())
-        return count
+            offset = node.content.length
+        tree.write(node, offset, data)
+        node.changed(self._user, tree.now())
+        return len(data)
 
     def list(self, rewind: bool) -> Sequence[Stat]:
         """The next entries: of those that were there at the rewind, the ones that still are."""
@@ -244,10 +279,14 @@ class RamFile(File):
             if node.parent is node:
                 raise WstatProhibited
             self._may(node.parent, WRITE)
+            if len(changes.name.encode()) > LONGEST_NAME:
+                raise NameTooLong
             if changes.name in siblings:
                 raise FileExists
         if changes.length != NO64:
             self._may(node, WRITE)
+            if node.mode & (node.mode if changes.mode == NO32 else changes.mode) & st.DMAPPEND:
+                raise WstatProhibited
         if (changes.mode != NO32 or changes.mtime != NO32 or changes.atime != NO32) and not (owner or leader):
             raise NotOwner
         if changes.gid and not (owner and changes.gid == self._user):
@@ -285,12 +324,17 @@ class RamFile(File):
             assert siblings is not None
             del siblings[node.name]
             node.removed = True
-            self._tree.free += len(node.data)
             node.parent.changed(self._user, self._tree.now())
         finally:
             self.clunk()
 
     def clunk(self) -> None:
         """Unlocks an exclusive-use file."""
+        node = self._node
         if self._locked:
-            self._node.locked = self._locked = False
+            node.locked = self._locked = False
+        if self._opened:
+            self._opened = False
+            node.openers -= 1
+        if node.removed:
+            self._tree.settle(node)

@@ -95,6 +95,77 @@ class ServedTreeContract:
                 assert await raw.refused(m.Tcreate(fid, name, perm, mode)) == text, (names, name)
                 await raw.ask(m.Tclunk(fid))
 
+    async def test_a_name_that_is_too_long_harms_no_listing(self) -> None:
+        """An entry must fit in a message and its counts in 16 bits."""
+        async with self.client() as raw:
+            await raw.made("file")
+            for size in (60000, 65000):
+                fid = await raw.walk()
+                assert await raw.refused(m.Tcreate(fid, "x" * size, 0o644, m.OREAD)) == "File name too long"
+                assert await raw.refused(m.Twstat(await raw.walk("file"), Stat(name="x" * size)))
+            assert [entry.name for entry in await raw.list()] == ["file"]
+            await raw.made("x" * 255)
+            assert {entry.name for entry in await raw.list()} == {"file", "x" * 255}
+
+    async def test_remove_on_close_when_the_connection_ends(self) -> None:
+        async with self.tree() as tree:
+            async with connected(tree, OWNER) as raw:
+                await raw.create("temporary", mode=m.ORDWR | m.ORCLOSE)
+                await raw.made("kept")
+                await raw.open("kept")
+            async with connected(tree, OWNER) as raw:
+                assert [entry.name for entry in await raw.list()] == ["kept"]
+
+    async def test_remove_on_close_needs_the_right_to_remove(self) -> None:
+        async with self.client() as raw:
+            await raw.made("dir", perm=st.DMDIR | 0o755)
+            await raw.made("dir", "file")
+            await raw.ask(m.Twstat(await raw.walk("dir"), Stat(mode=st.DMDIR | 0o555)))
+            assert await raw.refused(m.Topen(await raw.walk("dir", "file"), m.ORCLOSE)) == "permission denied"
+            assert await raw.refused(m.Tremove(await raw.walk("dir", "file"))) == "permission denied"
+            assert await raw.content("dir", "file") == b""
+
+    async def test_a_directory_that_cannot_be_searched(self) -> None:
+        async with self.client() as raw:
+            await raw.made("dir", perm=st.DMDIR | 0o755)
+            await raw.made("dir", "file")
+            inside = await raw.walk("dir", "file")
+            await raw.ask(m.Twstat(await raw.walk("dir"), Stat(mode=st.DMDIR | 0o600)))
+            assert await raw.refused(m.Twalk(await raw.walk("dir"), 900, ["file"])) == "permission denied"
+            assert len((await raw.ask(m.Twalk(0, 900, ["dir", "file"]))).wqids) == 1
+            assert [entry.name for entry in await raw.list("dir")] == ["file"]
+            assert (await raw.ask(m.Tstat(inside))).stat.name == "file"
+
+    async def test_executable_files_can_be_opened_to_execute(self) -> None:
+        async with self.client() as raw:
+            await raw.made("program", perm=0o711, data=b"#!")
+            fid = await raw.open("program", mode=m.OEXEC)
+            assert await raw.read(fid) == b"#!"
+            assert await raw.refused(m.Twrite(fid, 0, b"x")) == "bad use of fid"
+
+    async def test_close_on_exec_is_the_clients_affair(self) -> None:
+        async with self.client() as raw:
+            await raw.made("file", data=b"x")
+            assert await raw.read(await raw.open("file", mode=m.OREAD | m.OCEXEC)) == b"x"
+
+    async def test_directory_versions_follow_their_entries(self) -> None:
+        async with self.client() as raw:
+            versions = [(await raw.stat()).qid.version]
+            await raw.made("file")
+            versions.append((await raw.stat()).qid.version)
+            await raw.ask(m.Twstat(await raw.walk("file"), Stat(name="other")))
+            versions.append((await raw.stat()).qid.version)
+            await raw.ask(m.Tremove(await raw.walk("other")))
+            versions.append((await raw.stat()).qid.version)
+            assert len(set(versions)) == 4, versions
+
+    async def test_a_change_of_length_is_a_new_version(self) -> None:
+        async with self.client() as raw:
+            await raw.made("file", data=b"0123456789")
+            before = (await raw.stat("file")).qid.version
+            await raw.ask(m.Twstat(await raw.walk("file"), Stat(length=3)))
+            assert (await raw.stat("file")).qid.version != before
+
     @pytest.mark.parametrize(("perm", "directory", "result"), [(0o666, 0o755, 0o644), (0o777, 0o700, 0o711)])
     async def test_new_files_inherit(self, perm: int, directory: int, result: int) -> None:
         async with self.client() as raw:
@@ -277,6 +348,19 @@ class ServedTreeContract:
             before = await raw.stat("file")
             assert await raw.refused(m.Twstat(await raw.walk("file"), changes))
             assert await raw.stat("file") == before
+
+    async def test_a_new_mode_shows_in_the_qid(self) -> None:
+        async with self.client() as raw:
+            await raw.made("file", data=b"x")
+            await raw.ask(m.Twstat(await raw.walk("file"), Stat(mode=st.DMAPPEND | 0o644)))
+            stat = await raw.stat("file")
+            assert (stat.mode, stat.qid.type) == (st.DMAPPEND | 0o644, 0x40)
+
+    async def test_the_root_keeps_its_name(self) -> None:
+        async with self.client() as raw:
+            assert (await raw.stat()).name == "/"
+            assert await raw.refused(m.Twstat(0, Stat(name="other")))
+            assert (await raw.stat()).name == "/"
 
     async def test_directories_have_no_length(self) -> None:
         async with self.client() as raw:
