@@ -126,6 +126,16 @@ class Store:
         """Whether caching is turned off for the time being, because the disk refused."""
         return bool(self._outage)
 
+    @property
+    def queued(self) -> int:
+        """Bytes that wait for the next batch."""
+        return self._waiting.size
+
+    @property
+    def keeps(self) -> bool:
+        """Whether bytes that come in now and soon would be kept: the disk takes them, and not too slowly."""
+        return not self._outage and self._waiting.size < QUEUE // 2
+
     # Files
 
     def file(self, tree: str, path: int, version: Version) -> StoredFile:

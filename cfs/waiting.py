@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from cfs.layout import EXTENT, blocks, pages
 from cfs.stored import StoredFile
+from ninep.wire.dialect import Buffer
 
 Block = tuple[StoredFile, int]
 
@@ -94,9 +95,9 @@ class Waiting:
         return files
 
 
-def assemble(found: list[tuple[int, bytes]], start: int, end: int) -> bytes | memoryview | None:
+def assemble(found: Sequence[tuple[int, Buffer]], start: int, end: int) -> Buffer | None:
     """The range out of pieces in order, each with its start, or None if they do not fill it."""
-    parts: list[bytes | memoryview] = []
+    parts: list[Buffer] = []
     at = start
     for first, data in found:
         last = first + len(data)
