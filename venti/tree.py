@@ -7,6 +7,7 @@ again, until one is left. A subtree of zeros is the zero score and is never writ
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from ninep.wire.dialect import Buffer
@@ -68,7 +69,7 @@ class TreeReader:
             return b""
         dsize = self.entry.dsize
         first, last = offset // dsize, (end - 1) // dsize
-        blocks = await self._fetch(0, await self.scores(0, first, last))
+        blocks = await self.leaves(range(first, last + 1))
         if first == last:
             low, high = offset - first * dsize, end - first * dsize
             return blocks[0][low:high].ljust(high - low, b"\0")
@@ -79,6 +80,20 @@ class TreeReader:
         tail = end - last * dsize
         blocks[-1] = blocks[-1][:tail].ljust(tail, b"\0")
         return b"".join(blocks)
+
+    async def leaves(self, numbers: Sequence[int]) -> list[bytes]:
+        """Whole leaves as they are stored, without the zeros at their ends; ``numbers`` must be rising.
+
+        Raises:
+            DamagedArchive, BlockNotFound, DamagedBlock: as ``read``.
+        """
+        scores: list[Score] = []
+        start = 0
+        for index, number in enumerate(numbers):
+            if index + 1 == len(numbers) or numbers[index + 1] != number + 1:
+                scores += await self.scores(0, numbers[start], number)
+                start = index + 1
+        return await self._fetch(0, scores)
 
     async def next_data(self, offset: int) -> int:
         """The first offset from ``offset`` on that is not in a hole, or the size; finds the end of any hole quickly."""
