@@ -61,10 +61,17 @@ async def serve(
 
 
 def is_local(stream: trio.SocketStream) -> bool:
-    """Whether the other end of a socket is on this machine."""
+    """Whether the other end of a socket is on this machine: a Unix socket, loopback, or one address at both ends."""
     if stream.socket.family == trio.socket.AF_UNIX:
         return True
     try:
-        return ipaddress.ip_address(stream.socket.getpeername()[0].partition("%")[0]).is_loopback
+        peer, own = (_address(name) for name in (stream.socket.getpeername(), stream.socket.getsockname()))
     except (OSError, ValueError):
         return False
+    return peer.is_loopback or peer == own
+
+
+def _address(name: tuple[str, ...]) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The address in a socket name, without scope, and IPv4 as such where it comes in IPv6 clothes."""
+    address = ipaddress.ip_address(name[0].partition("%")[0])
+    return getattr(address, "ipv4_mapped", None) or address
