@@ -1,0 +1,211 @@
+"""The console: commands on a Unix socket in the data directory, after fossilcons(8).
+
+A connection carries any number of commands. Each is one line of UTF-8, words quoted as rc(1) does; each answer is a
+line ``ok N`` or ``error N`` and then N bytes of text. The socket is open to its owner alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import trio
+
+from fossil.errors import ConsoleRefused, FossilError, NotServed
+
+log = logging.getLogger(__name__)
+
+LONGEST_LINE = 8192
+"""Bytes of a command, newline included."""
+LONGEST_ANSWER = 64 * 1024 * 1024
+"""Bytes of an answer that a client accepts."""
+
+Command: TypeAlias = Callable[[Sequence[str]], Awaitable[str]]
+"""What a command does with its arguments; returns the text to print, raises FossilError to refuse."""
+
+
+def split_words(line: str) -> list[str]:
+    """Splits a line as rc(1) does: blanks separate, quotes ``'`` protect, a doubled quote is one, ``#`` ends the line.
+
+    Raises:
+        ConsoleRefused: a quote is left open.
+    """
+    words: list[str] = []
+    word: str | None = None
+    quoted = False
+    at = 0
+    while at < len(line):
+        letter = line[at]
+        if quoted:
+            if letter == "'" and line[at + 1 : at + 2] == "'":
+                word, at = (word or "") + "'", at + 1
+            elif letter == "'":
+                quoted = False
+            else:
+                word = (word or "") + letter
+        elif letter == "'":
+            quoted, word = True, word or ""
+        elif letter == "#" and word is None:
+            break
+        elif letter.isspace():
+            if word is not None:
+                words.append(word)
+            word = None
+        else:
+            word = (word or "") + letter
+        at += 1
+    if quoted:
+        raise ConsoleRefused("unmatched quote")
+    if word is not None:
+        words.append(word)
+    return words
+
+
+class Console:
+    """A table of commands and the socket that they are given on."""
+
+    def __init__(self, commands: Mapping[str, Command]) -> None:
+        self._commands = commands
+
+    async def execute(self, line: str) -> str:
+        """What one command prints.
+
+        Raises:
+            FossilError: it is unknown or was refused.
+        """
+        words = split_words(line)
+        if not words:
+            return ""
+        command = self._commands.get(words[0])
+        if command is None:
+            raise ConsoleRefused(f"{words[0]}: - eh? (commands: {' '.join(sorted(self._commands))})")
+        return await command(words[1:])
+
+    async def serve(self, path: Path, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Listens on ``path`` until cancelled; a socket left there by a process that is gone is replaced.
+
+        The caller holds the data directory's lock, so nobody else can be listening there.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISSOCK(path.lstat().st_mode):
+                path.unlink()
+        listener = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
+        with _short_name(path) as name:
+            old = os.umask(0o177)
+            try:
+                await listener.bind(name)
+            finally:
+                os.umask(old)
+        listener.listen()
+        try:
+            task_status.started()
+            await trio.serve_listeners(self._converse, [trio.SocketListener(listener)])
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+
+    async def _converse(self, stream: trio.SocketStream) -> None:
+        async with stream:
+            pending = b""
+            with contextlib.suppress(trio.BrokenResourceError):
+                while data := await stream.receive_some(LONGEST_LINE):
+                    pending += data
+                    while b"\n" in pending:
+                        line, pending = pending.split(b"\n", 1)
+                        await stream.send_all(await self._answer(line))
+                    if len(pending) > LONGEST_LINE:
+                        await stream.send_all(_framed("error", "line too long"))
+                        return
+
+    async def _answer(self, line: bytes) -> bytes:
+        try:
+            return _framed("ok", await self.execute(line.decode()))
+        except UnicodeDecodeError:
+            return _framed("error", "a command is text in UTF-8")
+        except FossilError as error:
+            return _framed("error", str(error))
+        except Exception:
+            log.exception("console command %r failed", line)
+            return _framed("error", "internal error; the server's log has the details")
+
+
+class Line:
+    """A client's connection to a console."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self._pending = b""
+
+    async def ask(self, command: str) -> str:
+        """What a command prints.
+
+        Raises:
+            ConsoleRefused: the server said no; the text says why.
+            NotServed: the server went away.
+        """
+        try:
+            await self._stream.send_all(command.replace("\n", " ").encode() + b"\n")
+            while b"\n" not in self._pending:
+                await self._receive()
+            head, self._pending = self._pending.split(b"\n", 1)
+            verdict, _, count = head.decode().partition(" ")
+            size = int(count)
+            if size > LONGEST_ANSWER:
+                raise ValueError(size)
+            while len(self._pending) < size:
+                await self._receive()
+        except trio.BrokenResourceError as error:
+            raise NotServed("the file server ended before it answered") from error
+        except (ValueError, UnicodeDecodeError) as error:
+            raise NotServed("what answers on the console's socket is no fossil") from error
+        text, self._pending = self._pending[:size].decode(), self._pending[size:]
+        if verdict != "ok":
+            raise ConsoleRefused(text)
+        return text
+
+    async def _receive(self) -> None:
+        data = await self._stream.receive_some()
+        if not data:
+            raise NotServed("the file server ended before it answered")
+        self._pending += data
+
+
+@contextlib.asynccontextmanager
+async def open_console(path: Path) -> AsyncIterator[Line]:
+    """Connects to the console at ``path``.
+
+    Raises:
+        NotServed: nobody listens there; the text says what to do.
+    """
+    socket = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
+    try:
+        with _short_name(path) as name:
+            await socket.connect(name)
+    except OSError as error:
+        socket.close()
+        raise NotServed(
+            f"no file server is running on {path.parent} ({error.strerror}): start it with "
+            f"'python -m fossil serve --data {path.parent}', or name its directory with --data"
+        ) from error
+    async with trio.SocketStream(socket) as stream:
+        yield Line(stream)
+
+
+@contextlib.contextmanager
+def _short_name(path: Path) -> Iterator[str]:
+    """A name for ``path`` that fits a socket address, which holds 107 bytes."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+def _framed(verdict: str, text: str) -> bytes:
+    body = text.encode()
+    return f"{verdict} {len(body)}\n".encode() + body

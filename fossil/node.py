@@ -1,0 +1,122 @@
+"""A file or directory as it is in one epoch."""
+
+from __future__ import annotations
+
+from fossil.extents import Extent
+from ninep.qid import Qid
+from ninep.stat import NO32, Stat
+
+COLUMNS = "path, born, parent, name, version, mode, atime, mtime, length, uid, gid, muid, changed"
+"""Of the table ``node``, in the order of a row here."""
+
+
+class Node:
+    """One row of ``node``, and what of its content has been looked at.
+
+    Attributes:
+        path: its number, never used again.
+        born: the epoch of its row in the database.
+        parent: the path of its directory.
+        changed: the last epoch in which it, or anything below it, became different.
+        children: name to (path, epoch of the name's row) of a directory; None before it was looked at.
+        extents: of a file; None before they were looked at.
+        removed: whether it has been taken out of the tree.
+        locked: whether it is for exclusive use and open.
+        opens: how many fids have it open.
+        orphans: pieces to give back when a removed file is closed.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "atime",
+        "born",
+        "changed",
+        "children",
+        "extents",
+        "gid",
+        "length",
+        "locked",
+        "mode",
+        "mtime",
+        "muid",
+        "name",
+        "opens",
+        "orphans",
+        "parent",
+        "path",
+        "qid",
+        "removed",
+        "uid",
+        "version",
+    )
+
+    def __init__(
+        self,
+        path: int,
+        born: int,
+        parent: int,
+        name: str,
+        version: int,
+        mode: int,
+        atime: int,
+        mtime: int,
+        length: int,
+        uid: str,
+        gid: str,
+        muid: str,
+        changed: int,
+    ) -> None:
+        self.path = path
+        self.born = born
+        self.parent = parent
+        self.name = name
+        self.version = version
+        self.mode = mode
+        self.atime = atime
+        self.mtime = mtime
+        self.length = length
+        self.uid = uid
+        self.gid = gid
+        self.muid = muid
+        self.changed = changed
+        self.children: dict[str, tuple[int, int]] | None = None
+        self.extents: list[Extent] | None = None
+        self.removed = False
+        self.locked = False
+        self.opens = 0
+        self.orphans: list[tuple[int, int]] = []
+        self.qid = Qid(mode >> 24, version, path)
+
+    def row(self) -> tuple[int | str, ...]:
+        """The values of ``COLUMNS``."""
+        return (
+            self.path,
+            self.born,
+            self.parent,
+            self.name,
+            self.version,
+            self.mode,
+            self.atime,
+            self.mtime,
+            self.length,
+            self.uid,
+            self.gid,
+            self.muid,
+            self.changed,
+        )
+
+    def next_version(self) -> None:
+        """The content is another one now."""
+        self.version = (self.version + 1) & NO32
+        self.qid = Qid(self.mode >> 24, self.version, self.path)
+
+    def set_mode(self, mode: int) -> None:
+        """Changes the mode, and the qid's type with it."""
+        self.mode = mode
+        self.qid = Qid(mode >> 24, self.version, self.path)
+
+    def stat(self) -> Stat:
+        """The directory entry."""
+        return Stat(
+            0, 0, self.qid, self.mode, self.atime, self.mtime, self.length, self.name, self.uid, self.gid, self.muid
+        )

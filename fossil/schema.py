@@ -1,0 +1,65 @@
+"""The database: what is where since when. Described in ``docs/reference/fossil-store.md``."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from fossil.errors import DamagedData
+
+FORMAT = 1
+ALIVE = 1 << 62
+"""The epoch of death of what lives."""
+
+TABLES = f"""
+CREATE TABLE setting (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE node (
+    path INTEGER NOT NULL, born INTEGER NOT NULL, died INTEGER NOT NULL DEFAULT {ALIVE},
+    parent INTEGER NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, mode INTEGER NOT NULL,
+    atime INTEGER NOT NULL, mtime INTEGER NOT NULL, length INTEGER NOT NULL,
+    uid TEXT NOT NULL, gid TEXT NOT NULL, muid TEXT NOT NULL, changed INTEGER NOT NULL,
+    PRIMARY KEY (path, born)) WITHOUT ROWID;
+CREATE TABLE name (
+    parent INTEGER NOT NULL, name TEXT NOT NULL, born INTEGER NOT NULL, died INTEGER NOT NULL DEFAULT {ALIVE},
+    child INTEGER NOT NULL, PRIMARY KEY (parent, name, born)) WITHOUT ROWID;
+CREATE TABLE extent (
+    path INTEGER NOT NULL, start INTEGER NOT NULL, born INTEGER NOT NULL, died INTEGER NOT NULL DEFAULT {ALIVE},
+    length INTEGER NOT NULL, place INTEGER NOT NULL, skip INTEGER NOT NULL, stored INTEGER NOT NULL,
+    digest BLOB NOT NULL, PRIMARY KEY (path, start, born)) WITHOUT ROWID;
+CREATE INDEX extent_place ON extent (place);
+CREATE INDEX node_died ON node (died) WHERE died < {ALIVE};
+CREATE INDEX name_died ON name (died) WHERE died < {ALIVE};
+CREATE INDEX extent_died ON extent (died) WHERE died < {ALIVE};
+CREATE TABLE snapshot (
+    epoch INTEGER PRIMARY KEY, time INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, score TEXT);
+CREATE UNIQUE INDEX snapshot_name ON snapshot (kind, name);
+CREATE TABLE archived (path INTEGER PRIMARY KEY, changed INTEGER NOT NULL, entries BLOB NOT NULL);
+"""
+
+
+def open_database(path: Path, *, durable: bool) -> sqlite3.Connection:
+    """Opens or makes the database; statements commit by themselves unless a transaction was begun.
+
+    Raises:
+        DamagedData: the file is something else, or of a later format.
+    """
+    fresh = not path.exists()
+    database = sqlite3.connect(path, isolation_level=None, cached_statements=256, check_same_thread=False)
+    try:
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+        database.execute("PRAGMA wal_autocheckpoint=0" if not durable else "PRAGMA wal_autocheckpoint=4000")
+        database.execute("PRAGMA cache_size=-65536")
+        database.execute("PRAGMA temp_store=MEMORY")
+        if fresh or not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            database.executescript(f"BEGIN;{TABLES}PRAGMA user_version={FORMAT};COMMIT;")
+        found = database.execute("PRAGMA user_version").fetchone()[0]
+        if found != FORMAT:
+            raise DamagedData(f"{path} has format {found}, this program knows {FORMAT}: use a newer program")
+    except sqlite3.DatabaseError as error:
+        database.close()
+        raise DamagedData(f"{path} cannot be used: {error}; restore it from a copy") from error
+    except BaseException:
+        database.close()
+        raise
+    return database

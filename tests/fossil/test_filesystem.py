@@ -1,0 +1,422 @@
+"""The file system: the contract of served trees, the past, restarts, and a model of all of it."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as some
+
+from contracts.ninep_client import Raw, connected
+from contracts.served_file import OWNER, ServedTreeContract
+from fossil import extents as ranges
+from fossil.errors import ConsoleRefused
+from fossil.extents import Extent
+from fossil.filesystem import FileSystem
+from fossil.history import ARCHIVE, SNAPSHOT, History
+from fossil.served import FossilTree
+from fossil.users import Users, first_table
+from ninep import messages as m
+from ninep import stat as st
+from ninep.errors import FileNotFound
+from ninep.files import FileTree
+from ninep.stat import Stat
+
+
+class Opened:
+    """A file system in a directory, with its history and its tree."""
+
+    def __init__(self, path: Path, *, permissions: bool = True, owner: str = OWNER, durable: bool = False) -> None:
+        self.system = FileSystem(path, owner=owner, durable=durable)
+        self.history = History(self.system)
+        self.tree = FossilTree(self.system, self.history, permissions=permissions)
+
+    def __enter__(self) -> Opened:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.system.close()
+
+
+class Emptied(FossilTree):
+    """Without the directory that a fresh file system has."""
+
+    def __init__(self, opened: Opened) -> None:
+        super().__init__(opened.system, opened.history)
+        system = opened.system
+        adm = system.child(system.node(2), "adm")
+        assert adm is not None
+        users = system.child(adm, "users")
+        assert users is not None
+        system.remove(users, OWNER)
+        system.remove(adm, OWNER)
+
+
+@pytest.mark.parametrize("durable", [False, True])
+class TestFossil(ServedTreeContract):
+    @pytest.fixture(autouse=True)
+    def _durable(self, durable: bool) -> None:
+        self.durable = durable
+
+    @asynccontextmanager
+    async def tree(self) -> AsyncIterator[FileTree]:
+        with tempfile.TemporaryDirectory() as path, Opened(Path(path), durable=self.durable) as opened:
+            yield Emptied(opened)
+
+
+@asynccontextmanager
+async def client(opened: Opened, user: str = OWNER, aname: str = "") -> AsyncIterator[Raw]:
+    async with connected(opened.tree, user, aname=aname) as raw:
+        yield raw
+
+
+async def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
+    content = random.Random(1).randbytes(300_000)
+    with Opened(tmp_path) as opened:
+        async with client(opened) as raw:
+            await raw.made("dir", perm=st.DMDIR | 0o755)
+            await raw.made("dir", "small", data=b"text")
+            fid = await raw.create("dir", "large")
+            for at in range(0, len(content), 40_000):
+                await raw.ask(m.Twrite(fid, at, content[at : at + 40_000]))
+            await raw.made("gone", data=b"gone")
+            await raw.ask(m.Tremove(await raw.walk("gone")))
+            before = await raw.stat("dir", "small")
+    with Opened(tmp_path) as opened:
+        async with client(opened) as raw:
+            assert await raw.content("dir", "large") == content
+            assert await raw.stat("dir", "small") == before
+            assert {entry.name for entry in await raw.list()} == {"adm", "dir"}
+            await raw.made("new", data=b"new")
+            paths = {(await raw.stat(name)).qid.path for name in ("adm", "dir", "new")}
+            assert len(paths) == 3
+
+
+async def test_answered_requests_survive_without_a_close(tmp_path: Path) -> None:
+    """What a copy of the directory has, taken at any moment after an answer."""
+    with Opened(tmp_path / "live") if (tmp_path / "live").mkdir() is None else Opened(tmp_path) as opened:
+        async with client(opened) as raw:
+            for n in range(10):
+                await raw.made(f"{n}", data=b"%d" % n * 1000)
+                shutil.copytree(tmp_path / "live", tmp_path / "copy")
+                with Opened(tmp_path / "copy") as copy:
+                    async with client(copy) as other:
+                        for k in range(n + 1):
+                            assert await other.content(f"{k}") == b"%d" % k * 1000
+                shutil.rmtree(tmp_path / "copy")
+
+
+async def test_snapshots_do_not_change(tmp_path: Path) -> None:
+    with Opened(tmp_path) as opened:
+        async with client(opened) as raw:
+            await raw.made("dir", perm=st.DMDIR | 0o755)
+            await raw.made("dir", "file", data=b"first version")
+            await raw.made("doomed", data=b"still here")
+            first = opened.history.take(SNAPSHOT)
+            fid = await raw.open("dir", "file", mode=m.OWRITE)
+            await raw.ask(m.Twrite(fid, 6, b"VER"))
+            await raw.ask(m.Twstat(fid, Stat(name="renamed")))
+            await raw.ask(m.Tremove(await raw.walk("doomed")))
+            second = opened.history.take(ARCHIVE)
+            await raw.ask(m.Twstat(fid, Stat(length=3)))
+    for _ in range(2):
+        with Opened(tmp_path) as opened:
+            async with client(opened, aname="main") as raw:
+                assert [entry.name for entry in await raw.list()] == ["active", "archive", "snapshot"]
+                was = ["snapshot", *first.name.split("/")]
+                assert await raw.content(*was, "dir", "file") == b"first version"
+                assert await raw.content(*was, "doomed") == b"still here"
+                later = ["archive", *second.name.split("/")]
+                assert await raw.content(*later, "dir", "renamed") == b"first VERsion"
+                assert {entry.name for entry in await raw.list(*later)} == {"adm", "dir"}
+                assert await raw.content("active", "dir", "renamed") == b"fir"
+                fid = await raw.walk(*was, "dir")
+                assert await raw.refused(m.Tcreate(fid, "x", 0o644, m.OWRITE)) == "file is read only"
+                assert await raw.refused(m.Tremove(fid)) == "file is read only"
+                up = await raw.walk(*was, "dir", "..", "..")
+                assert (await raw.ask(m.Tstat(up))).stat.name == first.name.split("/")[1]
+
+
+@pytest.mark.parametrize(
+    ("aname", "names"),
+    [
+        ("main", {"active", "archive", "snapshot"}),
+        ("main/", {"active", "archive", "snapshot"}),
+        ("main/active", {"adm"}),
+        ("", {"adm"}),
+        ("main/archive", set()),
+        ("main/snapshot", set()),
+    ],
+)
+async def test_attach_names(tmp_path: Path, aname: str, names: set[str]) -> None:
+    with Opened(tmp_path) as opened:
+        async with client(opened, aname=aname) as raw:
+            assert {entry.name for entry in await raw.list()} == names
+            for bad, text in (
+                ("nosuch", "fsys: 'nosuch' not found"),
+                ("main/nosuch", "file does not exist"),
+                ("main/active/adm", "file does not exist"),
+            ):
+                assert await raw.refused(m.Tattach(50, m.NOFID, OWNER, bad)) == text
+
+
+async def test_names_of_snapshots_of_one_minute(tmp_path: Path) -> None:
+    with Opened(tmp_path) as opened:
+        opened.system.clock = lambda: 1_795_000_000
+        names = [opened.history.take(ARCHIVE).name for _ in range(3)]
+        assert names[1:] == [f"{names[0]}.1", f"{names[0]}.2"]
+
+
+async def test_a_fresh_tree_is_its_starters(tmp_path: Path) -> None:
+    with Opened(tmp_path, owner="alice") as opened:
+        async with client(opened, "alice") as raw:
+            await raw.made("file")
+            assert (await raw.stat("file")).uid == "alice"
+            assert b"alice:alice" in await raw.content("adm", "users")
+        async with client(opened, "stranger") as raw:
+            assert await raw.refused(m.Tcreate(0, "x", 0o644, m.OREAD)) == "permission denied"
+            assert await raw.content("file") == b""
+
+
+async def test_without_permissions(tmp_path: Path) -> None:
+    with Opened(tmp_path, permissions=False) as opened:
+        async with client(opened, "stranger") as raw:
+            await raw.made("file", data=b"x")
+            assert (await raw.stat("file")).uid == "none"
+
+
+@pytest.mark.expects_errors
+async def test_damaged_data_is_an_error_and_never_served(tmp_path: Path) -> None:
+    with Opened(tmp_path) as opened:
+        async with client(opened) as raw:
+            await raw.made("file", data=b"precious" * 1000)
+            await raw.made("other", data=b"fine")
+    with (tmp_path / "data").open("r+b") as file:
+        data = file.read()
+        file.seek(data.index(b"precious") + 4000)
+        file.write(b"!")
+    with Opened(tmp_path) as opened:
+        async with client(opened) as raw:
+            fid = await raw.open("file")
+            assert await raw.refused(m.Tread(fid, 0, 100)) == "i/o error"
+            assert await raw.content("other") == b"fine"
+
+
+@pytest.mark.expects_errors
+async def test_failed_commit_is_told_and_final(tmp_path: Path) -> None:
+    with Opened(tmp_path) as opened:
+        async with client(opened) as raw:
+            await raw.made("before", data=b"safe")
+            opened.system.database.execute("PRAGMA max_page_count=1")
+            names = 0
+            while opened.system.stopped is None and names < 3000:
+                fid = raw.fid()
+                calls = [raw.client.begin(m.Twalk(0, fid, [])), raw.client.begin(m.Tcreate(fid, f"{names}" * 20, 0, 0))]
+                names += 1
+                try:
+                    for call in calls:
+                        await raw.client.wait(call)
+                except Exception as error:
+                    assert str(error) == "i/o error"  # noqa: PT017
+            assert opened.system.stopped is not None
+            assert await raw.refused(m.Tcreate(0, "after", 0o644, m.OREAD)) == "i/o error"
+            assert await raw.content("before") == b"safe"
+    with Opened(tmp_path) as opened:
+        async with client(opened) as raw:
+            assert await raw.content("before") == b"safe"
+
+
+async def test_full_disk_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Opened(tmp_path) as opened:
+        async with client(opened) as raw:
+            fid = await raw.create("file", data=b"before")
+
+            def pwrite(*_: object) -> int:
+                raise OSError(28, "No space left on device")
+
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "pwrite", pwrite)
+                assert await raw.refused(m.Twrite(fid, 0, b"after!")) == "file system is full"
+            assert await raw.content("file") == b"before"
+            await raw.ask(m.Twrite(fid, 0, b"after!"))
+            assert await raw.content("file") == b"after!"
+
+
+async def test_freed_room_is_given_back(tmp_path: Path) -> None:
+    with Opened(tmp_path) as opened:
+        async with client(opened) as raw:
+            await raw.made("kept", data=b"k" * 60_000)
+            for _ in range(20):
+                await raw.made("file", data=os.urandom(60_000))
+                await raw.ask(m.Tremove(await raw.walk("file")))
+            opened.system.release_freed()
+            assert (tmp_path / "data").stat().st_blocks * 512 < 300_000
+            fid = await raw.create("open", data=b"o" * 60_000)
+            await raw.ask(m.Tremove(await raw.walk("open")))
+            opened.system.release_freed()
+            assert await raw.read(fid, 0, 10) == b"o" * 10
+            assert await raw.content("kept") == b"k" * 60_000
+
+
+async def test_expiry(tmp_path: Path) -> None:
+    with Opened(tmp_path) as opened:
+        async with client(opened) as raw:
+            await raw.made("file", data=b"old" * 20_000)
+            opened.history.take(SNAPSHOT)
+            archive = opened.history.take(ARCHIVE)
+            await raw.ask(m.Tremove(await raw.walk("file")))
+            opened.history.take(SNAPSHOT)
+            assert opened.history.expire(1 << 40) == 2
+            assert opened.history.all(SNAPSHOT) == []
+        async with client(opened, aname="main") as raw:
+            assert await raw.content("archive", *archive.name.split("/"), "file") == b"old" * 20_000
+
+
+async def test_cost_of_a_snapshot_does_not_grow(tmp_path: Path) -> None:
+    with Opened(tmp_path) as opened:
+        async with client(opened) as raw:
+            for n in range(500):
+                await raw.made(f"{n}")
+            rows = opened.system.database.total_changes
+            opened.history.take(SNAPSHOT)
+            assert opened.system.database.total_changes - rows <= 3
+
+
+@pytest.mark.parametrize("text", ["adm:adm", "adm:adm:adm:\n", ":x::\nadm:adm::\nnone:none::"])
+def test_bad_user_tables(text: str) -> None:
+    with pytest.raises(ConsoleRefused):
+        Users.parse(text)
+
+
+def test_groups() -> None:
+    users = Users.parse(first_table("alice") + "dev:dev:bob:alice\nbob:bob::\n")
+    assert users.is_member("alice", "adm")
+    assert users.is_leader("adm", "adm")
+    assert users.is_member("alice", "dev")
+    assert users.is_leader("bob", "dev")
+    assert not users.is_leader("alice", "dev")
+    assert not users.is_member("none", "none")
+    assert users.uid("stranger") == "none"
+
+
+@given(some.lists(some.tuples(some.integers(0, 60), some.integers(1, 30)), max_size=20))
+def test_cutting_is_like_cutting_bytes(writes: list[tuple[int, int]]) -> None:
+    content = bytearray(100)
+    extents: list[Extent] = []
+    pieces: dict[int, bytes] = {}
+    for number, (start, length) in enumerate(writes):
+        piece = bytes((number + 1,)) * length
+        place = number * 1000
+        pieces[place] = piece
+        ranges.cut(extents, start, start + length, 1)
+        ranges.insert(extents, Extent(start, length, place, 0, length, b"", 1))
+        content[start : start + length] = piece
+    seen = bytearray(100)
+    end = 0
+    for extent in extents:
+        assert extent.start >= end
+        end = extent.end
+        seen[extent.start : end] = pieces[extent.place][extent.skip : extent.skip + extent.length]
+    assert seen == content
+
+
+NAMES = ["a", "b", "c"]
+step = some.one_of(
+    some.tuples(some.just("create"), some.sampled_from(NAMES), some.just(0)),
+    some.tuples(some.just("write"), some.sampled_from(NAMES), some.integers(0, 200_000)),
+    some.tuples(some.just("cut"), some.sampled_from(NAMES), some.integers(0, 200_000)),
+    some.tuples(some.just("remove"), some.sampled_from(NAMES), some.just(0)),
+    some.tuples(some.just("rename"), some.sampled_from(NAMES), some.integers(0, 2)),
+    some.tuples(some.just("snapshot"), some.just(""), some.just(0)),
+    some.tuples(some.just("reopen"), some.just(""), some.just(0)),
+    some.tuples(some.just("expire"), some.just(""), some.just(0)),
+)
+
+
+@given(some.lists(step, max_size=40))
+def test_like_a_dictionary_with_a_past(steps: list[tuple[str, str, int]]) -> None:
+    """Random changes, snapshots and restarts against dictionaries of bytes."""
+
+    def look(read: object, view: object) -> dict[str, bytes]:
+        root = view.node(2)  # type: ignore[attr-defined]
+        found = {}
+        for name in view.children(root):  # type: ignore[attr-defined]
+            if name != "adm":
+                node = view.child(root, name)  # type: ignore[attr-defined]
+                data = view.read(node, 0, 1 << 30)  # type: ignore[attr-defined]
+                found[name] = bytes(
+                    data if not hasattr(data, "send") else trio.run(lambda waiting=data: _wait(waiting))
+                )
+        return found
+
+    with tempfile.TemporaryDirectory() as folder:
+        opened = Opened(Path(folder))
+        live: dict[str, bytearray] = {}
+        past: dict[int, dict[str, bytes]] = {}
+        seed = random.Random(5)
+        try:
+            for action, name, number in steps:
+                system = opened.system
+                root = system.node(2)
+                node = system.child(root, name) if name else None
+                assert (node is not None) == (name in live)
+                if action == "create" and node is None:
+                    system.create(root, name, 0o644, OWNER, OWNER)
+                    live[name] = bytearray()
+                elif action == "write" and node is not None:
+                    data = seed.randbytes(seed.randrange(1, 100_000))
+                    system.write(node, number, data, OWNER)
+                    content = live[name]
+                    content.extend(bytes(max(0, number + len(data) - len(content))))
+                    content[number : number + len(data)] = data
+                elif action == "cut" and node is not None:
+                    system.truncate(node, number, OWNER, counts=True)
+                    live[name].extend(bytes(max(0, number - len(live[name]))))
+                    del live[name][number:]
+                elif action == "remove" and node is not None:
+                    system.remove(node, OWNER)
+                    del live[name]
+                elif action == "rename" and node is not None and NAMES[number] not in live:
+                    system.rename(node, NAMES[number], OWNER)
+                    live[NAMES[number]] = live.pop(name)
+                elif action == "snapshot":
+                    taken = opened.history.take(ARCHIVE if len(past) % 2 else SNAPSHOT)
+                    past[taken.epoch] = {name: bytes(data) for name, data in live.items()}
+                elif action == "expire":
+                    system.commit()
+                    opened.history.expire(1 << 40)
+                    system.release_freed()
+                    kept = {taken.epoch for taken in opened.history.all(ARCHIVE)}
+                    past = {epoch: tree for epoch, tree in past.items() if epoch in kept}
+                elif action == "reopen":
+                    opened.system.close()
+                    opened = Opened(Path(folder))
+                if seed.random() < 0.5:
+                    opened.system.commit()
+            assert look(None, opened.system) == {name: bytes(data) for name, data in live.items()}
+            opened.system.close()
+            opened = Opened(Path(folder))
+            assert look(None, opened.system) == {name: bytes(data) for name, data in live.items()}
+            for epoch, tree in past.items():
+                assert look(None, opened.history.past(epoch)) == tree
+        finally:
+            opened.system.close()
+
+
+async def _wait(waiting: object) -> bytes:
+    return bytes(await waiting)  # type: ignore[misc]
+
+
+async def test_missing_file(tmp_path: Path) -> None:
+    with Opened(tmp_path) as opened:
+        async with client(opened) as raw:
+            with pytest.raises(FileNotFound):
+                await raw.walk("missing")
