@@ -214,6 +214,8 @@ class TreeWriter:
             part = min(count, self._dsize - len(self._partial))
             await self.write(bytes(part))
             count -= part
+            if not count:
+                return
         whole, rest = divmod(count, self._dsize)
         self._grow(count)
         await self._run(whole, None)

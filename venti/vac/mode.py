@@ -23,13 +23,13 @@ PIPE: Final = 1 << 22
 SPECIAL: Final = LINK | DEVICE | PIPE
 """What has contents that are no file's contents."""
 
-_KINDS = ((LINK, "L"), (DEVICE, "D"), (PIPE, "P"))
+_KINDS = ((DIRECTORY, "d"), (APPEND, "a"), (DEVICE, "D"), (PIPE, "P"))
 
 
 def text(mode: int) -> str:
     """The mode as ``unvac -tv`` prints it: ``d-rwxr-xr-x``, ``--rw-r--r--``, ``a-rw-rw-r--``, ``-Lrwxrwxrwx``."""
-    first = "d" if mode & DIRECTORY else "a" if mode & APPEND else "-"
-    second = next((letter for bit, letter in _KINDS if mode & bit), "-")
+    first = next((letter for bit, letter in _KINDS if mode & bit), "-")
+    second = "L" if mode & LINK else "-"
     return f"{first}{second}" + "".join(
         letter if mode >> shift & 1 else "-" for letter, shift in zip("rwxrwxrwx", range(8, -1, -1), strict=True)
     )
