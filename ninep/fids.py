@@ -50,6 +50,7 @@ class Fid:
 
     __slots__ = (
         "_alone",
+        "_beginning",
         "_queue",
         "_shared",
         "directory",
@@ -64,7 +65,7 @@ class Fid:
 
     def __init__(self, file: File | None = None) -> None:
         self.file = file
-        self.opened = self.readable = self.writable = self.removes = self.held = self._alone = False
+        self.opened = self.readable = self.writable = self.removes = self.held = self._alone = self._beginning = False
         self.directory: DirectoryReader | None = None
         self.most = self._shared = 0
         self._queue: deque[_Turn] | None = None
@@ -132,7 +133,11 @@ class Fid:
         with trio.CancelScope(shield=shield):
             await self._wait(turn)
         try:
-            result = do(*arguments)
+            try:
+                result = do(*arguments)
+            finally:
+                self._beginning = False
+                self._grant()
             return await result if isinstance(result, CoroutineType) else result  # type: ignore[return-value]
         finally:
             self.release(alone=turn.alone)
@@ -158,8 +163,10 @@ class Fid:
 
     def _grant(self) -> None:
         queue = self._queue
-        while queue and not self._alone and not (queue[0].alone and self._shared):
+        while queue and not self._beginning and not self._alone and not (queue[0].alone and self._shared):
             turn = queue.popleft()
+            # The next is let in when this one has begun: tasks woken together run in any order.
+            self._beginning = True
             if turn.alone:
                 self._alone = True
             else:
@@ -167,7 +174,7 @@ class Fid:
             turn.granted = True
             if turn.task is not None:
                 trio.lowlevel.reschedule(turn.task)
-        self.held = self._alone or bool(queue)
+        self.held = self._alone or self._beginning or bool(queue)
 
 
 class FidTable(dict[int, Fid]):

@@ -35,6 +35,24 @@ async def test_a_failed_walk_does_not_take_the_next_one_with_it(autojump_clock: 
         assert (await raw.ask(m.Tstat(5))).stat.name == "there"
 
 
+async def test_calls_that_share_a_fid_begin_in_the_order_of_arrival(autojump_clock: MockClock) -> None:
+    """Also where they had to wait for the open together: a proxy passes them on in this order."""
+    tree = SlowTree("walk", "clunk")
+    async with connected(tree) as raw:
+        fid = await raw.walk("file")
+        calls = [raw.client.begin(m.Topen(fid, m.ORDWR))]
+        calls += [raw.client.begin(m.Tread(fid, offset, 1)) for offset in range(20)]
+        raw.client.send()
+        await trio.sleep(1)
+        tree.let("open")
+        await trio.sleep(1)
+        tree.let(*(f"read {offset}" for offset in range(20)))
+        for call in calls:
+            await raw.client.wait(call)
+        begun = [what for what in tree.log if what.startswith("read") and not what.endswith("done")]
+        assert begun == [f"read {offset}" for offset in range(20)]
+
+
 async def test_a_stat_waits_for_what_came_before_it(autojump_clock: MockClock) -> None:
     tree = SlowTree("clunk", "stat", "wstat")
     async with connected(tree) as raw:
