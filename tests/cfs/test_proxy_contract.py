@@ -10,6 +10,7 @@ import pytest
 
 from contracts.behind_cache import cached
 from contracts.served_file import OWNER, ServedTreeContract
+from ninep import messages as m
 from ninep.files import FileTree
 from ninep.ramfs import RamTree
 
@@ -23,3 +24,24 @@ class TestCachedRamfs(ServedTreeContract):
     async def tree(self) -> AsyncIterator[FileTree]:
         async with cached(RamTree(OWNER), self.path) as tree:
             yield tree
+
+    async def test_requests_sent_in_one_go_keep_their_order(self) -> None:
+        """On each fid. What is asked through another fid at the same time may reach the file server earlier."""
+        async with self.client() as raw:
+            for requests in (
+                [
+                    m.Twalk(0, 50, []),
+                    m.Tcreate(50, "file", 0o644, m.ORDWR),
+                    m.Twrite(50, 0, b"pipelined"),
+                    m.Tread(50, 0, 100),
+                    m.Tstat(50),
+                    m.Tclunk(50),
+                ],
+                [m.Twalk(0, 50, ["file"]), m.Topen(50, m.OREAD), m.Tread(50, 4, 100), m.Tremove(50)],
+            ):
+                calls = [raw.client.begin(request) for request in requests]
+                replies = [await raw.client.wait(call) for call in calls]
+                if len(replies) == 6:
+                    assert bytes(replies[3].data) == b"pipelined"
+                    assert replies[4].stat.length == 9
+            assert bytes(replies[2].data) == b"lined"
