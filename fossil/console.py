@@ -117,6 +117,9 @@ class Console:
                     pending += data
                     while b"\n" in pending:
                         line, pending = pending.split(b"\n", 1)
+                        if len(line) >= LONGEST_LINE:
+                            await stream.send_all(_framed("error", "line too long"))
+                            return
                         await stream.send_all(await self._answer(line))
                     if len(pending) > LONGEST_LINE:
                         await stream.send_all(_framed("error", "line too long"))

@@ -82,7 +82,7 @@ class FileSystem:
     def _make_root(self, owner: str) -> None:
         now = self.now()
         gid = owner
-        root = Node(ROOT, self.epoch, ROOT, "active", 0, DMDIR | 0o775, now, now, 0, owner, gid, owner, self.epoch)
+        root = Node(ROOT, self.epoch, ROOT, "/", 0, DMDIR | 0o775, now, now, 0, owner, gid, owner, self.epoch)
         root.children = {}
         self._nodes[ROOT] = root
         self._kept.append(root)
@@ -330,7 +330,7 @@ class FileSystem:
     @property
     def dirty(self) -> bool:
         """Whether there is anything to commit."""
-        return bool(self._dirty)
+        return bool(self._dirty) and self.stopped is None
 
     def commit(self) -> None:
         """Writes all changes as one transaction; they then survive the end of this process.

@@ -109,6 +109,10 @@ class History:
         """The archive has been written and synced, and is found under ``score``."""
         self._database.execute("UPDATE snapshot SET score=? WHERE epoch=?", (score, snapshot.epoch))
 
+    def highest_path(self) -> int:
+        """No file has had a larger path."""
+        return int(self._database.execute("SELECT max(path) FROM node").fetchone()[0])
+
     def past(self, epoch: int) -> Past:
         """The tree at the end of an epoch."""
         past = self._past.pop(epoch, None) or Past(self._system, epoch)

@@ -25,6 +25,7 @@ from ninep.errors import (
     FileRemoved,
     IllegalMode,
     InputOutput,
+    NameTooLong,
     NotDirectory,
     NotOwner,
     PermissionDenied,
@@ -43,6 +44,8 @@ log = logging.getLogger(__name__)
 
 NAME = "main"
 """The one file system's name."""
+LONGEST_NAME = 512
+"""Bytes of a name: a directory entry must fit a block of an archive."""
 BATCH = 128
 """Directory entries listed at once."""
 ABOVE = 1
@@ -59,7 +62,7 @@ class FossilTree(FileTree):
         self.permissions = permissions
 
     def attach(self, uname: str, aname: str, *, local: bool = False) -> File:
-        """The live tree for ``main/active`` or nothing, ``main/archive``, ``main/snapshot``, or all of them: ``main``."""
+        """The live tree for ``main/active`` or nothing, ``main/archive``, ``main/snapshot``, or ``main``, above them."""
         name, _, rest = aname.partition("/")
         if aname and name != NAME:
             raise FileError(f"fsys: '{name}' not found")
@@ -311,6 +314,8 @@ class LiveFile(StoredFile):
             raise PermissionDenied
         if perm & st.DMDIR and perm & st.DMAPPEND:
             raise IllegalMode
+        if len(name.encode()) > LONGEST_NAME:
+            raise NameTooLong
         if name in system.children(node):
             raise FileExists
         child = system.create(node, name, inherited(perm, node.mode), self._uid(), node.gid)
@@ -349,6 +354,8 @@ class LiveFile(StoredFile):
                 raise WstatProhibited
             parent = system.node(node.parent)
             self._may(parent, WRITE)
+            if len(changes.name.encode()) > LONGEST_NAME:
+                raise NameTooLong
             if changes.name in system.children(parent):
                 raise FileExists
         if changes.length != NO64:

@@ -1,0 +1,128 @@
+"""A file system with everything that belongs to it: lock, background work, archiver, console."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from fossil.archiver import Archiver, OpenStore
+from fossil.errors import DataInUse
+from fossil.filesystem import FileSystem
+from fossil.history import History
+from fossil.served import FossilTree
+from venti.disk import open_disk_store
+
+log = logging.getLogger(__name__)
+
+SETTLE = 5.0
+"""Seconds after which a change is on the disk, so that no more than this is lost with the power."""
+CONSOLE = "console"
+"""The name of the console's socket in the data directory."""
+
+
+class Fossil:
+    """A file system that is open.
+
+    Attributes:
+        system: the live tree.
+        history: its snapshots.
+        tree: both over 9P.
+        archiver: writes archives to venti.
+    """
+
+    def __init__(self, folder: Path, system: FileSystem, open_store: OpenStore, *, permissions: bool) -> None:
+        self.folder = folder
+        self.system = system
+        self.history = History(system)
+        self.tree = FossilTree(system, self.history, permissions=permissions)
+        self.archiver = Archiver(system, self.history, open_store)
+
+    async def settle(self) -> None:
+        """Makes everything durable that has been committed: the data first, then what speaks of it."""
+        system = self.system
+        try:
+            if system.dirty:
+                system.commit()
+            await trio.to_thread.run_sync(system.log.sync)
+            await trio.to_thread.run_sync(_checkpoint, self.folder / "metadata")
+        except OSError as error:
+            system.stop(f"fdatasync failed: {error.strerror}")
+        except sqlite3.Error as error:
+            system.stop(f"the database cannot be made durable: {error}")
+
+    async def run(self) -> None:
+        """Makes changes durable every few seconds and gives back freed room, until cancelled."""
+        while True:
+            await trio.sleep(SETTLE)
+            if self.system.stopped is None:
+                with trio.CancelScope(shield=True):
+                    await self.settle()
+                self.system.release_freed()
+
+
+def _checkpoint(path: Path) -> None:
+    """Moves the write-ahead log into the database, durably; on a connection of its own, for another thread."""
+    database = sqlite3.connect(path, isolation_level=None)
+    try:
+        database.execute("PRAGMA synchronous=FULL")
+        database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    finally:
+        database.close()
+
+
+@asynccontextmanager
+async def open_fossil(
+    folder: Path,
+    *,
+    owner: str,
+    open_store: OpenStore | None = None,
+    permissions: bool = True,
+    durable: bool = False,
+    clock: Callable[[], float] = time.time,
+) -> AsyncIterator[Fossil]:
+    """Opens the file system in ``folder``, which is made if it is not there; a fresh root belongs to ``owner``.
+
+    ``open_store`` opens the archive; None is one in the directory ``venti`` of ``folder``. Cancelled, everything is
+    made durable and closed.
+
+    Raises:
+        DataInUse: another process has it open.
+        DamagedData: it is not a file system that this program can use.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise DataInUse(f"{folder} is in use by another process: stop it, or choose another --data") from error
+        system = FileSystem(folder, owner=owner, durable=durable, clock=clock)
+        fossil = Fossil(
+            folder,
+            system,
+            open_store or (lambda: open_disk_store(folder / "venti")),
+            permissions=permissions,
+        )
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(fossil.run)
+                nursery.start_soon(fossil.archiver.run)
+                try:
+                    yield fossil
+                finally:
+                    nursery.cancel_scope.cancel()
+        finally:
+            with trio.CancelScope(shield=True):
+                if system.stopped is None:
+                    await fossil.settle()
+            system.close()
+    finally:
+        os.close(lock)
