@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 
@@ -17,6 +18,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("-a", dest="address", metavar="ADDRESS", help="the server, for example tcp!fs!9fs")
     parser.add_argument("-A", dest="aname", metavar="ANAME", default="", help="which of its trees; default: its own")
     parser.add_argument("-u", dest="uname", metavar="UNAME", help="as which user; default: yourself")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Names that are no UTF-8 go out as the bytes that came in.
+            stream.reconfigure(errors="surrogateescape")
     add_all(parser.add_subparsers(required=True, metavar="COMMAND"))
     return run_program("ninep", parser, argv, {FileNotFound: NOT_FOUND, NinepError: FAILED})
 

@@ -17,6 +17,13 @@ def mode_text(mode: int) -> str:
     return kind + ("l" if mode & DMEXCL else "t" if mode & DMTMP else "-") + rights
 
 
+def shown(name: str) -> str:
+    """A name as a terminal may have it: without control characters, and without bytes that are no text."""
+    if name.isprintable():
+        return name
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
+
+
 def long_lines(entries: list[Stat], now: float) -> list[str]:
     """A line for each entry: mode, owner, group, bytes, time, name; in columns."""
     rows = [

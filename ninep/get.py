@@ -1,0 +1,139 @@
+"""Whole trees from a server. Nothing that it lists can make us write outside of the place that was named."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat as unix
+from pathlib import Path
+
+from ninep.errors import IllegalName, NinepError, NotDirectory
+from ninep.remote import RemoteFile
+from ninep.stat import Stat
+from ninep.transfer import Branch, NeedsRecursion, Transfer, listed, local
+
+RIGHTS = 0o777
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+_BELOW = _WRITE | os.O_NOFOLLOW | os.O_NONBLOCK
+"""A symbolic link below the place is nobody's business; opening a pipe must not wait for its reader."""
+
+
+class _LocalBranch(Branch):
+    """A directory under way, with its entry on the server."""
+
+    __slots__ = ("stat",)
+    stat: Stat
+
+
+class Get(Transfer):
+    """Copies from a server, with modification times and permissions."""
+
+    async def get(self, path: str, target: Path, *, recursive: bool = False) -> None:
+        """Makes ``target`` a copy of ``path``. Of a directory, files that are only here stay.
+
+        Raises:
+            OSError: ``target`` cannot be written.
+            NeedsRecursion: ``path`` is a directory and ``recursive`` was not said.
+            Incomplete: something below it could not be copied.
+        """
+        file = await self.tree.walk(path)
+        try:
+            stat = await file.stat()
+            if not stat.is_directory:
+                await self._copy(file, stat, os.open(target, _WRITE, 0o666))
+                await file.leave()
+                return
+            if not recursive:
+                raise NeedsRecursion(path or "/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            branch = self._branch(os.fspath(target), file, stat, None)
+        except BaseException:
+            await file.leave()
+            raise
+        await self._fill(branch)
+        await self.finished()
+
+    def _branch(self, target: str, file: RemoteFile, stat: Stat, parent: Branch | None) -> Branch:
+        """A local directory that can be filled."""
+        try:
+            os.mkdir(target, 0o700)
+        except FileExistsError:
+            status = os.lstat(target) if parent else os.stat(target)
+            if not unix.S_ISDIR(status.st_mode):
+                raise NotDirectory("a directory on the server, something else here") from None
+            if status.st_mode & 0o700 != 0o700 and status.st_uid == os.geteuid():
+                os.chmod(target, status.st_mode & RIGHTS | 0o700)
+        branch = _LocalBranch(target, file, parent, self._settle)
+        branch.stat = stat
+        return branch
+
+    async def _fill(self, branch: Branch) -> None:
+        entries = await listed(branch.file)
+        for entry in reversed(entries):
+            if entry.is_directory:
+                self.add(branch, f"{branch.path}/{entry.name}", self._directory, entry)
+        for entry in reversed(entries):
+            if not entry.is_directory:
+                self.add(branch, f"{branch.path}/{entry.name}", self._file, entry)
+        await branch.end()
+
+    async def _file(self, branch: Branch, path: str, entry: Stat) -> None:
+        _checked(entry.name)
+        async with await branch.file.walk([entry.name]) as file:
+            await self._copy(file, entry, _opened(path))
+
+    async def _directory(self, branch: Branch, path: str, entry: Stat) -> None:
+        _checked(entry.name)
+        file = await branch.file.walk([entry.name])
+        try:
+            inner = self._branch(path, file, entry, branch)
+        except BaseException:
+            await file.leave()
+            raise
+        branch.begin()
+        try:
+            await self._fill(inner)
+        except (NinepError, OSError) as error:
+            self.failed(inner, path, error)
+            await inner.end()
+
+    async def _settle(self, branch: Branch) -> None:
+        assert isinstance(branch, _LocalBranch)
+        try:
+            os.chmod(branch.path, branch.stat.mode & RIGHTS)
+            os.utime(branch.path, (branch.stat.mtime, branch.stat.mtime))
+        except OSError as error:
+            self.failed(branch, branch.path, error)
+        await branch.file.leave()
+
+    async def _copy(self, file: RemoteFile, stat: Stat, descriptor: int) -> None:
+        """Fills the local file, which is closed in any case."""
+        try:
+            size = 0
+            await file.open()
+            async for piece in file.reading(length=stat.length):
+                size += len(piece)
+                while piece:
+                    piece = piece[await local(len(piece), os.write, descriptor, piece) :]
+            if unix.S_ISREG(os.fstat(descriptor).st_mode):
+                os.fchmod(descriptor, stat.mode & RIGHTS)
+                os.utime(descriptor, (stat.mtime, stat.mtime))
+        finally:
+            os.close(descriptor)
+        self.done(size)
+
+
+def _opened(path: str) -> int:
+    """The local file, empty. What stands in the way, a link or a file that may not be written, is replaced."""
+    try:
+        return os.open(path, _BELOW, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EACCES, errno.ENXIO):
+            raise
+        os.unlink(path)
+        return os.open(path, _BELOW, 0o666)
+
+
+def _checked(name: str) -> None:
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise IllegalName(f"the server lists a file called {name!r}, which cannot be kept here")

@@ -1,0 +1,55 @@
+"""Many jobs, a bounded number at once."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+import trio
+
+Job: TypeAlias = tuple[Callable[..., Awaitable[None]], tuple[Any, ...]]
+
+
+class Jobs:
+    """Works off jobs, the newest first; a job may add others.
+
+    Newest first walks a tree depth first, and so bounds how many directories are under way.
+    """
+
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
+        self._stack: list[Job] = []
+        self._workers = 0
+        self._nursery: trio.Nursery | None = None
+        self._failure: Exception | None = None
+
+    def add(self, work: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+        """Calls ``work(*arguments)`` when its turn has come."""
+        self._stack.append((work, arguments))
+        if self._nursery is not None and self._workers < self._at_once:
+            self._workers += 1
+            self._nursery.start_soon(self._worker)
+
+    async def run(self) -> None:
+        """Returns when no job is left. The first exception of a job cancels the rest and is raised alone."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            for _ in range(min(self._at_once, len(self._stack))):
+                self._workers += 1
+                nursery.start_soon(self._worker)
+        self._nursery = None
+        if self._failure is not None:
+            raise self._failure
+
+    async def _worker(self) -> None:
+        try:
+            while self._stack:
+                work, arguments = self._stack.pop()
+                await work(*arguments)
+        except Exception as error:
+            self._failure = self._failure or error
+            self._stack.clear()
+            assert self._nursery is not None
+            self._nursery.cancel_scope.cancel()
+        finally:
+            self._workers -= 1

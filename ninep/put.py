@@ -1,0 +1,172 @@
+"""Whole trees to a server."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat as unix
+from pathlib import Path
+
+from ninep import messages as m
+from ninep.client import create, split
+from ninep.errors import FileError, FileExists, IsDirectory, NotDirectory, PermissionDenied
+from ninep.listing import shown
+from ninep.remote import RemoteFile
+from ninep.stat import DMDIR, NO32, Stat
+from ninep.transfer import SMALL, Branch, NeedsRecursion, Transfer, local
+
+log = logging.getLogger(__name__)
+
+PIECE = 1024 * 1024
+"""Bytes of a local file that are read at once."""
+RIGHTS = 0o777
+
+
+class Put(Transfer):
+    """Copies to a server: modification times and permissions go along as far as the server lets us set them."""
+
+    async def put(self, source: Path, path: str, *, recursive: bool = False) -> None:
+        """Makes ``path`` a copy of ``source``. Of a directory, files that are only on the server stay.
+
+        A symbolic link below a directory is followed when it leads to a file; what else is neither file nor
+        directory is logged and left out.
+
+        Raises:
+            OSError: ``source`` cannot be read.
+            NeedsRecursion: ``source`` is a directory and ``recursive`` was not said.
+            Incomplete: something below it could not be copied.
+        """
+        names = split(path)
+        if not source.is_dir():
+            if not names:
+                raise IsDirectory(f"a directory: say what {source} is to be called in it")
+            async with await self.tree.root.walk(names[:-1]) as directory:
+                await self._copy(os.fspath(source), directory, names[-1])
+            return
+        if not recursive:
+            raise NeedsRecursion(source)
+        file = await self._made(self.tree.root, names, source.stat())
+        branch = Branch(os.fspath(source), file, None, self._settle)
+        await self._fill(branch)
+        await self.finished()
+
+    async def _fill(self, branch: Branch) -> None:
+        with os.scandir(branch.path) as entries:
+            found = sorted(entries, key=lambda entry: entry.name, reverse=True)
+        for entry in found:
+            if entry.is_dir(follow_symlinks=False):
+                self.add(branch, entry.path, self._directory, entry.name)
+        for entry in found:
+            if entry.is_file():
+                self.add(branch, entry.path, self._file, entry.name)
+            elif not entry.is_dir(follow_symlinks=False):
+                log.warning("%s: left out, as it is neither a file nor a directory", shown(entry.path))
+        await branch.end()
+
+    async def _file(self, branch: Branch, path: str, name: str) -> None:
+        await self._copy(path, branch.file, name)
+
+    async def _directory(self, branch: Branch, path: str, name: str) -> None:
+        inner = Branch(path, await self._made(branch.file, [name], os.stat(path)), branch, self._settle)
+        branch.begin()
+        try:
+            await self._fill(inner)
+        except OSError as error:
+            self.failed(inner, path, error)
+            await inner.end()
+
+    async def _settle(self, branch: Branch) -> None:
+        try:
+            await _set(branch.file, os.stat(branch.path))
+        except OSError as error:
+            self.failed(branch, branch.path, error)
+        await branch.file.leave()
+
+    async def _made(self, parent: RemoteFile, names: list[str], status: os.stat_result) -> RemoteFile:
+        """The directory at ``names``, made if need be, in such a way that we can fill it."""
+        if not names:
+            return await parent.walk([])
+        async with await parent.walk(names[:-1]) as folder:
+            try:
+                async with await folder.walk([]) as made:
+                    await made.create(names[-1], DMDIR | status.st_mode & RIGHTS | 0o700, m.OREAD)
+            except FileExists:
+                return await self._fillable(await folder.walk(names[-1:]))
+            except FileError as refusal:
+                # Servers have many words for a name that is taken.
+                try:
+                    found = await folder.walk(names[-1:])
+                except FileError:
+                    raise refusal from None
+                return await self._fillable(found)
+            return await folder.walk(names[-1:])
+
+    async def _fillable(self, directory: RemoteFile) -> RemoteFile:
+        try:
+            if not directory.qid.is_directory:
+                raise NotDirectory("a file on the server, a directory here")
+            mode = (await directory.stat()).mode
+            if mode & 0o700 != 0o700:
+                await _quietly(directory, Stat(mode=mode | 0o700))
+        except BaseException:
+            await directory.leave()
+            raise
+        return directory
+
+    async def _copy(self, path: str, directory: RemoteFile, name: str) -> None:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            status = os.fstat(descriptor)
+            regular = unix.S_ISREG(status.st_mode)
+            size = status.st_size if regular else SMALL
+            done = 0
+            async with await self._target(directory, name, status.st_mode & RIGHTS) as file:
+                async with file.writing() as sink:
+                    while True:
+                        wanted = min(PIECE, max(size - done, 0) + 1) if regular else PIECE
+                        data = await local(size, os.read, descriptor, wanted)
+                        await sink.write(data)
+                        done += len(data)
+                        if not data or (regular and len(data) < wanted):
+                            break
+                await _set(file, status)
+        finally:
+            os.close(descriptor)
+        self.done(done)
+
+    async def _target(self, directory: RemoteFile, name: str, perm: int) -> RemoteFile:
+        """The file ``name``, empty and open for writing. One of ours that we may not write is made writable."""
+        try:
+            return await create(directory, name, perm)
+        except PermissionDenied as refusal:
+            try:
+                file = await directory.walk([name])
+            except FileError:
+                raise refusal from None
+            try:
+                mode = (await file.stat()).mode
+                if mode & 0o200:
+                    raise
+                await _quietly(file, Stat(mode=mode | 0o200))
+                await file.open(m.OWRITE | m.OTRUNC)
+            except BaseException:
+                await file.leave()
+                raise
+            return file
+
+
+async def _set(file: RemoteFile, status: os.stat_result) -> None:
+    """Gives a file the time and permissions of a local one, as far as the server allows."""
+    mode = status.st_mode & RIGHTS | (DMDIR if file.qid.is_directory else 0)
+    mtime = max(0, min(int(status.st_mtime), NO32 - 1))
+    if not await _quietly(file, Stat(mtime=mtime, mode=mode)):
+        await _quietly(file, Stat(mtime=mtime))
+        await _quietly(file, Stat(mode=mode))
+
+
+async def _quietly(file: RemoteFile, changes: Stat) -> bool:
+    try:
+        await file.wstat(changes)
+    except FileError:
+        return False
+    return True
