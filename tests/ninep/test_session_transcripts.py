@@ -1,0 +1,17 @@
+"""The conversations of ``tests/transcripts``, held with ramfs and with files that wait."""
+
+from __future__ import annotations
+
+import pytest
+from trio.testing import MockClock
+
+from contracts.slow_tree import SlowTree
+from contracts.transcripts import Conversation, conversations, play
+from ninep.files import FileTree
+from ninep.ramfs import RamTree
+
+
+@pytest.mark.parametrize("conversation", list(conversations()), ids=lambda conversation: conversation.title)
+async def test_conversation(conversation: Conversation, autojump_clock: MockClock) -> None:
+    tree: FileTree = SlowTree() if conversation.kind == "slow" else RamTree("glenda")
+    await play(conversation, tree)
