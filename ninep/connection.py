@@ -126,7 +126,7 @@ class Connection:
             call = self.client.begin(m.Tclunk(fid))
         except (ConnectionLost, NoFreeTag):
             return
-        self.client.send()
+        self.client.send_soon()
         if reuse:
             self._leaving.append((fid, call))
 

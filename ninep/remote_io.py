@@ -140,7 +140,7 @@ class Writing:
             part = view[at : at + unit]
             calls.append((self.offset, part, begin(m.Twrite(fid, self.offset, part))))
             self.offset += len(part)
-        self._client.send()
+        self._client.send_soon()
 
     async def _oldest(self) -> None:
         offset, part, call = self._calls[0]

@@ -101,6 +101,10 @@ class Client(Generic[Q, R]):
         """Sends what is queued, without waiting."""
         self._outbox.send_now()
 
+    def send_soon(self) -> None:
+        """Sends what is queued together with what the tasks that are ready now add to it."""
+        self._outbox.send_soon()
+
     async def wait(self, call: Call[R]) -> R:
         """The reply to ``call``.
 
