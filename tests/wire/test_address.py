@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
 from ninep.wire import Address, BadAddress
-from ninep.wire.address import parse
+from ninep.wire.address import SERVICES, parse
 
 
 @pytest.mark.parametrize(
@@ -85,3 +87,9 @@ def test_complaints(text: str, complaint: str) -> None:
 def test_any_text_is_an_address_or_a_complaint(text: str) -> None:
     with contextlib.suppress(BadAddress):
         assert 0 <= parse(text, "9fs").port <= 65535
+
+
+def test_the_manual_lists_the_services() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "addresses.md").read_text()
+    listed = {name: int(port) for name, port in re.findall(r"\| `(\w+)` \| (\d+) ", page)}
+    assert listed == SERVICES
