@@ -24,7 +24,7 @@ from fossil.datalog import DataLog
 from fossil.errors import DamagedData, WritesStopped
 from fossil.extents import LONGEST, Extent
 from fossil.node import COLUMNS, Node
-from fossil.schema import ALIVE, open_database
+from fossil.schema import ALIVE, open_database, sync_database
 from fossil.users import Users, first_table
 from ninep.errors import FileSystemFull, FileTooBig
 from ninep.stat import DMDIR
@@ -52,7 +52,8 @@ class FileSystem:
         """Opens the file system in ``folder``; a fresh one gets a root that belongs to ``owner``."""
         self.clock = clock
         self.durable = durable
-        self.database = open_database(folder / "metadata", durable=durable)
+        self._metadata = folder / "metadata"
+        self.database = open_database(self._metadata, durable=durable)
         try:
             settings: dict[str, Any] = dict(self.database.execute("SELECT name, value FROM setting"))
             self.epoch: int = settings.get("epoch", 1)
@@ -418,6 +419,15 @@ class FileSystem:
         self.epoch += 1
         self._growing = None
         return ended
+
+    def sync(self) -> None:
+        """Makes durable what has been committed: the data first, then what speaks of it. In any thread.
+
+        Raises:
+            OSError: nothing is promised any more; call ``stop``.
+        """
+        self.log.sync()
+        sync_database(self._metadata)
 
     def _stop(self, text: str) -> None:
         log.error("%s; no more changes are taken", text)

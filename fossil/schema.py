@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -35,6 +36,32 @@ CREATE TABLE snapshot (
 CREATE UNIQUE INDEX snapshot_name ON snapshot (kind, name);
 CREATE TABLE archived (path INTEGER PRIMARY KEY, changed INTEGER NOT NULL, entries BLOB NOT NULL);
 """
+
+
+def sync_database(path: Path) -> None:
+    """Makes what has been committed durable; in any thread. Raises OSError.
+
+    The write-ahead log has checksums, so once it is on the disk every transaction in it will be found.
+    """
+    for file in (path.with_name(path.name + "-wal"), path):
+        try:
+            descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        try:
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def checkpoint(path: Path) -> None:
+    """Moves the write-ahead log into the database; in any thread, on a connection of its own. Raises sqlite3.Error."""
+    database = sqlite3.connect(path, isolation_level=None)
+    try:
+        database.execute("PRAGMA synchronous=FULL")
+        database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    finally:
+        database.close()
 
 
 def open_database(path: Path, *, durable: bool) -> sqlite3.Connection:

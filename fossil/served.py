@@ -62,7 +62,7 @@ class FossilTree(FileTree):
         self.permissions = permissions
 
     def attach(self, uname: str, aname: str, *, local: bool = False) -> File:
-        """The live tree for ``main/active`` or nothing, ``main/archive``, ``main/snapshot``, or ``main``, above them."""
+        """The live tree for ``main/active`` or no name, ``main/archive``, ``main/snapshot``, or ``main`` above them."""
         name, _, rest = aname.partition("/")
         if aname and name != NAME:
             raise FileError(f"fsys: '{name}' not found")
@@ -340,9 +340,11 @@ class LiveFile(StoredFile):
         node, system, users = self._node, self._system, self._system.users
         if node.removed:
             raise FileRemoved
-        changes = settled(changes, node.stat())
         if changes.touches_nothing:
             return self._sync()
+        changes = settled(changes, node.stat())
+        if changes.touches_nothing:
+            return None
         self._changing()
         everything = not self._tree.permissions
         if self._user == "none" and not everything:
@@ -388,9 +390,8 @@ class LiveFile(StoredFile):
         """Everything that has been written is on stable storage when this returns."""
         system = self._system
         try:
-            await trio.to_thread.run_sync(system.log.sync)
             system.commit()
-            await trio.to_thread.run_sync(system.database.execute, "PRAGMA wal_checkpoint(FULL)")
+            await trio.to_thread.run_sync(system.sync)
         except OSError as error:
             system.stop(f"fdatasync failed: {error.strerror}")
             raise InputOutput from error

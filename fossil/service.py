@@ -17,6 +17,7 @@ from fossil.archiver import Archiver, OpenStore
 from fossil.errors import DataInUse
 from fossil.filesystem import FileSystem
 from fossil.history import History
+from fossil.schema import checkpoint
 from fossil.served import FossilTree
 from venti.disk import open_disk_store
 
@@ -51,8 +52,8 @@ class Fossil:
         try:
             if system.dirty:
                 system.commit()
-            await trio.to_thread.run_sync(system.log.sync)
-            await trio.to_thread.run_sync(_checkpoint, self.folder / "metadata")
+            await trio.to_thread.run_sync(system.sync)
+            await trio.to_thread.run_sync(checkpoint, self.folder / "metadata")
         except OSError as error:
             system.stop(f"fdatasync failed: {error.strerror}")
         except sqlite3.Error as error:
@@ -66,16 +67,6 @@ class Fossil:
                 with trio.CancelScope(shield=True):
                     await self.settle()
                 self.system.release_freed()
-
-
-def _checkpoint(path: Path) -> None:
-    """Moves the write-ahead log into the database, durably; on a connection of its own, for another thread."""
-    database = sqlite3.connect(path, isolation_level=None)
-    try:
-        database.execute("PRAGMA synchronous=FULL")
-        database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-    finally:
-        database.close()
 
 
 @asynccontextmanager

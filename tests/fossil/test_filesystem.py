@@ -415,6 +415,22 @@ async def _wait(waiting: object) -> bytes:
     return bytes(await waiting)  # type: ignore[misc]
 
 
+async def test_stable_storage_can_be_asked_for_at_any_time(tmp_path: Path) -> None:
+    """A wstat that changes nothing, while others write."""
+    with Opened(tmp_path) as opened:
+        async with client(opened) as raw:
+            fid = await raw.create("file")
+            calls = []
+            for n in range(200):
+                calls += [raw.client.begin(m.Twrite(fid, n, b"x")), raw.client.begin(m.Twstat(fid, Stat()))]
+                if n % 10 == 0:
+                    await raw.client.wait(calls[-1])
+            for call in calls:
+                await raw.client.wait(call)
+            await raw.ask(m.Twstat(fid, await raw.stat("file")))
+    assert opened.system.stopped is None
+
+
 async def test_missing_file(tmp_path: Path) -> None:
     with Opened(tmp_path) as opened:
         async with client(opened) as raw:
