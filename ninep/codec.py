@@ -270,8 +270,15 @@ def encode(tag: int, message: m.Request | m.Reply, out: list[Buffer]) -> int:
     """Appends the whole frame, size field included, to ``out``; payloads uncopied. Returns its size in bytes.
 
     Raises:
-        ValueError: a string or entry is longer than its 16-bit count can say.
+        ValueError: a string or an entry is longer, or a number larger, than its field. ``out`` is as before.
     """
+    try:
+        return _encode(tag, message, out)
+    except (StructError, OverflowError) as error:
+        raise ValueError(f"{type(message).__name__} cannot be encoded: {error}") from error
+
+
+def _encode(tag: int, message: m.Request | m.Reply, out: list[Buffer]) -> int:
     kind = type(message)
     plain = _PLAIN.get(kind)
     if plain is not None:
@@ -312,10 +319,7 @@ def encode(tag: int, message: m.Request | m.Reply, out: list[Buffer]) -> int:
         entry = message.stat.pack()
         out.append(_FID_COUNT.pack(13 + len(entry), 126, tag, message.fid, len(entry)) + entry)
         return 13 + len(entry)
-    try:
-        body = _body(message)
-    except OverflowError as error:
-        raise ValueError(f"{kind.__name__} cannot be encoded: {error}") from error
+    body = _body(message)
     size = 7 + len(body)
     out.append(_HEAD.pack(size, _NUMBERS[kind], tag) + body)
     return size

@@ -39,6 +39,11 @@ class Peer:
         self._dialect.encode(tag, reply, pieces)
         await self._stream.send_all(b"".join(pieces))
 
+    async def hang_up(self) -> None:
+        """Ends the connection after the next request, without an answer."""
+        await self.take()
+        await self._stream.aclose()
+
     async def expect(self, kind: type, reply: m.Reply) -> Any:
         """Takes a request of this kind and answers it."""
         tag, request = await self.take()
