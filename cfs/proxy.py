@@ -32,9 +32,6 @@ from ninep.stat import NO64, Stat, unpack_directory
 from ninep.wire import Malformed
 from ninep.wire.dialect import Buffer, Maybe
 
-LEAVING = 64
-"""Most fids of one client that are given up behind its back."""
-
 
 class CachedTree(FileTree):
     """What one client sees."""
@@ -42,7 +39,6 @@ class CachedTree(FileTree):
     def __init__(self, cache: Cache, upstream: Upstream) -> None:
         self.cache = cache
         self.upstream = upstream
-        self.leaving = 0
 
     async def attach(self, uname: str, aname: str, *, local: bool = False) -> File:
         """Attaches at the file server, as the same user; dials it if need be."""
@@ -212,38 +208,20 @@ class CachedFile(File):
     async def remove(self) -> None:
         """Removes at the file server."""
         self._forget()
-        remote = self.remote
-        await self._end_reading()
-        self._remote = None
-        await passed(remote.remove())
+        await passed(self._parted().remove())
 
     def clunk(self) -> Maybe[None]:
-        """Gives the fid up; behind the client's back where the answer could not tell it anything."""
+        """Gives the fid up; where the answer could not tell the client anything, without waiting for it."""
         if self._remote is None:
             return None
-        if self._reader is None or self._written or self._tree.leaving >= LEAVING:
-            return self._leave()
-        self._tree.leaving += 1
-        self._tree.upstream.nursery.start_soon(self._leave_unseen)
-        return None
+        remote = self._parted()
+        return passed(remote.clunk() if self._reader is None or self._written else remote.leave())
 
-    async def _leave(self) -> None:
-        remote = self.remote
-        await self._end_reading()
-        self._remote = None
-        await passed(remote.clunk())
-
-    async def _leave_unseen(self) -> None:
-        try:
-            await self._leave()
-        except FileError:
-            pass
-        finally:
-            self._tree.leaving -= 1
-
-    async def _end_reading(self) -> None:
+    def _parted(self) -> RemoteFile:
+        remote, self._remote = self.remote, None
         if self._reader is not None:
-            await self._reader.aclose()
+            self._reader.close()
+        return remote
 
     def _forget(self) -> None:
         self._tree.cache.store.drop(self._aname, self.qid.path)

@@ -48,13 +48,11 @@ class Reader:
         self._window = FIRST_AHEAD // 2
         self._ahead = 0
 
-    async def aclose(self) -> None:
-        """Gives up the file and what is on its way; returns when nothing uses the fid any more."""
+    def close(self) -> None:
+        """Gives up the file and what is on its way through this fid; whoever else waits for that fetches it anew."""
+        for fetch in self._own:
+            fetch.scope.cancel()
         self._cache.store.release(self.held)
-        with trio.CancelScope(shield=True):
-            for fetch in list(self._own):
-                fetch.scope.cancel()
-                await fetch.wait()
 
     def read(self, start: int, end: int) -> Maybe[Buffer]:
         """The bytes of a range within the file. Cancelled, it gives up what nobody else waits for.

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import trio
 
 from ninep import messages as m
-from ninep.client import Connection, connected
+from ninep.connection import Connection, connected
 from ninep.errors import FileError, NinepError
 from ninep.wire import WireError
 
@@ -45,7 +45,7 @@ class Upstream:
             NinepError: it does not speak our 9P.
         """
         async with self._lock:
-            if self._connection is None or self._connection.client.lost is not None:
+            if self._connection is None or self._connection.lost is not None:
                 self._connection = await self.nursery.start(self._hold)
             return self._connection
 
