@@ -20,7 +20,7 @@ extent file      ``file.id``
 \      length    bytes
 \      segment   number of the segment
 \      place     first byte in the segment, a multiple of 4096
-\      age       when it was last used, see ``Store``
+\      age       when it was last used, see ``ages``
 \      sum       checksum, 16 bytes
 ===== ========= ==========================================================================
 
@@ -35,11 +35,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from cfs.layout import FORMAT, INDEX, PAGE, Version
+from cfs.layout import FORMAT, INDEX, PAGE, Version, pages
 from cfs.segments import Place
 
 APPLICATION = 0x39636673
 """The text ``9cfs``, as a big-endian number."""
+MANY = 64
+"""Most extents that are given up at a time."""
 
 _SCHEMA = f"""
 PRAGMA application_id = {APPLICATION};
@@ -196,12 +198,17 @@ class Index:
             "UPDATE extent SET age = ? WHERE file = ? AND start = ?", [(age, *extent) for extent in extents]
         )
 
-    def oldest(self, count: int) -> list[tuple[int, int, Place]]:
-        """Those used longest ago: number of the file, start, place."""
-        found = self._db.execute(
-            "SELECT file, start, segment, place, length FROM extent ORDER BY age, segment, place LIMIT ?", (count,)
-        ).fetchall()
-        return [(row[0], row[1], Place(*row[2:])) for row in found]
+    def oldest(self, size: int) -> list[tuple[int, int, Place]]:
+        """Those used longest ago, of ``size`` bytes together, but not many: number of the file, start, place."""
+        found = []
+        for row in self._db.execute(
+            "SELECT file, start, segment, place, length FROM extent ORDER BY age, segment, place LIMIT ?", (MANY,)
+        ).fetchall():
+            found.append((row[0], row[1], Place(*row[2:])))
+            size -= pages(row[4])
+            if size <= 0:
+                break
+        return found
 
     def delete(self, extents: Iterable[tuple[int, int]]) -> None:
         """Forgets extents, each named by its file's number and its start."""

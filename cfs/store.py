@@ -9,8 +9,8 @@ checksums and costs a refetch. The order of things:
 * An extent leaves the index, and that is committed, before its blocks are given back.
 * Bytes are handed out only after their checksum was compared. What does not pass is dropped and counts as absent.
 
-Recency is kept in *ages*: a new one begins whenever a sixteenth of the bound has been stored. A use is noted once in an
-age, so that reading costs no writing. The extents of the oldest age go first, among them those stored first.
+Recency is kept in *ages* (``ages``), so that reading costs no writing. The extents of the oldest age go first, among
+them those stored first.
 
 Nothing here is for use from two threads, except as said of ``Batch.carry_out`` and ``Store.page_in``.
 """
@@ -25,12 +25,13 @@ from collections.abc import Callable, Iterable
 from operator import itemgetter
 from pathlib import Path
 
+from cfs.ages import Ages
 from cfs.batch import Batch, Piece
 from cfs.directory import Directory
 from cfs.errors import BadBound
 from cfs.extents import Extents
 from cfs.index import Index, Row
-from cfs.layout import AGES, EXTENT, LEAST, Version, checksum, pages, segment_size
+from cfs.layout import EXTENT, LEAST, Version, checksum, pages, segment_size
 from cfs.opening import Opened, make_cache, open_cache, remake_cache
 from cfs.outage import Outage
 from cfs.recent import Recent
@@ -79,10 +80,8 @@ class Store:
         self._taken: list[Held] = []
         self._batch: Batch | None = None
         self._holes: list[Place] = []
-        self._touched: dict[tuple[int, int], None] = {}
+        self._ages = Ages(size)
         self._recent = Recent(RECENT)
-        self._age = 0
-        self._aging = 0
         self._outage = Outage(str(directory), clock)
         self._counts = dict.fromkeys(("stored", "evicted", "damaged", "refused"), 0)
         self.on_work: Callable[[], None] = lambda: None
@@ -266,18 +265,14 @@ class Store:
                 self.record(batch, sums)
 
     @property
-    def files(self) -> Files:
-        """The files that a batch is carried out on."""
-        return self._files
-
-    @property
     def nonce(self) -> bytes:
         """The key of this cache's checksums."""
         return self._index.nonce if self._index is not None else bytes(32)
 
     def take(self) -> Batch | None:
         """The next batch to carry out, or None. ``record`` or ``failed`` must follow before the next ``take``."""
-        if self._index is None or not (self._waiting or self._holes or self._segments.emptied or self._touched):
+        work = self._waiting or self._holes or self._segments.emptied or self._ages
+        if self._index is None or not work:
             return None
         try:
             return self._take(self._index)
@@ -299,7 +294,7 @@ class Store:
                 if file.number is None:
                     file.number = self._index.new_file(file.tree, file.path, file.version)
                     self._numbered[file.number] = file
-                rows.append((file.number, Row(held.start, piece.place, self._age, sum_)))
+                rows.append((file.number, Row(held.start, piece.place, self._ages.present, sum_)))
                 self._counts["stored"] += len(held.data)
             if rows:
                 self._index.insert(rows)
@@ -332,7 +327,7 @@ class Store:
         """Brings a cache that was made with a larger bound within this one."""
         assert self._index is not None
         try:
-            self._age = self._index.latest_age()
+            self._ages.present = self._index.latest_age()
             self._make_room(self._index, 0)
         except sqlite3.Error as error:
             self._broken(error)
@@ -363,7 +358,7 @@ class Store:
         self._taken.clear()
         self._batch = None
         self._holes.clear()
-        self._touched.clear()
+        self._ages.clear()
         self._recent.clear()
 
     def _turn_off(self, error: Exception) -> None:
@@ -388,8 +383,7 @@ class Store:
         """The bytes of an extent, none if they are damaged, None if the disk would have to be waited for."""
         assert file.number is not None
         key = (file.number, row.start)
-        if row.age < self._age:
-            self._touched[key] = None
+        self._ages.touch(key, row)
         data = self._recent.get(key)
         if data is not None:
             return data
@@ -448,7 +442,7 @@ class Store:
 
     def _unremember(self, number: int, start: int) -> None:
         self._recent.forget((number, start))
-        self._touched.pop((number, start), None)
+        self._ages.forget((number, start))
 
     def _give_up(self, place: Place) -> None:
         self._segments.give_up(place)
@@ -465,17 +459,10 @@ class Store:
 
     def _make_room(self, index: Index, need: int) -> bool:
         """Gives up the extents used longest ago until ``need`` bytes fit within the bound."""
-        if self._touched:
-            index.touch(self._age, self._touched)
-            self._touched.clear()
+        self._ages.enter(index)
         limit = self._size - self._size // GROWTH
         while (excess := self._segments.used + need + self._index_size - limit) > 0:
-            victims = []
-            for victim in index.oldest(64):
-                victims.append(victim)
-                excess -= pages(victim[2].length)
-                if excess <= 0:
-                    break
+            victims = index.oldest(excess)
             if not victims:
                 return False
             self._counts["evicted"] += len(victims)
@@ -495,14 +482,11 @@ class Store:
                 held.file.present.remove(held.start, held.end)
                 self._counts["refused"] += len(held.data)
             self._end_batch()
-        self._aging += size
-        if self._aging >= self._size // AGES:
-            self._age += 1
-            self._aging = 0
+        self._ages.stored(size)
         place = self._segments.place
-        written = [Piece(held.file.what, held.start, place(len(held.data)), held.data) for held in self._taken]
+        pieces = [Piece(held.file.what, held.start, place(len(held.data)), held.data) for held in self._taken]
         index.commit()
-        self._batch = Batch(self._holes, list(self._segments.emptied), written)
+        self._batch = Batch(self._holes, list(self._segments.emptied), pieces)
         self._holes = []
         self._segments.emptied.clear()
         return self._batch

@@ -55,15 +55,14 @@ def test_tutorial_does_what_it_says(tmp_path: Path) -> None:
         for number, (commands, expected) in enumerate(steps()):
             log = tmp_path / f"server-{number}.log"
             background = re.sub(r"&\s*$", f">{log} 2>&1 &", commands) if commands.rstrip().endswith("&") else commands
-            shell.stdin.write(f"{background}\necho '{mark}'\n")
+            shell.stdin.write(f"{{\n{background}\n}} </dev/null\necho '{mark}'\n")
             shell.stdin.flush()
             printed = ""
-            for line in shell.stdout:
-                if line.startswith(mark):
-                    break
+            while not printed.endswith(f"{mark}\n"):
+                line = shell.stdout.readline()
+                assert line, f"the shell ended in {commands}"
                 printed += line
-            if mark in printed:
-                printed = printed[: printed.index(mark)]
+            printed = printed.removesuffix(f"{mark}\n")
             if background is not commands:
                 deadline = time.monotonic() + 60
                 while "serving" not in (log.read_text() if log.exists() else ""):
