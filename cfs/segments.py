@@ -134,7 +134,8 @@ class Segments:
     Attributes:
         used: bytes that count against the bound.
         punching: whether space is free as soon as its extent is given up.
-        emptied: segments that hold nothing any more; whoever removes their files clears the list.
+        emptied: segments that hold nothing any more.
+        holes: places given up that are to be punched.
     """
 
     def __init__(self, size: int, last: int, *, punching: bool = True) -> None:
@@ -143,6 +144,7 @@ class Segments:
         self.used = 0
         self.punching = punching
         self.emptied: list[int] = []
+        self.holes: list[Place] = []
         self._current = last + 1
         self._offset = 0
         self._live: dict[int, int] = {}
@@ -176,10 +178,22 @@ class Segments:
         self._live[segment] -= size
         if self.punching:
             self.used -= size
+            self.holes.append(place)
         else:
             self._dead[segment] = self._dead.get(segment, 0) + size
         if not self._live[segment] and segment != self._current:
             self._empty(segment)
+
+    @property
+    def reclaimable(self) -> bool:
+        """Whether anything waits to be given back to the disk."""
+        return bool(self.emptied or self.holes)
+
+    def reclaim(self) -> tuple[list[Place], list[int]]:
+        """Places to punch and segments to remove, for the caller to do so."""
+        holes, emptied = self.holes, self.emptied
+        self.holes, self.emptied = [], []
+        return holes, emptied
 
     def _empty(self, segment: int) -> None:
         del self._live[segment]

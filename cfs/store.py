@@ -79,7 +79,6 @@ class Store:
         self._waiting = Waiting()
         self._taken: list[Held] = []
         self._batch: Batch | None = None
-        self._holes: list[Place] = []
         self._ages = Ages(size)
         self._recent = Recent(RECENT)
         self._outage = Outage(str(directory), clock)
@@ -265,13 +264,18 @@ class Store:
                 self.record(batch, sums)
 
     @property
+    def files(self) -> Files:
+        """The files that a batch is carried out on."""
+        return self._files
+
+    @property
     def nonce(self) -> bytes:
         """The key of this cache's checksums."""
         return self._index.nonce if self._index is not None else bytes(32)
 
     def take(self) -> Batch | None:
         """The next batch to carry out, or None. ``record`` or ``failed`` must follow before the next ``take``."""
-        work = self._waiting or self._holes or self._segments.emptied or self._ages
+        work = self._waiting or self._segments.reclaimable or self._ages
         if self._index is None or not work:
             return None
         try:
@@ -357,7 +361,6 @@ class Store:
         self._waiting.end()
         self._taken.clear()
         self._batch = None
-        self._holes.clear()
         self._ages.clear()
         self._recent.clear()
 
@@ -446,8 +449,6 @@ class Store:
 
     def _give_up(self, place: Place) -> None:
         self._segments.give_up(place)
-        if self._segments.punching:
-            self._holes.append(place)
         self.on_work()
 
     def _unload(self, file: StoredFile) -> None:
@@ -486,9 +487,7 @@ class Store:
         place = self._segments.place
         pieces = [Piece(held.file.what, held.start, place(len(held.data)), held.data) for held in self._taken]
         index.commit()
-        self._batch = Batch(self._holes, list(self._segments.emptied), pieces)
-        self._holes = []
-        self._segments.emptied.clear()
+        self._batch = Batch(*self._segments.reclaim(), pieces)
         return self._batch
 
     def _end_batch(self) -> None:
