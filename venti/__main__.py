@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 from ninep.wire.edge import DAMAGED, FAILED, NOT_FOUND, run_program
-from venti.commands import blocks, serve
-from venti.errors import BlockNotFound, DamagedBlock, DamagedStore, VentiError
+from venti.commands import blocks, serve, unvac, vac
+from venti.errors import BlockNotFound, DamagedArchive, DamagedBlock, DamagedStore, NotInArchive, VentiError
 
-COMMANDS = (serve, blocks)
+COMMANDS = (serve, blocks, vac, unvac)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,7 +19,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(commands)
-    codes = {BlockNotFound: NOT_FOUND, DamagedBlock: DAMAGED, DamagedStore: DAMAGED, VentiError: FAILED}
+    codes = {
+        BlockNotFound: NOT_FOUND,
+        NotInArchive: NOT_FOUND,
+        DamagedArchive: DAMAGED,
+        DamagedBlock: DAMAGED,
+        DamagedStore: DAMAGED,
+        VentiError: FAILED,
+    }
     return run_program("venti", parser, argv, codes)
 
 

@@ -1,0 +1,153 @@
+"""``unvac``: files and directories out of the archive. Source: unvac(1), in vac(1)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ninep.wire.edge import DAMAGED, DONE, FAILED, NOT_FOUND
+from venti.commands.connection import Parsers, add_command, archive
+from venti.commands.progress import ProgressLine
+from venti.commands.score import named
+from venti.errors import DamagedArchive
+from venti.store import BlockStore
+from venti.vac import mode as modes
+from venti.vac.landing import Landing
+from venti.vac.reader import VacFile, open_archive
+from venti.vac.unpack import Done, Unpacker, missing
+
+PIECE = 1024 * 1024
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Unpacks an archive into the current directory: all of it, or the named files and directories.
+
+    Nothing outside the current directory is touched, whatever the archive holds.
+    """
+    score = named(arguments.score)
+    wanted = [tuple(part for part in name.split("/") if part) for name in arguments.names]
+    wanted = [] if () in wanted else wanted
+    async with archive(arguments) as store:
+        top = (await open_archive(store, score)).top
+        if arguments.list or arguments.contents:
+            await _show(top, wanted, arguments)
+            return DONE
+        done = await _unpack(store, top, wanted, arguments)
+    if arguments.json:
+        print(json.dumps(done._asdict()))
+    if done.missing:
+        print(f"venti: {missing(done.missing)}", file=sys.stderr)
+    return DAMAGED if done.damage else FAILED if done.failures else NOT_FOUND if done.missing else DONE
+
+
+async def _unpack(
+    store: BlockStore, top: VacFile, wanted: Sequence[tuple[str, ...]], arguments: argparse.Namespace
+) -> Done:
+    with Landing(".") as landing, ProgressLine() as progress:
+        unpacker = Unpacker(
+            store,
+            landing,
+            times=arguments.times,
+            visit=_name if arguments.verbose else lambda file: None,
+            progress=progress.show,
+        )
+        return await unpacker.run(top, wanted)
+
+
+async def _show(top: VacFile, wanted: Sequence[tuple[str, ...]], arguments: argparse.Namespace) -> None:
+    """Lists files, or prints their contents, in the order of the archive."""
+    waiting: list[VacFile] = []
+    absent = []
+    for names in wanted:
+        file: VacFile | None = top
+        for name in names:
+            file = await file.step(name) if file is not None and file.info.directory else None
+        if file is None:
+            absent.append("/".join(names))
+        else:
+            waiting.append(file)
+    waiting.reverse()
+    if not wanted:
+        waiting = list(reversed(await top.files()))
+    while waiting:
+        file = waiting.pop()
+        if arguments.list:
+            print(_line(file, arguments))
+        elif not file.info.mode & (modes.SPECIAL | modes.DIRECTORY):
+            await _print(file)
+        if file.info.directory:
+            waiting += reversed(await file.files())
+    if absent:
+        raise missing(absent)
+
+
+async def _print(file: VacFile) -> None:
+    out = sys.stdout.buffer
+    offset = 0
+    while data := await file.read(offset, PIECE):
+        out.write(data)
+        offset += len(data)
+    out.flush()
+
+
+def _line(file: VacFile, arguments: argparse.Namespace) -> str:
+    info = file.info
+    if arguments.json:
+        return json.dumps(_object(file), ensure_ascii=True)
+    name = _printable(file.path)
+    if not arguments.verbose:
+        return f"{name}/" if info.directory else name
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(info.mtime))
+    owner = f"{_printable(info.uid):<10} {_printable(info.gid):<10}"
+    return f"{modes.text(info.mode)} {owner} {_size(file):>11} {when} {name}"
+
+
+def _size(file: VacFile) -> int | str:
+    try:
+        return file.size
+    except DamagedArchive:
+        return "?"
+
+
+def _object(file: VacFile) -> dict[str, Any]:
+    info = file.info
+    size = _size(file)
+    return {
+        "name": file.path,
+        "mode": modes.text(info.mode),
+        "uid": info.uid,
+        "gid": info.gid,
+        "mid": info.mid,
+        "size": None if size == "?" else size,
+        "mtime": info.mtime,
+        "qid": file.qid,
+        "version": info.mcount,
+    }
+
+
+def _printable(name: str) -> str:
+    """The name with what a terminal would act on, and bytes that are no text, written as escapes."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape", "backslashreplace").decode()
+        for character in name
+    )
+
+
+def _name(file: VacFile) -> None:
+    name = _printable(file.path)
+    print(f"{name}/" if file.info.directory else name, file=sys.stderr)
+
+
+def add(commands: Parsers) -> None:
+    """Adds the command."""
+    parser = add_command(commands, "unvac", run, "unpack an archive into the current directory, or list it")
+    parser.add_argument("-t", dest="list", action="store_true", help="only list; with -v in full")
+    parser.add_argument("-c", dest="contents", action="store_true", help="print the contents of files instead")
+    parser.add_argument("-T", dest="times", action="store_true", help="give files the times they had")
+    parser.add_argument("--json", action="store_true", help="with -t an object a line, else one at the end")
+    parser.add_argument("score", metavar="SCORE", help="vac: and 40 digits, or a file that holds them")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="paths in the archive; default: everything")

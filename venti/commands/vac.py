@@ -1,0 +1,181 @@
+"""``vac``: files and directories into the archive. Source: vac(1)."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import trio
+
+from ninep.wire.edge import DONE, FAILED
+from ninep.wire.errors import BadAddress
+from venti.blocksize import LARGEST, SMALLEST
+from venti.commands.connection import Parsers, add_command, archive
+from venti.commands.progress import ProgressLine
+from venti.commands.score import named
+from venti.score import Score
+from venti.store import BlockStore
+from venti.tree import DSIZE
+from venti.vac import label
+from venti.vac import mode as modes
+from venti.vac.direntry import DirEntry, QidSpace
+from venti.vac.local import attributes
+from venti.vac.pack import Packed, Packer, Ready, contents, top_names
+from venti.vac.patterns import Rule, compile_pattern, excluded, parse_rules
+from venti.vac.reader import VacReader, open_archive
+from venti.vac.writer import VacWriter
+from venti.writebehind import write_behind
+
+PIECE = 1024 * 1024
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Stores files and directories in the archive and prints a score, by which unvac finds all of them again."""
+    rules = _rules(arguments)
+    if not arguments.paths and arguments.stdin is None:
+        raise BadAddress("what is to be stored? name files and directories")
+    if arguments.quick and arguments.old is None:
+        raise BadAddress("-q compares with an older archive: name it with -d")
+    if not SMALLEST <= arguments.block_size <= LARGEST:
+        raise BadAddress(f"blocks of {arguments.block_size} bytes cannot be: take {SMALLEST} to {LARGEST}")
+    paths = await trio.to_thread.run_sync(_paths, arguments.paths)
+    old_score = None if arguments.old is None else named(arguments.old)
+    async with archive(arguments) as store:
+        old = None if old_score is None else await open_archive(store, old_score)
+        with ProgressLine() as progress:
+            score, packed = await _pack(store, arguments, paths, rules, old, progress)
+    _report(arguments, score, packed)
+    return FAILED if packed.failures else DONE
+
+
+async def _pack(
+    store: BlockStore,
+    arguments: argparse.Namespace,
+    paths: dict[str, str],
+    rules: Sequence[Rule],
+    old: VacReader | None,
+    progress: ProgressLine,
+) -> tuple[Score, Packed]:
+    space = old.top.info.qid_space if old is not None else None
+    async with write_behind(store) as behind:
+        writer = VacWriter(behind, block_size=arguments.block_size)
+        packer = Packer(
+            writer,
+            excluded=functools.partial(excluded, rules),
+            quick=arguments.quick,
+            first_qid=space.limit if space is not None else 1,
+            visit=_name if arguments.verbose else lambda path, directory: None,
+            progress=progress.show,
+        )
+        top = writer.directory()
+        given = [] if arguments.stdin is None else [await _standard_input(writer, packer, arguments.stdin)]
+        await packer.pack(paths, top, None if old is None else old.top, given)
+        info = DirEntry(
+            "/",
+            modes.DIRECTORY | modes.PERMISSIONS,
+            uid="vac",
+            gid="vac",
+            qid_space=QidSpace(0, packer.next_qid),
+        )
+        score = await writer.finish(info, await top.finish(), previous=None if old is None else old.score)
+    return score, packer.packed
+
+
+async def _standard_input(writer: VacWriter, packer: Packer, name: str) -> Ready:
+    tree = writer.tree()
+    while data := await trio.to_thread.run_sync(sys.stdin.buffer.read, PIECE):
+        await tree.write(data)
+    here = attributes(name, await trio.to_thread.run_sync(os.stat, "."))
+    assert here is not None
+    packer.next_qid += 1
+    info = here._replace(mode=0o666, qid=packer.next_qid - 1)
+    return Ready(info, await tree.finish())
+
+
+def _paths(words: Sequence[str]) -> dict[str, str]:
+    """Paths by the names they get at the top of the archive."""
+    try:
+        paths, opened = top_names(words)
+    except ValueError as error:
+        raise BadAddress(str(error)) from error
+    for directory in opened:
+        for name, path in contents(directory).items():
+            if name in paths:
+                raise BadAddress(f"{paths[name]} and {path} would both be called {name!r} in the archive")
+            paths[name] = path
+    return paths
+
+
+def _rules(arguments: argparse.Namespace) -> list[Rule]:
+    try:
+        rules = [Rule(True, compile_pattern(pattern)) for pattern in arguments.exclude]
+        for path in arguments.rules:
+            try:
+                rules += parse_rules(Path(path).read_text())
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from error
+    except ValueError as error:
+        raise BadAddress(str(error)) from error
+    return rules
+
+
+def _name(path: str, directory: bool) -> None:
+    print(f"{path}/" if directory else path, file=sys.stderr)
+
+
+def _report(arguments: argparse.Namespace, score: Score, packed: Packed) -> None:
+    if arguments.statistics:
+        print(
+            f"{packed.files - packed.kept} files, {packed.kept} files skipped, {packed.directories} directories\n"
+            f"{packed.size} data bytes read, {packed.failures} failures",
+            file=sys.stderr,
+        )
+    line = label.text(score) + "\n"
+    if arguments.file is not None:
+        path = Path(arguments.file)
+        new = path.with_name(path.name + ".new")
+        new.write_text(line)
+        new.replace(path)
+    if arguments.json:
+        line = json.dumps({"score": label.text(score), **packed._asdict()}) + "\n"
+    if arguments.json or arguments.file is None:
+        sys.stdout.write(line)
+
+
+def _size(text: str) -> int:
+    factors = {"k": 1024, "m": 1024 * 1024}
+    number = text[:-1] if text[-1:].lower() in factors else text
+    return int(number) * factors.get(text[-1:].lower(), 1)
+
+
+def add(commands: Parsers) -> None:
+    """Adds the command."""
+    parser = add_command(commands, "vac", run, "store files and directories, and print their score")
+    parser.add_argument(
+        "-b", dest="block_size", type=_size, default=DSIZE, metavar="SIZE", help="bytes of a block, 512 to 56k"
+    )
+    parser.add_argument("-d", dest="old", metavar="SCORE", help="an older archive of the same files")
+    parser.add_argument(
+        "-q", dest="quick", action="store_true", help="do not read files of the same time and size as in the older one"
+    )
+    parser.add_argument(
+        "-e", dest="exclude", action="append", default=[], metavar="PATTERN", help="leave out what matches"
+    )
+    parser.add_argument(
+        "-x",
+        dest="rules",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="lines 'include PATTERN' and 'exclude PATTERN'; the first that matches decides",
+    )
+    parser.add_argument("-i", dest="stdin", metavar="NAME", help="store standard input, too, under this name")
+    parser.add_argument("-f", dest="file", metavar="FILE", help="write the score to a file")
+    parser.add_argument("-s", dest="statistics", action="store_true", help="print numbers on standard error")
+    parser.add_argument("--json", action="store_true", help="print the score and numbers as a JSON object")
+    parser.add_argument("paths", nargs="*", metavar="PATH")

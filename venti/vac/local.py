@@ -1,0 +1,184 @@
+"""Local files as an archive sees them: their attributes, and their contents. These functions block: worker threads."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import stat
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from venti.vac import mode as modes
+from venti.vac.direntry import DirEntry, name_key
+
+SMALL: Final = 256 * 1024
+"""Bytes of a file that is read whole, in the visit that looks at its directory."""
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_NEWEST = 0xFFFFFFFF
+
+Known = tuple[int, int]
+"""Modification time in seconds and size in bytes of a file in an older archive."""
+
+
+class Found(NamedTuple):
+    """One name of a directory.
+
+    Attributes:
+        info: what the archive will know of it; without qid.
+        size: bytes of a plain file, 0 for everything else.
+        data: its contents if they were read, for links and devices what stands for them.
+        error: why it cannot be read.
+    """
+
+    info: DirEntry
+    size: int = 0
+    data: bytes | None = None
+    error: OSError | None = None
+
+
+def look(path: str, name: str) -> Found | None:
+    """One file by its path, under a name of choice; a link is followed to no end but taken as itself.
+
+    None for what has no place in an archive, such as sockets.
+
+    Raises:
+        OSError: there is none.
+    """
+    status = os.stat(path, follow_symlinks=False)
+    info = attributes(name, status)
+    if info is None:
+        return None
+    if stat.S_ISREG(status.st_mode):
+        return Found(info, status.st_size)
+    return Found(info, 0, _stand_in(path, status, None))
+
+
+def scan(path: str, known: dict[str, Known], wanted: Callable[[str], bool], budget: int) -> list[Found]:
+    """A directory in the order of its names' bytes, with the contents of small files.
+
+    Args:
+        path: of the directory.
+        known: files that need not be read if they have this time and size.
+        wanted: whether a name is to be taken at all.
+        budget: bytes to read at most; what does not fit comes without its contents.
+
+    Raises:
+        OSError: the directory cannot be read.
+    """
+    descriptor = os.open(path, _READ | os.O_DIRECTORY)
+    try:
+        found = []
+        for name in sorted(filter(wanted, os.listdir(descriptor)), key=name_key):
+            one = _one(descriptor, name, known.get(name), budget)
+            if one is not None:
+                found.append(one)
+                budget -= len(one.data or b"")
+        return found
+    finally:
+        os.close(descriptor)
+
+
+def _one(parent: int, name: str, known: Known | None, budget: int) -> Found | None:
+    try:
+        status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        info = attributes(name, status)
+    except OSError as error:
+        return Found(DirEntry(name, 0), error=error)
+    if info is None or info.directory:
+        return info and Found(info)
+    try:
+        if not stat.S_ISREG(status.st_mode):
+            return Found(info, 0, _stand_in(name, status, parent))
+        size = status.st_size
+        if known == (info.mtime, size) or size > min(budget, SMALL):
+            return Found(info, size)
+        descriptor = open_file(name, parent)
+        try:
+            return Found(info, size, _read_whole(descriptor, size))
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        return Found(info, error=error)
+
+
+def open_file(path: str, parent: int | None = None) -> int:
+    """The descriptor of a plain file, without touching the time of its last read where that is allowed."""
+    try:
+        return os.open(path, _READ | os.O_NOATIME, dir_fd=parent)
+    except PermissionError:
+        return os.open(path, _READ, dir_fd=parent)
+
+
+def attributes(name: str, status: os.stat_result) -> DirEntry | None:
+    """What an archive keeps of a file's status; None for what has no place in it."""
+    kind = stat.S_IFMT(status.st_mode)
+    bit = _KINDS.get(kind)
+    if bit is None:
+        return None
+    unix = status.st_mode
+    mode = bit | unix & modes.PERMISSIONS
+    mode |= (modes.STICKY if unix & stat.S_ISVTX else 0) | (modes.SETUID if unix & stat.S_ISUID else 0)
+    mode |= modes.SETGID if unix & stat.S_ISGID else 0
+    return DirEntry(
+        name,
+        mode,
+        uid=_user(status.st_uid),
+        gid=_group(status.st_gid),
+        mtime=_seconds(status.st_mtime),
+        ctime=_seconds(status.st_ctime),
+        atime=_seconds(status.st_atime),
+    )
+
+
+_KINDS = {
+    stat.S_IFREG: 0,
+    stat.S_IFDIR: modes.DIRECTORY,
+    stat.S_IFLNK: modes.LINK,
+    stat.S_IFIFO: modes.PIPE,
+    stat.S_IFCHR: modes.DEVICE,
+    stat.S_IFBLK: modes.DEVICE,
+}
+
+
+def _stand_in(path: str, status: os.stat_result, parent: int | None) -> bytes | None:
+    """The contents of what has none of its own."""
+    kind = stat.S_IFMT(status.st_mode)
+    if kind == stat.S_IFLNK:
+        return os.fsencode(os.readlink(path, dir_fd=parent))
+    if kind in (stat.S_IFCHR, stat.S_IFBLK):
+        letter = "c" if kind == stat.S_IFCHR else "b"
+        return f"{letter} {os.minor(status.st_rdev)} {os.major(status.st_rdev)}".encode()
+    return b"" if kind == stat.S_IFIFO else None
+
+
+def _read_whole(descriptor: int, size: int) -> bytes:
+    """All of a file that had ``size`` bytes and may have grown since: then up to twice as much of it."""
+    parts = []
+    room = 2 * size + 4096
+    while room and (part := os.read(descriptor, min(size + 1, room))):
+        parts.append(part)
+        room -= len(part)
+    return b"".join(parts) if len(parts) != 1 else parts[0]
+
+
+def _seconds(time: float) -> int:
+    return max(0, min(int(time), _NEWEST))
+
+
+@lru_cache(1024)
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
+@lru_cache(1024)
+def _group(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)

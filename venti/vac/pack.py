@@ -1,0 +1,322 @@
+"""Packs local files and directories into an archive, as ``vac`` does."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import trio
+
+from venti.entry import Entry
+from venti.vac import local
+from venti.vac import mode as modes
+from venti.vac.direntry import DirEntry, name_key
+from venti.vac.local import Found
+from venti.vac.reader import VacFile
+from venti.vac.writer import DirectoryTrees, DirectoryWriter, VacWriter
+
+log = logging.getLogger(__name__)
+
+PIECE: Final = 1024 * 1024
+"""Bytes of a large file that are in memory at a time, and of small ones that one visit to a thread reads."""
+
+READERS: Final = 4
+"""Large files read at a time."""
+
+
+class Packed(NamedTuple):
+    """What came of packing.
+
+    Attributes:
+        files: files taken in, with links, pipes and devices.
+        kept: those of them that kept the entry of the older archive, unread.
+        directories: directories taken in.
+        size: bytes read.
+        failures: what could not be read and is left out; each was logged.
+    """
+
+    files: int
+    kept: int
+    directories: int
+    size: int
+    failures: int
+
+
+class Packer:
+    """Packs into one archive; used once. Files of a directory are read many at a time, directories in turn."""
+
+    def __init__(
+        self,
+        writer: VacWriter,
+        *,
+        excluded: Callable[[str], bool] = lambda path: False,
+        quick: bool = False,
+        first_qid: int = 1,
+        visit: Callable[[str, bool], None] = lambda path, directory: None,
+        progress: Callable[[int, int], None] = lambda files, size: None,
+    ) -> None:
+        """Prepares.
+
+        Args:
+            writer: of the archive.
+            excluded: whether a path is to be left out, with all below it.
+            quick: takes files for unchanged that have time and size of those of the older archive.
+            first_qid: the first number for files that the older archive does not have.
+            visit: called with the path of what is taken in, and whether it is a directory.
+            progress: called now and then with the numbers of files and of bytes.
+        """
+        self._writer = writer
+        self._excluded = excluded
+        self._quick = quick
+        self._visit = visit
+        self._progress = progress
+        self._files = self._kept = self._directories = self._size = self._failures = 0
+        self.next_qid = first_qid
+
+    @property
+    def packed(self) -> Packed:
+        """What came of it so far."""
+        return Packed(self._files, self._kept, self._directories, self._size, self._failures)
+
+    async def pack(
+        self, paths: Mapping[str, str], into: DirectoryWriter, old: VacFile | None = None, given: Sequence[Ready] = ()
+    ) -> None:
+        """Packs files and directories into a directory of the archive.
+
+        What cannot be read is logged and left out, and the rest goes on.
+
+        Args:
+            paths: by the names that they get.
+            into: takes them.
+            old: a directory of an older archive, to compare with by name.
+            given: files for the same directory whose contents are written already.
+
+        Raises:
+            What the writer raises, and OSError for a disk that reads nothing any more.
+        """
+        top = _Frame("", None, into, await self._older(old))
+        top.ready = {one.info.name: one for one in given}
+        for name, path in paths.items():
+            try:
+                found = await trio.to_thread.run_sync(local.look, path, name)
+            except OSError as error:
+                self._failed(path, error)
+                continue
+            if found is None:
+                log.info("%s: a socket, left out", path)
+            elif not self._excluded(path):
+                top.found.append(found)
+                top.paths[name] = path
+        await self._enter(top, top.found)
+        await self._walk(top)
+
+    async def _walk(self, top: _Frame) -> None:
+        """Depth first with a stack of its own: trees may be deeper than Python's."""
+        stack = [top]
+        while stack:
+            frame = stack[-1]
+            if frame.waiting:
+                info = frame.waiting.pop()
+                path = frame.paths.get(info.name) or os.path.join(frame.path, info.name)
+                below = await self._open(path, info, frame.old.get(info.name))
+                if below is not None:
+                    stack.append(below)
+                continue
+            await frame.write()
+            stack.pop()
+            if stack:
+                assert frame.info is not None
+                trees = await frame.writer.finish()
+                stack[-1].ready[frame.info.name] = Ready(frame.info, trees)
+
+    async def _open(self, path: str, info: DirEntry, old: VacFile | None) -> _Frame | None:
+        """Looks at a directory and takes in its files."""
+        older = await self._older(old)
+        known: dict[str, local.Known] = {}
+        if self._quick:
+            known = {name: (file.info.mtime, file.size) for name, file in older.items() if _plain(file)}
+        excluded = self._excluded
+        try:
+            found = await trio.to_thread.run_sync(
+                local.scan, path, known, lambda name: not excluded(os.path.join(path, name)), PIECE
+            )
+        except OSError as error:
+            self._failed(path, error)
+            return None
+        self._directories += 1
+        self._visit(path, True)
+        frame = _Frame(path, self._numbered(info, old), self._writer.directory(), older)
+        await self._enter(frame, found)
+        return frame
+
+    async def _older(self, directory: VacFile | None) -> dict[str, VacFile]:
+        if directory is None or not directory.info.directory:
+            return {}
+        return {file.info.name: file for file in await directory.files()}
+
+    async def _enter(self, frame: _Frame, found: Sequence[Found]) -> None:
+        """Takes in the files of a directory and notes its directories."""
+        later: list[Found] = []
+        for one in found:
+            name = one.info.name
+            path = frame.paths.get(name) or os.path.join(frame.path, name)
+            old = frame.old.get(name)
+            if one.error is not None:
+                self._failed(path, one.error)
+            elif one.info.directory:
+                frame.waiting.append(one.info)
+            elif one.data is not None:
+                tree = self._writer.tree()
+                await tree.write(one.data)
+                self._size += len(one.data)
+                self._taken(frame, path, one.info, await tree.finish())
+            elif (
+                self._quick
+                and old is not None
+                and _plain(old)
+                and (old.info.mtime, old.size) == (one.info.mtime, one.size)
+            ):
+                self._kept += 1
+                self._taken(frame, path, one.info, old.entry)
+            else:
+                later.append(one)
+        frame.waiting.reverse()
+        if later:
+            await self._read_many(frame, later)
+
+    async def _read_many(self, frame: _Frame, found: Sequence[Found]) -> None:
+        failure: Exception | None = None
+        waiting = iter(found)
+
+        async def work() -> None:
+            nonlocal failure
+            try:
+                for one in waiting:
+                    await self._read_one(frame, one.info)
+            except Exception as error:
+                failure = failure or error
+                nursery.cancel_scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(min(READERS, len(found))):
+                nursery.start_soon(work)
+        if failure is not None:
+            raise failure
+
+    async def _read_one(self, frame: _Frame, info: DirEntry) -> None:
+        path = frame.paths.get(info.name) or os.path.join(frame.path, info.name)
+        in_thread = trio.to_thread.run_sync
+        tree = self._writer.tree()
+        try:
+            descriptor = await in_thread(local.open_file, path)
+            try:
+                while True:
+                    start = await in_thread(_next_data, descriptor, tree.size)
+                    await tree.hole(start - tree.size)
+                    data = await in_thread(os.pread, descriptor, PIECE, tree.size)
+                    if not data:
+                        break
+                    await tree.write(data)
+                    self._size += len(data)
+                    self._progress(self._files, self._size)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            if error.errno == errno.EIO:
+                raise
+            self._failed(path, error)
+            return
+        self._taken(frame, path, info, await tree.finish())
+
+    def _taken(self, frame: _Frame, path: str, info: DirEntry, entry: Entry) -> None:
+        self._files += 1
+        frame.ready[info.name] = Ready(self._numbered(info, frame.old.get(info.name)), entry)
+        self._visit(path, False)
+        self._progress(self._files, self._size)
+
+    def _numbered(self, info: DirEntry, old: VacFile | None) -> DirEntry:
+        """With a qid: that of the older archive, so that a file keeps its number, or the next."""
+        if old is not None and old.info.directory == info.directory:
+            return info._replace(qid=old.qid)
+        self.next_qid += 1
+        return info._replace(qid=self.next_qid - 1)
+
+    def _failed(self, path: str, error: OSError) -> None:
+        self._failures += 1
+        log.warning("%s: %s, left out", path, error.strerror or error)
+
+
+class Ready(NamedTuple):
+    """A file or directory whose blocks are written."""
+
+    info: DirEntry
+    trees: Entry | DirectoryTrees
+
+
+class _Frame:
+    """A directory under way."""
+
+    def __init__(self, path: str, info: DirEntry | None, writer: DirectoryWriter, old: dict[str, VacFile]) -> None:
+        self.path = path
+        self.info = info
+        self.writer = writer
+        self.old = old
+        self.found: list[Found] = []
+        self.paths: dict[str, str] = {}
+        self.waiting: list[DirEntry] = []
+        self.ready: dict[str, Ready] = {}
+
+    async def write(self) -> None:
+        """Everything in it, in the order of names."""
+        for name in sorted(self.ready, key=name_key):
+            info, trees = self.ready[name]
+            if isinstance(trees, DirectoryTrees):
+                await self.writer.add_directory(info, trees)
+            else:
+                await self.writer.add_file(info, trees)
+
+
+def _plain(file: VacFile) -> bool:
+    return not file.info.mode & (modes.SPECIAL | modes.DIRECTORY)
+
+
+def _next_data(descriptor: int, offset: int) -> int:
+    """The first offset from ``offset`` on that is not in a hole of the file; the end if there is none."""
+    try:
+        return os.lseek(descriptor, offset, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return max(offset, os.fstat(descriptor).st_size)
+        if error.errno in (errno.EINVAL, errno.EOPNOTSUPP):
+            return offset
+        raise
+
+
+def top_names(paths: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """What the arguments of ``vac`` mean: paths by the names that they get, and directories whose contents go in.
+
+    An argument is stored under its last name; ``/``, ``.`` and what ends in ``..`` stand for what is in them.
+
+    Raises:
+        ValueError: two would get the same name.
+    """
+    named: dict[str, str] = {}
+    opened = []
+    for path in paths:
+        clean = os.path.normpath(path)
+        name = os.path.basename(clean)
+        if name in ("", ".", ".."):
+            opened.append(clean)
+        elif name in named:
+            raise ValueError(f"{named[name]} and {path} would both be called {name!r} in the archive")
+        else:
+            named[name] = path.rstrip("/") or path
+    return named, opened
+
+
+def contents(directory: str) -> dict[str, str]:
+    """What is in a directory, by name. Blocks."""
+    return {name: os.path.join(directory, name) if directory != "." else name for name in os.listdir(directory)}
