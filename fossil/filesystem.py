@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
-import trio
 from blake3 import blake3
 
 from fossil import extents as ranges
+from fossil.content import read_extents
 from fossil.datalog import DataLog
 from fossil.errors import DamagedData, WritesStopped
 from fossil.extents import LONGEST, Extent
 from fossil.node import COLUMNS, Node
+from fossil.pending import Pending
 from fossil.schema import ALIVE, open_database, sync_database
 from fossil.users import Users, first_table
 from ninep.errors import FileSystemFull, FileTooBig
@@ -39,7 +40,6 @@ FIRST_PATH = 16
 CACHED = 200_000
 """Nodes kept in memory although nobody uses them."""
 LARGEST_FILE = 1 << 60
-PLACES = ", ".join("?" * 13)
 _full = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
@@ -64,11 +64,7 @@ class FileSystem:
             raise
         self._nodes: WeakValueDictionary[int, Node] = WeakValueDictionary()
         self._kept: deque[Node] = deque(maxlen=CACHED)
-        self._dirty: dict[int, Node] = {}
-        self._names: dict[tuple[int, str], int | None] = {}
-        self._names_closed: list[tuple[int, int, str, int]] = []
-        self._extents: dict[tuple[int, int], Extent | None] = {}
-        self._extents_closed: list[tuple[int, int, int, int]] = []
+        self._pending = Pending()
         self._growing: tuple[int, Extent, Any] | None = None
         self.freed: list[tuple[int, int]] = []
         self.stopped: str | None = None
@@ -87,7 +83,7 @@ class FileSystem:
         root.children = {}
         self._nodes[ROOT] = root
         self._kept.append(root)
-        self._dirty[ROOT] = root
+        self._pending.nodes[ROOT] = root
         adm = self.create(root, "adm", DMDIR | 0o775, "adm", "adm")
         users = self.create(adm, "users", 0o664, "adm", "adm")
         self.write(users, 0, first_table(owner).encode(), "adm")
@@ -148,14 +144,14 @@ class FileSystem:
         """The row of a node is to be written, and everything above it is to know that something changed."""
         if node.removed:
             return
-        self._dirty[node.path] = node
+        self._pending.nodes[node.path] = node
         epoch = self.epoch
         while node.changed != epoch:
             node.changed = epoch
             if node.path == ROOT:
                 break
             node = self.node(node.parent)
-            self._dirty[node.path] = node
+            self._pending.nodes[node.path] = node
 
     def create(self, parent: Node, name: str, mode: int, uid: str, gid: str) -> Node:
         """Makes a file or directory whose name is free."""
@@ -170,9 +166,9 @@ class FileSystem:
             node.extents = []
         self._nodes[path] = node
         self._kept.append(node)
-        self._dirty[path] = node
+        self._pending.nodes[path] = node
         self.children(parent)[name] = (path, self.epoch)
-        self._names[parent.path, name] = path
+        self._pending.names[parent.path, name] = path
         self._directory_changed(parent, uid)
         return node
 
@@ -185,9 +181,9 @@ class FileSystem:
     def _drop_name(self, parent: Node, name: str) -> int:
         child, born = self.children(parent).pop(name)
         if born == self.epoch:
-            self._names[parent.path, name] = None
+            self._pending.names[parent.path, name] = None
         else:
-            self._names_closed.append((self.epoch, parent.path, name, born))
+            self._pending.names_closed.append((self.epoch, parent.path, name, born))
         return child
 
     def remove(self, node: Node, uid: str) -> None:
@@ -202,7 +198,7 @@ class FileSystem:
                 node.orphans = self.freed[mark:]
                 del self.freed[mark:]
         node.removed = True
-        self._dirty[node.path] = node
+        self._pending.nodes[node.path] = node
         self._directory_changed(parent, uid)
 
     def closed(self, node: Node) -> None:
@@ -220,7 +216,7 @@ class FileSystem:
         self._drop_name(parent, node.name)
         node.name = name
         self.children(parent)[name] = (node.path, self.epoch)
-        self._names[parent.path, name] = node.path
+        self._pending.names[parent.path, name] = node.path
         self.touch(node)
         self._directory_changed(parent, uid)
 
@@ -267,7 +263,7 @@ class FileSystem:
         hasher = blake3(data)
         extent = Extent(offset, len(data), place, 0, len(data), hasher.digest(), self.epoch)
         ranges.insert(self.extents(node), extent)
-        self._extents[node.path, offset] = extent
+        self._pending.extents[node.path, offset] = extent
         self._growing = (node.path, extent, hasher)
 
     def _grow(self, node: Node, offset: int, data: memoryview, place: int) -> bool:
@@ -291,7 +287,7 @@ class FileSystem:
         stored = old.stored + len(data)
         new = old._replace(length=stored, stored=stored, digest=hasher.digest())
         extents[-1] = new
-        self._extents[path, new.start] = new
+        self._pending.extents[path, new.start] = new
         self._growing = (path, new, hasher)
         return True
 
@@ -300,15 +296,15 @@ class FileSystem:
         gone, stay = ranges.cut(self.extents(node), start, end, self.epoch)
         self._forget(node, gone)
         for extent in stay:
-            self._extents[node.path, extent.start] = extent
+            self._pending.extents[node.path, extent.start] = extent
 
     def _forget(self, node: Node, gone: list[Extent]) -> None:
         for extent in gone:
             if extent.born == self.epoch:
-                self._extents[node.path, extent.start] = None
+                self._pending.extents[node.path, extent.start] = None
                 self.freed.append((extent.place, extent.stored))
             else:
-                self._extents_closed.append((self.epoch, node.path, extent.start, extent.born))
+                self._pending.extents_closed.append((self.epoch, node.path, extent.start, extent.born))
 
     def truncate(self, node: Node, length: int, uid: str, *, counts: bool) -> None:
         """Cuts a file, or extends it by zeros. ``counts`` tells whether the version changes."""
@@ -331,7 +327,7 @@ class FileSystem:
     @property
     def dirty(self) -> bool:
         """Whether there is anything to commit."""
-        return bool(self._dirty) and self.stopped is None
+        return bool(self._pending.nodes) and self.stopped is None
 
     def commit(self) -> None:
         """Writes all changes as one transaction; they then survive the end of this process.
@@ -339,79 +335,14 @@ class FileSystem:
         Raises:
             FileSystemFull, WritesStopped: they do not, and the file system takes no more of them.
         """
-        if not self._dirty:
+        if not self._pending.nodes:
             return
         self.check()
-        epoch = self.epoch
-        put: list[tuple[Any, ...]] = []
-        closed: list[tuple[int, int, int]] = []
-        deleted: list[tuple[int, int]] = []
-        for node in self._dirty.values():
-            if node.removed:
-                if node.born == epoch:
-                    deleted.append((node.path, epoch))
-                else:
-                    closed.append((epoch, node.path, node.born))
-            else:
-                if node.born != epoch:
-                    closed.append((epoch, node.path, node.born))
-                    node.born = epoch
-                put.append(node.row())
-        run = self.database.executemany
         try:
-            self.database.execute("BEGIN IMMEDIATE")
-            if closed:
-                run("UPDATE node SET died=? WHERE path=? AND born=?", closed)
-            if deleted:
-                run("DELETE FROM node WHERE path=? AND born=?", deleted)
-            run(f"INSERT OR REPLACE INTO node ({COLUMNS}) VALUES ({PLACES})", put)
-            self._commit_names()
-            self._commit_extents()
-            run(
-                "INSERT OR REPLACE INTO setting VALUES (?, ?)",
-                (("epoch", epoch), ("next_path", self._next_path), ("tail", self.log.tail)),
-            )
-            self.database.execute("COMMIT")
+            self._pending.write(self.database, self.epoch, next_path=self._next_path, tail=self.log.tail)
         except sqlite3.Error as error:
             self._stop(f"the database takes no changes: {error}")
-            if self.database.in_transaction:
-                self.database.execute("ROLLBACK")
             raise WritesStopped(self.stopped) from error
-        self._dirty = {}
-
-    def _commit_names(self) -> None:
-        run, epoch = self.database.executemany, self.epoch
-        if self._names_closed:
-            run("UPDATE name SET died=? WHERE parent=? AND name=? AND born=?", self._names_closed)
-            self._names_closed = []
-        if self._names:
-            gone = [(parent, name, epoch) for (parent, name), child in self._names.items() if child is None]
-            if gone:
-                run("DELETE FROM name WHERE parent=? AND name=? AND born=?", gone)
-            put = [(parent, name, epoch, child) for (parent, name), child in self._names.items() if child is not None]
-            run("INSERT OR REPLACE INTO name (parent, name, born, child) VALUES (?, ?, ?, ?)", put)
-            self._names = {}
-
-    def _commit_extents(self) -> None:
-        run, epoch = self.database.executemany, self.epoch
-        if self._extents_closed:
-            run("UPDATE extent SET died=? WHERE path=? AND start=? AND born=?", self._extents_closed)
-            self._extents_closed = []
-        if self._extents:
-            gone = [(path, start, epoch) for (path, start), extent in self._extents.items() if extent is None]
-            if gone:
-                run("DELETE FROM extent WHERE path=? AND start=? AND born=?", gone)
-            put = [
-                (path, start, epoch, extent.length, extent.place, extent.skip, extent.stored, extent.digest)
-                for (path, start), extent in self._extents.items()
-                if extent is not None
-            ]
-            run(
-                "INSERT OR REPLACE INTO extent (path, start, born, length, place, skip, stored, digest) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                put,
-            )
-            self._extents = {}
 
     def next_epoch(self) -> int:
         """Ends the epoch, which a snapshot then stands for; the caller has committed and commits again."""
@@ -452,44 +383,3 @@ class FileSystem:
         finally:
             self.database.close()
             self.log.close()
-
-
-def read_extents(data: DataLog, extents: list[Extent], length: int, offset: int, count: int) -> Maybe[Buffer]:
-    """Bytes of a file of ``length`` bytes; a coroutine where the disk must be waited for.
-
-    Raises:
-        DamagedData: a piece is not what was written.
-    """
-    end = min(offset + count, length)
-    if offset >= end:
-        return b""
-    first, last = ranges.between(extents, offset, end)
-    wanted = extents[first:last]
-    try:
-        pieces = [data.read_nowait(extent.place, extent.stored, extent.digest) for extent in wanted]
-    except trio.WouldBlock:
-        return _read_slowly(data, wanted, offset, end)
-    return _joined(wanted, pieces, offset, end)
-
-
-async def _read_slowly(data: DataLog, wanted: list[Extent], offset: int, end: int) -> Buffer:
-    pieces = [await data.read(extent.place, extent.stored, extent.digest) for extent in wanted]
-    return _joined(wanted, pieces, offset, end)
-
-
-def _joined(wanted: list[Extent], pieces: list[bytes], offset: int, end: int) -> Buffer:
-    parts: list[Buffer] = []
-    at = offset
-    for extent, piece in zip(wanted, pieces, strict=True):
-        if extent.start > at:
-            parts.append(bytes(extent.start - at))
-            at = extent.start
-        stop = min(extent.end, end)
-        skip = extent.skip + at - extent.start
-        if len(wanted) == 1 and at == offset and stop == end:
-            return memoryview(piece)[skip : skip + stop - at]
-        parts.append(memoryview(piece)[skip : skip + stop - at])
-        at = stop
-    if at < end:
-        parts.append(bytes(end - at))
-    return b"".join(parts)

@@ -6,9 +6,10 @@ import time
 from collections import OrderedDict
 from typing import NamedTuple
 
+from fossil.content import read_extents
 from fossil.errors import DamagedData, NoSnapshot
 from fossil.extents import Extent
-from fossil.filesystem import ROOT, FileSystem, read_extents
+from fossil.filesystem import ROOT, FileSystem
 from fossil.node import COLUMNS, Node
 from fossil.schema import ALIVE
 from ninep.wire.dialect import Buffer, Maybe

@@ -1,0 +1,56 @@
+"""A file of a snapshot over 9P: nothing about it can be changed. Source: fossil(4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fossil.history import Past
+from fossil.node import Node
+from fossil.storedfile import StoredFile
+from ninep.errors import ReadOnly
+from ninep.files import File
+from ninep.messages import ORCLOSE, OTRUNC
+from ninep.permissions import settled, wanted
+from ninep.stat import Stat
+from ninep.wire.dialect import Buffer
+
+if TYPE_CHECKING:
+    from fossil.served import FossilTree
+
+
+class PastFile(StoredFile):
+    """A fid's view of a file in a snapshot. Opening for writing is allowed, writing is not, as in the original."""
+
+    def __init__(self, tree: FossilTree, past: Past, node: Node, user: str, names: tuple[str, ...]) -> None:
+        super().__init__(tree, past, node, user)
+        self._past = past
+        self._names = names
+
+    def _beside(self, node: Node) -> File:
+        return PastFile(self._tree, self._past, node, self._user, self._names)
+
+    def _out(self) -> File:
+        return self._tree.above(self._user, self._names[:-1])
+
+    def open(self, mode: int) -> None:
+        """Checks rights."""
+        if mode & (OTRUNC | ORCLOSE):
+            raise ReadOnly("file is read only")
+        self._may(self._node, wanted(mode))
+
+    def create(self, name: str, perm: int, mode: int) -> File:
+        """Nothing can be made in the past."""
+        raise ReadOnly("file is read only")
+
+    def write(self, offset: int, data: Buffer) -> int:
+        """Nothing can be changed in the past."""
+        raise ReadOnly("file is read only")
+
+    def wstat(self, changes: Stat) -> None:
+        """Nothing can be changed in the past."""
+        if not settled(changes, self._node.stat()).touches_nothing:
+            raise ReadOnly("file is read only")
+
+    def remove(self) -> None:
+        """Nothing can be removed from the past."""
+        raise ReadOnly("file is read only")

@@ -1,0 +1,125 @@
+"""What files of the live tree and of snapshots have in common over 9P: looking, and who may."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Coroutine, Iterator, Sequence
+from itertools import islice
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, cast
+
+from fossil.errors import DamagedData
+from fossil.filesystem import ROOT, FileSystem
+from fossil.history import Past
+from fossil.node import Node
+from ninep import stat as st
+from ninep.errors import FileError, FileNotFound, FileRemoved, InputOutput, NotDirectory, PermissionDenied
+from ninep.files import File
+from ninep.permissions import EXECUTE
+from ninep.qid import Qid
+from ninep.stat import Stat
+from ninep.wire.dialect import Buffer, Maybe
+
+if TYPE_CHECKING:
+    from fossil.served import FossilTree
+
+log = logging.getLogger(__name__)
+
+BATCH = 128
+"""Directory entries listed at once."""
+
+
+class StoredFile(File):
+    """What live and past files have in common: looking, and who may."""
+
+    def __init__(self, tree: FossilTree, view: FileSystem | Past, node: Node, user: str) -> None:
+        self._tree = tree
+        self._view = view
+        self._node = node
+        self._user = user
+        self._listing: Iterator[str] = iter(())
+
+    @property
+    def qid(self) -> Qid:  # type: ignore[override]
+        """Current qid."""
+        return self._node.qid
+
+    def _beside(self, node: Node) -> File:
+        """A view of another node of the same tree."""
+        raise NotImplementedError
+
+    def _out(self) -> File:
+        """What ``..`` is at the root of this tree."""
+        raise NotImplementedError
+
+    def _may(self, node: Node, rights: int) -> None:
+        tree, user = self._tree, self._user
+        if not tree.permissions:
+            return
+        mode, users = node.mode, tree.system.users
+        if users.is_owner(user, node.uid) and not rights & ~(mode >> 6):
+            return
+        if users.is_member(user, node.gid) and not rights & ~(mode >> 3):
+            return
+        if rights & ~mode & 7 or (users.is_member(user, "noworld") and (rights != EXECUTE or not mode & st.DMDIR)):
+            raise PermissionDenied
+
+    def clone(self) -> File:
+        """A second view."""
+        return self._beside(self._node)
+
+    def step(self, name: str) -> File:
+        """A child, or the parent."""
+        node = self._node
+        if not node.mode & st.DMDIR:
+            raise NotDirectory
+        if name == "..":
+            return self._out() if node.path == ROOT else self._beside(self._view.node(node.parent))
+        self._may(node, EXECUTE)
+        if node.removed:
+            raise FileRemoved
+        child = self._view.child(node, name)
+        if child is None:
+            raise FileNotFound
+        return self._beside(child)
+
+    def read(self, offset: int, count: int) -> Maybe[Buffer]:
+        """Bytes of the file; what is damaged is an error."""
+        try:
+            data = self._view.read(self._node, offset, count)
+        except DamagedData as error:
+            raise self._damaged(error) from error
+        return self._read(data) if type(data) is CoroutineType else data
+
+    async def _read(self, work: Coroutine[Any, Any, Buffer]) -> Buffer:
+        try:
+            return await work
+        except DamagedData as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: DamagedData) -> FileError:
+        log.error("file %s (%x): %s", self._node.name, self._node.path, error)
+        return InputOutput()
+
+    def list(self, rewind: bool) -> Sequence[Stat]:
+        """The next entries: of the names that were there at the rewind, those that still are."""
+        view, node = self._view, self._node
+        if rewind:
+            self._listing = iter(list(view.children(node).values()))  # type: ignore[arg-type]
+        while batch := list(islice(self._listing, BATCH)):
+            found = []
+            for child, _ in cast("list[tuple[int, int]]", batch):
+                try:
+                    entry = view.node(child)
+                except DamagedData:
+                    # It was removed since the rewind.
+                    continue
+                if not entry.removed:
+                    found.append(entry.stat())
+            if found:
+                return found
+        return ()
+
+    def stat(self) -> Stat:
+        """The entry."""
+        return self._node.stat()
