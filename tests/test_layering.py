@@ -46,7 +46,6 @@ PURE = (
     "venti.vac.label",
     "venti.vac.metablock",
     "venti.vac.mode",
-    "venti.vac.patterns",
     "*.blocktype",
     "*.errors",
     "*.extents",
