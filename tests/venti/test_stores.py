@@ -201,6 +201,27 @@ async def test_damage_under_an_intact_index(tmp_path: Path) -> None:
                 await store.read(Score.of(written[0]), DATA, 8192)
 
 
+async def test_writing_a_damaged_block_again_heals_it(tmp_path: Path) -> None:
+    """Once the damage has been met; the new copy counts after a restart, too, and when the index is made anew."""
+    written = blocks(5)
+    await fill(tmp_path, written, arena_size=1 << 30)
+    path = arenas.arena_path(tmp_path / "arenas", 0)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: arenas.START + HEADER] + b"?" + whole[arenas.START + HEADER + 1 :])
+    async with open_disk_store(tmp_path) as store:
+        with pytest.raises(DamagedBlock):
+            await store.read(Score.of(written[0]), DATA, 8192)
+        assert await store.write(DATA, written[0]) == Score.of(written[0])
+        assert await store.read(Score.of(written[0]), DATA, 8192) == written[0]
+        await store.write(DATA, written[0])
+    size = path.stat().st_size
+    assert len(whole) < size <= len(whole) + HEADER + len(written[0])
+    for _ in range(2):
+        await check(tmp_path, written)
+        shutil.rmtree(tmp_path / "index")
+    await check(tmp_path, written)
+
+
 async def test_two_at_once(tmp_path: Path) -> None:
     async with open_disk_store(tmp_path):
         with pytest.raises(StoreInUse, match="in use by another process"):

@@ -72,6 +72,7 @@ class DiskStore:
         self._frozen: dict[bytes, Place] = {}
         self._pieces: list[Buffer] = []
         self._waiting: dict[bytes, Buffer] = {}
+        self._damaged: set[bytes] = set()
         self._unsealed: set[int] = set()
         self._failed: str | None = None
         self._work = trio.Lock()
@@ -138,7 +139,8 @@ class DiskStore:
     def _add(self, number: int, found: arenas.Found) -> None:
         clump = found.clump
         key = clump.score + bytes((clump.type,))
-        self._recent.setdefault(key, Place(number, found.offset, clump.stored, clump.size, clump.digest[:16]))
+        # A block is only ever written again because its first copy was damaged: the last one counts.
+        self._recent[key] = Place(number, found.offset, clump.stored, clump.size, clump.digest[:16])
 
     def _file(self, number: int) -> int:
         descriptor = self._files.get(number)
@@ -183,7 +185,7 @@ class DiskStore:
             raise trio.WouldBlock from None
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
-                raise DamagedBlock(score, self._where(place), error.strerror or "") from error
+                raise self._damage(key, place, error.strerror or "") from error
             self._nowait = False
             raise trio.WouldBlock from None
         if count < len(buffer):
@@ -201,7 +203,7 @@ class DiskStore:
         try:
             data = await trio.to_thread.run_sync(os.pread, descriptor, HEADER + place.stored, place.offset)
         except OSError as error:
-            raise DamagedBlock(score, self._where(place), error.strerror or "") from error
+            raise self._damage(key, place, error.strerror or "") from error
         finally:
             os.close(descriptor)
         return self._checked(score, key, place, data)
@@ -213,7 +215,12 @@ class DiskStore:
                 raise BadClump("another block is there")
             return unpack(clump, memoryview(data)[HEADER:])
         except BadClump as error:
-            raise DamagedBlock(score, self._where(place), str(error)) from error
+            raise self._damage(key, place, str(error)) from error
+
+    def _damage(self, key: bytes, place: Place, detail: str) -> DamagedBlock:
+        """The error to raise; from now on a write of the same block stores it again."""
+        self._damaged.add(key)
+        return DamagedBlock(Score(key[:20]), self._where(place), detail)
 
     def _where(self, place: Place) -> str:
         return f"arena {place.arena} offset {place.offset}"
@@ -221,7 +228,10 @@ class DiskStore:
     # Writing
 
     def write_nowait(self, type: BlockType, data: Buffer) -> Score:
-        """See ``ImmediateStore``; never waits."""
+        """See ``ImmediateStore``; never waits.
+
+        A block whose copy was found damaged by a read is stored again and served from there.
+        """
         if len(data) > LARGEST_BLOCK:
             raise BlockTooLarge
         if not len(data):
@@ -235,7 +245,9 @@ class DiskStore:
         if place is not None:
             if place.check != digest[:16]:
                 raise ScoreCollision(score)
-            return score
+            if key not in self._damaged:
+                return score
+            self._damaged.discard(key)
         header, stored = pack(type.wire, data, score, digest, int(self._clock()))
         self._pieces += (header, stored)
         self._recent[key] = Place(self._number, self._tail, len(stored), len(data), digest[:16])
