@@ -1,4 +1,4 @@
-"""``python -m bench [venti|9p]...``: our servers and their peers on the same work in one run."""
+"""``python -m bench [venti|9p|fossil]...``: our servers and their peers on the same work in one run."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
-from bench import ninep, servers, venti
+from bench import fossil, ninep, servers, venti
 from bench.measure import Result
 from bench.report import as_json, as_table
 
+SUITES = {"venti", "9p", "fossil"}
 OURS = ("venti", "fossil", "ramfs")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns 0 when everything asked for was measured, 1 when a server did not start or gave wrong data."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("suite", nargs="*", metavar="SUITE", help="venti or 9p; both when none is named")
+    parser.add_argument("suite", nargs="*", metavar="SUITE", help="venti, 9p or fossil; venti and 9p when none is named")
     parser.add_argument("--scale", type=float, default=1.0, help="how much work: 1 is the full run, 0.1 a quick look")
     parser.add_argument("--json", action="store_true", help="print figures for programs")
     arguments = parser.parse_args(argv)
     suites = arguments.suite or ["venti", "9p"]
-    if unknown := set(suites) - {"venti", "9p"}:
-        parser.error(f"unknown suite {', '.join(sorted(unknown))}: choose from venti and 9p")
+    if unknown := set(suites) - SUITES:
+        parser.error(f"unknown suite {', '.join(sorted(unknown))}: choose from {', '.join(sorted(SUITES))}")
     if arguments.scale <= 0:
         parser.error("--scale must be above 0")
 
@@ -62,6 +63,10 @@ def _planned(
         files("ramfs", servers.our_ramfs, "")
         if servers.plan9("fossil/fossil"):
             files("C fossil", servers.c_fossil, "main/active")
+    if "fossil" in suites:
+        plan.append(("fossil", servers.our_fossil, lambda port: fossil.run(port, "fossil", "main/active", scale)))
+        if servers.plan9("fossil/fossil"):
+            plan.append(("C fossil", servers.c_fossil, lambda port: fossil.run(port, "C fossil", "main/active", scale)))
     return plan
 
 

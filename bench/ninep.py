@@ -130,14 +130,14 @@ class Bench:
 
 
 @asynccontextmanager
-async def attached(port: int, aname: str, server: str) -> AsyncIterator[Bench]:
+async def attached(port: int, aname: str, server: str, *, msize: int = MSIZE) -> AsyncIterator[Bench]:
     """A connection to 127.0.0.1 with its root attached and walked into a directory where the user may write."""
     stream = await trio.open_tcp_stream("127.0.0.1", port)
     dialect = NinePDialect()
     client: Client[Any, Any] = Client(stream, dialect)
     async with trio.open_nursery() as nursery:
         await nursery.start(client.run)
-        version = await client.call(Tversion(MSIZE, "9P2000"), tag=NOTAG)
+        version = await client.call(Tversion(msize, "9P2000"), tag=NOTAG)
         assert isinstance(version, Rversion)
         dialect.msize = version.msize
         await client.call(Tattach(ROOT, NOFID, getpass.getuser(), aname))
