@@ -19,7 +19,7 @@ OURS = ("venti", "fossil", "ramfs")
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns 0 when everything asked for was measured, 1 when a server did not start or gave wrong data."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("suite", nargs="*", metavar="SUITE", help="venti, 9p or fossil; venti and 9p when none is named")
+    parser.add_argument("suite", nargs="*", metavar="SUITE", help="venti, 9p or fossil; default: venti and 9p")
     parser.add_argument("--scale", type=float, default=1.0, help="how much work: 1 is the full run, 0.1 a quick look")
     parser.add_argument("--json", action="store_true", help="print figures for programs")
     arguments = parser.parse_args(argv)

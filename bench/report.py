@@ -32,10 +32,10 @@ def as_table(results: Sequence[Result], ours: Sequence[str]) -> str:
     for result in results:
         groups.setdefault((result.workload, result.depth), []).append(result)
     for (workload, depth), group in groups.items():
-        peers = {r.server: r.rate for r in group if r.server not in ours}
+        peers = {r.server: _speed(r) for r in group if r.server not in ours}
         for result in group:
             ratios = (
-                "  ".join(f"{result.rate / rate:.2f}x {peer}" for peer, rate in peers.items())
+                "  ".join(f"{_speed(result) / speed:.2f}x {peer}" for peer, speed in peers.items())
                 if result.server in ours
                 else ""
             )
@@ -45,3 +45,8 @@ def as_table(results: Sequence[Result], ours: Sequence[str]) -> str:
                 f"{result.p50 * 1e6:>9,.0f}{result.p99 * 1e6:>9,.0f}  {ratios}".rstrip()
             )
     return "\n".join(lines)
+
+
+def _speed(result: Result) -> float:
+    """What servers are compared by: bytes a second where bytes are the point, for their requests may differ in size."""
+    return result.size / result.seconds if result.size else result.rate
