@@ -46,6 +46,7 @@ PURE = (
     "venti.vac.label",
     "venti.vac.metablock",
     "venti.vac.mode",
+    "venti.vac.patterns",
     "*.blocktype",
     "*.errors",
     "*.extents",
