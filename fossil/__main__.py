@@ -14,6 +14,7 @@ import trio
 from fossil.console import Console, open_console
 from fossil.errors import ConsoleRefused, DamagedData, FossilError, NoSnapshot, NotServed
 from fossil.operator import Operator
+from fossil.rules import Rules
 from fossil.service import CONSOLE, open_fossil
 from ninep.server import serve
 from ninep.wire.edge import (
@@ -54,7 +55,7 @@ async def run_serve(arguments: argparse.Namespace) -> None:
         folder,
         owner=getpass.getuser(),
         open_store=(lambda: connect(venti, networks=networks)) if venti else None,
-        permissions=not arguments.no_permissions,
+        rules=Rules(permissions=not arguments.no_permissions),
         durable=arguments.durable,
     ) as fossil:
         operator = Operator(fossil)

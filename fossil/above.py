@@ -1,4 +1,4 @@
-"""Directories of the served tree that are nowhere stored. Source: fossil(4)."""
+"""Directories of the served tree that are nowhere stored: above the trees, and years and days of the past."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from fossil.filesystem import ROOT
 from fossil.history import ARCHIVE, SNAPSHOT
 from fossil.livefile import LiveFile
 from fossil.pastfile import PastFile
+from fossil.shelf import Shelf
 from fossil.storedfile import BATCH
 from ninep import stat as st
-from ninep.errors import FileNotFound, PermissionDenied
+from ninep.errors import FileNotFound, PermissionDenied, ReadOnly
 from ninep.files import File
+from ninep.messages import ORCLOSE
 from ninep.qid import QTDIR, Qid
 from ninep.stat import Stat
 
@@ -24,63 +26,86 @@ if TYPE_CHECKING:
 TOP = 1
 """The path of the root above the three trees."""
 PATHS = {ARCHIVE: 3, SNAPSHOT: 4}
+ACTIVE = "active"
 
 
 class Above(File):
-    """A directory that is nowhere stored: the root above the trees, and years and days of the past."""
+    """A view of such a directory; ``names`` lead to it from the root."""
 
-    def __init__(self, tree: FossilTree, user: str, names: tuple[str, ...]) -> None:
+    def __init__(self, tree: FossilTree, user: str, names: tuple[str, ...], shelf: Shelf) -> None:
         self._tree = tree
         self._user = user
         self._names = names
+        self._shelf = shelf
         path = TOP if not names else PATHS[names[0]] if len(names) == 1 else 1 << 61 | crc32("/".join(names).encode())
-        self.qid = Qid(QTDIR, 0, path)
+        self.qid = Qid(QTDIR, shelf.version, path)
         self._listing: Iterator[str] = iter(())
+
+    def _look(self) -> None:
+        """Learns what is here now."""
+        try:
+            shelf = self._tree.shelf(self._names)
+        except FileNotFound:
+            shelf = Shelf()
+        if shelf is not self._shelf:
+            self._shelf = shelf
+            self.qid = self.qid._replace(version=shelf.version)
 
     def clone(self) -> File:
         """A second view."""
-        return Above(self._tree, self._user, self._names)
-
-    def _inside(self) -> list[str]:
-        """The names in this directory."""
-        if not self._names:
-            return ["active", ARCHIVE, SNAPSHOT]
-        kind, *prefix = self._names
-        depth = len(prefix)
-        found = (snapshot.name.split("/") for snapshot in self._tree.history.all(kind))
-        return list(dict.fromkeys(parts[depth] for parts in found if parts[:depth] == prefix))
+        return self._tree.above(self._user, self._names)
 
     def step(self, name: str) -> File:
         """A tree, a year, a day, or a moment."""
+        tree = self._tree
         if name == "..":
-            return self._tree.above(self._user, self._names[:-1])
-        if name not in self._inside():
-            raise FileNotFound
+            return tree.above(self._user, self._names[:-1])
         names = (*self._names, name)
-        if names == ("active",):
-            system = self._tree.system
-            return LiveFile(self._tree, system.node(ROOT), self._user)
-        whole = "/".join(names[1:])
-        for snapshot in self._tree.history.all(names[0]):
-            if snapshot.name == whole and whole:
-                past = self._tree.history.past(snapshot.epoch)
-                return PastFile(self._tree, past, past.root, self._user, names)
-        return self._tree.above(self._user, names)
+        if names == (ACTIVE,):
+            return LiveFile(tree, tree.system.node(ROOT), self._user, below=True)
+        self._look()
+        found = self._shelf.names.get(name)
+        if found is None:
+            raise FileNotFound
+        if isinstance(found, Shelf):
+            return Above(tree, self._user, names, found)
+        past = tree.history.past(found)
+        return PastFile(tree, past, past.root, self._user, names)
 
     def open(self, mode: int) -> None:
         """Everybody may look."""
+        if mode & ORCLOSE:
+            raise PermissionDenied
+
+    def create(self, name: str, perm: int, mode: int) -> File:
+        """Only taking a snapshot makes anything here."""
+        raise ReadOnly("file is read only")
 
     def list(self, rewind: bool) -> Sequence[Stat]:
         """The entries."""
         if rewind:
-            self._listing = iter(self._inside())
-        return [cast("Stat", self.step(name).stat())._replace(name=name) for name in islice(self._listing, BATCH)]
+            self._look()
+            self._listing = iter(self._shelf.names if self._names else (ACTIVE, *self._shelf.names))
+        found: list[Stat] = []
+        for name in islice(self._listing, BATCH):
+            try:
+                found.append(cast("Stat", self.step(name).stat())._replace(name=name))
+            except FileNotFound:
+                # It was dropped since the rewind.
+                continue
+        return found
 
     def stat(self) -> Stat:
-        """An entry as the original's: owned by adm, readable by all."""
-        now = self._tree.system.now()
+        """An entry as the original's: owned by adm, readable by all, as old as the newest snapshot in it."""
+        self._look()
         name = self._names[-1] if self._names else "/"
-        return Stat(0, 0, self.qid, st.DMDIR | 0o555, now, now, 0, name, "adm", "adm", "adm")
+        time = self._shelf.time
+        return Stat(0, 0, self.qid, st.DMDIR | 0o555, time, time, 0, name, "adm", "adm", "adm")
+
+    def wstat(self, changes: Stat) -> None:
+        """Nothing about it can be changed."""
+        if not changes.touches_nothing:
+            raise ReadOnly("file is read only")
 
     def remove(self) -> None:
         """It cannot be removed."""

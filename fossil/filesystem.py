@@ -39,12 +39,19 @@ FIRST_PATH = 16
 """Smaller paths are those of directories that are not in the database."""
 CACHED = 200_000
 """Nodes kept in memory although nobody uses them."""
-LARGEST_FILE = 1 << 60
+LARGEST_FILE = 1 << 44
+"""Bytes: 2^31 blocks of 8 KiB, as many as readers of archives count."""
+DAY = 86400
 _full = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
 class FileSystem:
-    """The live tree. Every change is in memory at once and in the database after ``commit``."""
+    """The live tree. Every change is in memory at once and in the database after ``commit``.
+
+    Attributes:
+        stopped: why no more changes are taken, after a failure.
+        halted: whether an operator has forbidden changes for a while.
+    """
 
     def __init__(
         self, folder: Path, *, owner: str, durable: bool = False, clock: Callable[[], float] = time.time
@@ -68,6 +75,8 @@ class FileSystem:
         self._growing: tuple[int, Extent, Any] | None = None
         self.freed: list[tuple[int, int]] = []
         self.stopped: str | None = None
+        self.halted = False
+        self._accessed: dict[int, Node] = {}
         self.users = Users.parse(first_table(owner))
         if not settings:
             self._make_root(owner)
@@ -201,10 +210,25 @@ class FileSystem:
         self._pending.nodes[node.path] = node
         self._directory_changed(parent, uid)
 
+    def note_access(self, node: Node) -> None:
+        """A file is being read. Its access time changes if it has been written since, or after a day."""
+        now = self.now()
+        if now != node.atime and (node.atime <= node.mtime or now - node.atime >= DAY):
+            node.atime = now
+            self._accessed[node.path] = node
+
+    def store_accesses(self, most: int) -> bool:
+        """Puts at most so many new access times into the next commit; whether there were any.
+
+        They are no change of the file: an archive need not have them.
+        """
+        taken = [self._accessed.popitem()[1] for _ in range(min(most, len(self._accessed)))]
+        self._pending.nodes.update((node.path, node) for node in taken if not node.removed)
+        return bool(taken)
+
     def closed(self, node: Node) -> None:
         """A fid that had it open is gone."""
         node.opens -= 1
-        node.locked = False
         if node.removed and not node.opens:
             self.freed += node.orphans
             node.orphans = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import trio
@@ -10,10 +11,12 @@ from fossil.errors import FossilError
 from fossil.filesystem import ROOT
 from fossil.node import Node
 from fossil.storedfile import StoredFile
+from fossil.users import NOBODY
 from ninep import stat as st
 from ninep.errors import (
     DirectoryNotEmpty,
     ExclusiveUse,
+    FileError,
     FileExists,
     FileRemoved,
     IllegalMode,
@@ -34,31 +37,43 @@ from ninep.wire.dialect import Buffer, Maybe
 if TYPE_CHECKING:
     from fossil.served import FossilTree
 
-LONGEST_NAME = 512
-"""Bytes of a name: a directory entry must fit a block of an archive."""
+LONGEST_NAME = 2048
+"""Bytes of a name: a directory entry must fit a block of an archive with all else that it says."""
+LEASE = 300.0
+"""Seconds that an exclusive-use file stays with who opened it and does not use it."""
+WRITERS = "write"
+"""If there is a group of this name, only its members change anything."""
 
 
 class LiveFile(StoredFile):
     """A fid's view of a file in the live tree."""
 
-    def __init__(self, tree: FossilTree, node: Node, user: str) -> None:
+    def __init__(self, tree: FossilTree, node: Node, user: str, *, below: bool = False) -> None:
+        """``below`` tells that the walk began above the trees, so that ``..`` leads there."""
         super().__init__(tree, tree.system, node, user)
         self._system = tree.system
+        self._below = below
         self._opened = False
+        self._leased = False
+        self._unread = False
 
     def _beside(self, node: Node) -> File:
-        return LiveFile(self._tree, node, self._user)
+        return LiveFile(self._tree, node, self._user, below=self._below)
 
     def _out(self) -> File:
-        return self._beside(self._node)
+        return self._tree.above(self._user, ()) if self._below else self._beside(self._node)
 
     def _changing(self) -> None:
         """Raises unless this user may change anything at all, and anything can be changed."""
-        system = self._system
+        system, rules = self._system, self._tree.rules
         if system.stopped is not None:
             raise InputOutput
+        if rules.read_only:
+            raise ReadOnly
+        if system.halted:
+            raise FileError(f"file system {self._tree.name} is halted")
         users = system.users
-        if self._tree.permissions and users.knows("write") and not users.is_member(self._user, "write"):
+        if rules.permissions and WRITERS in users.names and not users.is_member(self._user, WRITERS):
             raise ReadOnly
 
     def _uid(self) -> str:
@@ -77,13 +92,45 @@ class LiveFile(StoredFile):
                 raise PermissionDenied
             self._may(self._system.node(node.parent), WRITE)
         if node.mode & st.DMEXCL:
-            if node.locked:
-                raise ExclusiveUse
-            node.locked = True
+            self._take_lease()
         if mode & OTRUNC and not node.mode & st.DMAPPEND:
             self._system.truncate(node, 0, self._uid(), counts=True)
         node.opens += 1
         self._opened = True
+        self._unread = self._tree.rules.access_times
+
+    def _take_lease(self) -> None:
+        node, now = self._node, trio.current_time()
+        if node.holder is not None and node.lease > now:
+            raise ExclusiveUse
+        node.holder, node.lease = self, now + LEASE
+        self._leased = True
+
+    def _renew_lease(self) -> None:
+        """Keeps an exclusive-use file for itself; it may have gone to another meanwhile."""
+        node = self._node
+        if node.holder is not self:
+            raise ExclusiveUse("exclusive lock broken")
+        node.lease = trio.current_time() + LEASE
+
+    def read(self, offset: int, count: int) -> Maybe[Buffer]:
+        """Bytes of the file; what is damaged is an error."""
+        if self._leased:
+            self._renew_lease()
+        if self._unread:
+            self._note_access()
+        return super().read(offset, count)
+
+    def list(self, rewind: bool) -> Sequence[Stat]:
+        """The next entries."""
+        if self._unread:
+            self._note_access()
+        return super().list(rewind)
+
+    def _note_access(self) -> None:
+        self._unread = False
+        if not self._tree.rules.read_only:
+            self._system.note_access(self._node)
 
     def create(self, name: str, perm: int, mode: int) -> File:
         """Makes a child, open."""
@@ -92,7 +139,7 @@ class LiveFile(StoredFile):
             raise FileRemoved
         self._changing()
         self._may(node, WRITE)
-        if self._tree.permissions and system.users.is_member(self._user, "noworld"):
+        if self._tree.rules.permissions and system.users.is_member(self._user, "noworld"):
             raise PermissionDenied
         if perm & st.DMDIR and perm & st.DMAPPEND:
             raise IllegalMode
@@ -101,15 +148,20 @@ class LiveFile(StoredFile):
         if name in system.children(node):
             raise FileExists
         child = system.create(node, name, inherited(perm, node.mode), self._uid(), node.gid)
-        made = LiveFile(self._tree, child, self._user)
+        made = LiveFile(self._tree, child, self._user, below=self._below)
         child.opens += 1
-        child.locked = bool(child.mode & st.DMEXCL)
         made._opened = True
+        if child.mode & st.DMEXCL:
+            made._take_lease()
         return made
 
     def write(self, offset: int, data: Buffer) -> int:
         """Puts bytes into the file."""
         node, system = self._node, self._system
+        if self._leased:
+            self._renew_lease()
+        if system.halted:
+            self._changing()
         if node.mode & st.DMAPPEND:
             offset = node.length
         try:
@@ -119,42 +171,74 @@ class LiveFile(StoredFile):
 
     def wstat(self, changes: Stat) -> Maybe[None]:
         """All checks first, then all changes."""
-        node, system, users = self._node, self._system, self._system.users
-        if node.removed:
-            raise FileRemoved
+        node, users = self._node, self._system.users
         if changes.touches_nothing:
             return self._sync()
-        changes = settled(changes, node.stat())
-        if changes.touches_nothing:
+        if node.removed:
+            raise FileRemoved
+        uid = self._new_owner(changes)
+        changes = settled(changes._replace(uid=""), node.stat(users.names))
+        if changes.touches_nothing and not uid:
             return None
         self._changing()
-        everything = not self._tree.permissions
-        if self._user == "none" and not everything:
+        everything = not self._tree.rules.permissions or self._tree.rules.wstat_anything
+        if self._user == NOBODY and not everything:
             raise PermissionDenied
         owner = everything or users.is_owner(self._user, node.uid)
         leader = users.is_leader(self._user, node.gid)
-        if changes.name:
-            if node.path == ROOT:
-                raise WstatProhibited
-            parent = system.node(node.parent)
-            self._may(parent, WRITE)
-            if len(changes.name.encode()) > LONGEST_NAME:
-                raise NameTooLong
-            if changes.name in system.children(parent):
-                raise FileExists
+        if uid and not everything:
+            raise NotOwner
+        self._may_rename(changes.name)
         if changes.length != NO64:
-            self._may(node, WRITE)
+            if node.mode & st.DMAPPEND and (changes.mode == NO32 or changes.mode & st.DMAPPEND):
+                raise WstatProhibited("an append-only file cannot be cut")
+            if not everything:
+                self._may(node, WRITE)
         if (changes.mode != NO32 or changes.mtime != NO32 or changes.atime != NO32) and not (owner or leader):
             raise NotOwner
+        gid = ""
         if changes.gid:
             if not users.knows(changes.gid):
                 raise UnknownUser("unknown group")
-            member = owner and users.is_member(self._user, changes.gid)
-            if not (everything or member or (leader and users.is_leader(self._user, changes.gid))):
+            gid = users.uid(changes.gid)
+            member = owner and users.is_member(self._user, gid)
+            if not (everything or member or (leader and users.is_leader(self._user, gid))):
                 raise NotOwner
+        try:
+            self._change(changes, uid, gid)
+        except FossilError as error:
+            raise InputOutput from error
+        return None
+
+    def _new_owner(self, changes: Stat) -> str:
+        """The id of the owner that a wstat asks for, or nothing if he stays."""
+        users = self._system.users
+        if changes.uid in ("", users.names[self._node.uid]):
+            return ""
+        if not self._tree.rules.wstat_anything:
+            raise NotOwner
+        if not users.knows(changes.uid) or changes.uid == "noworld":
+            raise UnknownUser
+        return users.uid(changes.uid)
+
+    def _may_rename(self, name: str) -> None:
+        node, system = self._node, self._system
+        if not name:
+            return
+        if node.path == ROOT:
+            raise WstatProhibited
+        parent = system.node(node.parent)
+        self._may(parent, WRITE)
+        if len(name.encode()) > LONGEST_NAME:
+            raise NameTooLong
+        if name in system.children(parent):
+            raise FileExists
+
+    def _change(self, changes: Stat, uid: str, gid: str) -> None:
+        """Does what was found to be allowed; what can still fail comes first."""
+        node, system = self._node, self._system
         if changes.length != NO64:
-            system.truncate(node, changes.length, self._uid(), counts=False)
-            node.next_version()
+            system.truncate(node, changes.length, self._uid(), counts=True)
         if changes.name:
             system.rename(node, changes.name, self._uid())
         if changes.mode != NO32:
@@ -163,10 +247,16 @@ class LiveFile(StoredFile):
             node.mtime = changes.mtime
         if changes.atime != NO32:
             node.atime = changes.atime
-        if changes.gid:
-            node.gid = changes.gid
+        if uid:
+            node.uid = uid
+        if gid:
+            node.gid = gid
         system.touch(node)
-        return None
+        if node.path != ROOT and not changes.name:
+            # What a listing shows is another thing now.
+            parent = system.node(node.parent)
+            parent.next_version()
+            system.touch(parent)
 
     async def _sync(self) -> None:
         """Everything that has been written is on stable storage when this returns."""
@@ -200,4 +290,6 @@ class LiveFile(StoredFile):
         """Gives up the view."""
         if self._opened:
             self._opened = False
+            if self._leased and self._node.holder is self:
+                self._node.holder = None
             self._system.closed(self._node)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fossil.extents import Extent
 from ninep.qid import Qid
 from ninep.stat import NO32, Stat
@@ -21,7 +23,8 @@ class Node:
         children: name to (path, epoch of the name's row) of a directory; None before it was looked at.
         extents: of a file; None before they were looked at.
         removed: whether it has been taken out of the tree.
-        locked: whether it is for exclusive use and open.
+        holder: the view that has it for itself, if it is for exclusive use and open.
+        lease: until when, on trio's clock.
         opens: how many fids have it open.
         orphans: pieces to give back when a removed file is closed.
     """
@@ -34,8 +37,9 @@ class Node:
         "children",
         "extents",
         "gid",
+        "holder",
+        "lease",
         "length",
-        "locked",
         "mode",
         "mtime",
         "muid",
@@ -82,7 +86,8 @@ class Node:
         self.children: dict[str, tuple[int, int]] | None = None
         self.extents: list[Extent] | None = None
         self.removed = False
-        self.locked = False
+        self.holder: object = None
+        self.lease = 0.0
         self.opens = 0
         self.orphans: list[tuple[int, int]] = []
         self.qid = Qid(mode >> 24, version, path)
@@ -115,8 +120,7 @@ class Node:
         self.mode = mode
         self.qid = Qid(mode >> 24, self.version, self.path)
 
-    def stat(self) -> Stat:
-        """The directory entry."""
-        return Stat(
-            0, 0, self.qid, self.mode, self.atime, self.mtime, self.length, self.name, self.uid, self.gid, self.muid
-        )
+    def stat(self, names: Mapping[str, str]) -> Stat:
+        """The directory entry; ``names`` has the name of every user's id."""
+        uid, gid, muid = names[self.uid], names[self.gid], names[self.muid]
+        return Stat(0, 0, self.qid, self.mode, self.atime, self.mtime, self.length, self.name, uid, gid, muid)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fossil.history import Past
+from fossil.filesystem import ROOT
+from fossil.history import ARCHIVE, Past
 from fossil.node import Node
 from fossil.storedfile import StoredFile
+from ninep import stat as st
 from ninep.errors import ReadOnly
 from ninep.files import File
 from ninep.messages import ORCLOSE, OTRUNC
@@ -32,6 +34,15 @@ class PastFile(StoredFile):
     def _out(self) -> File:
         return self._tree.above(self._user, self._names[:-1])
 
+    def _shows(self, node: Node) -> bool:
+        """Temporary files are not archived."""
+        return not (node.mode & st.DMTMP and self._names[0] == ARCHIVE)
+
+    def stat(self) -> Stat:
+        """The entry; the top of a snapshot has the snapshot's name."""
+        stat = self._node.stat(self._tree.system.users.names)
+        return stat._replace(name=self._names[-1]) if self._node.path == ROOT else stat
+
     def open(self, mode: int) -> None:
         """Checks rights."""
         if mode & (OTRUNC | ORCLOSE):
@@ -48,7 +59,7 @@ class PastFile(StoredFile):
 
     def wstat(self, changes: Stat) -> None:
         """Nothing can be changed in the past."""
-        if not settled(changes, self._node.stat()).touches_nothing:
+        if not settled(changes, self.stat()).touches_nothing:
             raise ReadOnly("file is read only")
 
     def remove(self) -> None:

@@ -2,42 +2,75 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import trio
 
-from fossil.above import Above
+from fossil.above import ACTIVE, Above
 from fossil.errors import FossilError
-from fossil.filesystem import FileSystem
-from fossil.history import History
-from ninep.errors import FileError, InputOutput
+from fossil.filesystem import ROOT, FileSystem
+from fossil.history import ARCHIVE, SNAPSHOT, History
+from fossil.livefile import LiveFile
+from fossil.rules import STRICT, Rules
+from fossil.shelf import Shelf, Shelved, shelved
+from fossil.users import NOBODY
+from ninep.errors import FileError, FileNotFound, InputOutput
 from ninep.files import File, FileTree
 from ninep.wire.dialect import Maybe
 
 NAME = "main"
-"""The one file system's name."""
+"""The name of the file system that an empty attach name means."""
 
 
 class FossilTree(FileTree):
-    """What fossil serves. ``permissions`` false lets everybody do everything, as ``open -P`` does."""
+    """One file system as it is served, under the rules of one way to it."""
 
-    def __init__(self, system: FileSystem, history: History, *, permissions: bool = True) -> None:
+    def __init__(self, system: FileSystem, history: History, *, rules: Rules = STRICT, name: str = NAME) -> None:
         self.system = system
         self.history = history
-        self.permissions = permissions
+        self.rules = rules
+        self.name = name
+        self._shelf = Shelf()
+        self._shelf_state: object = None
 
     def attach(self, uname: str, aname: str, *, local: bool = False) -> Maybe[File]:
-        """The live tree for ``main/active`` or no name, ``main/archive``, ``main/snapshot``, or ``main`` above them."""
-        name, _, rest = aname.partition("/")
-        if aname and name != NAME:
+        """The live tree for ``main/active`` or no name, ``main`` above all trees, or any directory below that.
+
+        An attach name shows a place and is no jail: ``..`` leads out of it, as in the original, to the root of the
+        live tree where no name or ``main/active`` was asked for, and above the trees otherwise.
+        """
+        name, slash, rest = aname.partition("/")
+        if not name and slash:
+            raise FileNotFound
+        if aname and name != self.name:
             raise FileError(f"fsys: '{name}' not found")
-        user = uname or "none"
-        if not aname:
-            rest = "active"
-        top = self.above(user, ())
-        return top.step(rest) if rest else top
+        if not aname or rest == ACTIVE:
+            return LiveFile(self, self.system.node(ROOT), uname or NOBODY)
+        file: File = self.above(uname or NOBODY, ())
+        for element in rest.split("/") if rest else ():
+            if element in ("", ".", ".."):
+                raise FileNotFound
+            file = cast("File", file.step(element))
+        return file
 
     def above(self, user: str, names: tuple[str, ...]) -> Above:
         """The directory of these names, which lies above all that is stored."""
-        return Above(self, user, names)
+        return Above(self, user, names, self.shelf(names))
+
+    def shelf(self, names: tuple[str, ...]) -> Shelf:
+        """What is in such a directory now. Raises ``FileNotFound``."""
+        database = self.system.database
+        state = database.execute("SELECT count(*), max(epoch), total(epoch) FROM snapshot").fetchone()
+        if state != self._shelf_state:
+            rows = database.execute("SELECT epoch, time, kind, name FROM snapshot ORDER BY epoch")
+            self._shelf = shelved((ARCHIVE, SNAPSHOT), (Shelved(*row) for row in rows))
+            self._shelf_state = state
+        shelf: Shelf | int | None = self._shelf
+        for name in names:
+            shelf = shelf.names.get(name) if isinstance(shelf, Shelf) else None
+        if not isinstance(shelf, Shelf):
+            raise FileNotFound
+        return shelf
 
     def commit(self) -> Maybe[None]:
         """See ``FileTree``."""

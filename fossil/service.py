@@ -14,9 +14,10 @@ from pathlib import Path
 import trio
 
 from fossil.archiver import Archiver, OpenStore
-from fossil.errors import DataInUse
+from fossil.errors import DataInUse, WritesStopped
 from fossil.filesystem import FileSystem
 from fossil.history import History
+from fossil.rules import STRICT, Rules
 from fossil.schema import checkpoint
 from fossil.served import FossilTree
 from venti.disk import open_disk_store
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 SETTLE = 5.0
 """Seconds after which a change is on the disk, so that no more than this is lost with the power."""
+ACCESSES = 256
+"""Access times that are written at once; clients are served in between."""
 CONSOLE = "console"
 """The name of the console's socket in the data directory."""
 
@@ -39,23 +42,28 @@ class Fossil:
         archiver: writes archives to venti.
     """
 
-    def __init__(self, folder: Path, system: FileSystem, open_store: OpenStore, *, permissions: bool) -> None:
+    def __init__(self, folder: Path, system: FileSystem, open_store: OpenStore, *, rules: Rules) -> None:
         self.folder = folder
         self.system = system
         self.history = History(system)
-        self.tree = FossilTree(system, self.history, permissions=permissions)
+        self.tree = FossilTree(system, self.history, rules=rules)
         self.archiver = Archiver(system, self.history, open_store)
 
     async def settle(self) -> None:
         """Makes everything durable that has been committed: the data first, then what speaks of it."""
         system = self.system
         try:
-            if system.dirty:
+            while system.store_accesses(ACCESSES):
                 system.commit()
+                await trio.lowlevel.checkpoint()
+            system.commit()
             await trio.to_thread.run_sync(system.sync)
             await trio.to_thread.run_sync(checkpoint, self.folder / "metadata")
         except OSError as error:
             system.stop(f"fdatasync failed: {error.strerror}")
+        except WritesStopped:
+            # What failed is in the log already, and the system remembers it.
+            return
         except sqlite3.Error as error:
             system.stop(f"the database cannot be made durable: {error}")
 
@@ -75,7 +83,7 @@ async def open_fossil(
     *,
     owner: str,
     open_store: OpenStore | None = None,
-    permissions: bool = True,
+    rules: Rules = STRICT,
     durable: bool = False,
     clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[Fossil]:
@@ -100,7 +108,7 @@ async def open_fossil(
             folder,
             system,
             open_store or (lambda: open_disk_store(folder / "venti")),
-            permissions=permissions,
+            rules=rules,
         )
         try:
             async with trio.open_nursery() as nursery:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Coroutine, Iterator, Sequence
 from itertools import islice
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from fossil.errors import DamagedData
 from fossil.filesystem import ROOT, FileSystem
@@ -37,7 +37,7 @@ class StoredFile(File):
         self._view = view
         self._node = node
         self._user = user
-        self._listing: Iterator[str] = iter(())
+        self._listing: Iterator[tuple[str, tuple[int, int]]] = iter(())
 
     @property
     def qid(self) -> Qid:  # type: ignore[override]
@@ -52,9 +52,13 @@ class StoredFile(File):
         """What ``..`` is at the root of this tree."""
         raise NotImplementedError
 
+    def _shows(self, node: Node) -> bool:
+        """Whether a file of the tree can be seen at all."""
+        return True
+
     def _may(self, node: Node, rights: int) -> None:
         tree, user = self._tree, self._user
-        if not tree.permissions:
+        if not tree.rules.permissions:
             return
         mode, users = node.mode, tree.system.users
         if users.is_owner(user, node.uid) and not rights & ~(mode >> 6):
@@ -79,7 +83,7 @@ class StoredFile(File):
         if node.removed:
             raise FileRemoved
         child = self._view.child(node, name)
-        if child is None:
+        if child is None or not self._shows(child):
             raise FileNotFound
         return self._beside(child)
 
@@ -104,22 +108,25 @@ class StoredFile(File):
     def list(self, rewind: bool) -> Sequence[Stat]:
         """The next entries: of the names that were there at the rewind, those that still are."""
         view, node = self._view, self._node
+        names = self._tree.system.users.names
         if rewind:
-            self._listing = iter(list(view.children(node).values()))  # type: ignore[arg-type]
+            self._listing = iter(list(view.children(node).items()))
         while batch := list(islice(self._listing, BATCH)):
             found = []
-            for child, _ in cast("list[tuple[int, int]]", batch):
+            for name, (path, _) in batch:
                 try:
-                    entry = view.node(child)
-                except DamagedData:
+                    entry = view.node(path)
+                except DamagedData as error:
+                    if view.children(node).get(name, (0, 0))[0] == path:
+                        raise self._damaged(error) from error
                     # It was removed since the rewind.
                     continue
-                if not entry.removed:
-                    found.append(entry.stat())
+                if not entry.removed and self._shows(entry):
+                    found.append(entry.stat(names))
             if found:
                 return found
         return ()
 
     def stat(self) -> Stat:
         """The entry."""
-        return self._node.stat()
+        return self._node.stat(self._tree.system.users.names)

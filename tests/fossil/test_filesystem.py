@@ -15,13 +15,13 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as some
 
-from contracts.ninep_client import Raw, connected
+from contracts.opened_fossil import Opened, client
 from contracts.served_file import OWNER, ServedTreeContract
 from fossil import extents as ranges
 from fossil.errors import ConsoleRefused
 from fossil.extents import Extent
-from fossil.filesystem import FileSystem
-from fossil.history import ARCHIVE, SNAPSHOT, History
+from fossil.history import ARCHIVE, SNAPSHOT
+from fossil.rules import Rules
 from fossil.served import FossilTree
 from fossil.users import Users, first_table
 from ninep import messages as m
@@ -29,21 +29,6 @@ from ninep import stat as st
 from ninep.errors import FileNotFound
 from ninep.files import FileTree
 from ninep.stat import Stat
-
-
-class Opened:
-    """A file system in a directory, with its history and its tree."""
-
-    def __init__(self, path: Path, *, permissions: bool = True, owner: str = OWNER, durable: bool = False) -> None:
-        self.system = FileSystem(path, owner=owner, durable=durable)
-        self.history = History(self.system)
-        self.tree = FossilTree(self.system, self.history, permissions=permissions)
-
-    def __enter__(self) -> Opened:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.system.close()
 
 
 class Emptied(FossilTree):
@@ -70,12 +55,6 @@ class TestFossil(ServedTreeContract):
     async def tree(self) -> AsyncIterator[FileTree]:
         with tempfile.TemporaryDirectory() as path, Opened(Path(path), durable=self.durable) as opened:
             yield Emptied(opened)
-
-
-@asynccontextmanager
-async def client(opened: Opened, user: str = OWNER, aname: str = "") -> AsyncIterator[Raw]:
-    async with connected(opened.tree, user, aname=aname) as raw:
-        yield raw
 
 
 async def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
@@ -163,7 +142,10 @@ async def test_attach_names(tmp_path: Path, aname: str, names: set[str]) -> None
             for bad, text in (
                 ("nosuch", "fsys: 'nosuch' not found"),
                 ("main/nosuch", "file does not exist"),
-                ("main/active/adm", "file does not exist"),
+                ("main/active/nosuch", "file does not exist"),
+                ("main//active", "file does not exist"),
+                ("//", "file does not exist"),
+                ("main/active/..", "file does not exist"),
             ):
                 assert await raw.refused(m.Tattach(50, m.NOFID, OWNER, bad)) == text
 
@@ -187,7 +169,7 @@ async def test_a_fresh_tree_is_its_starters(tmp_path: Path) -> None:
 
 
 async def test_without_permissions(tmp_path: Path) -> None:
-    with Opened(tmp_path, permissions=False) as opened:
+    with Opened(tmp_path, rules=Rules(permissions=False)) as opened:
         async with client(opened, "stranger") as raw:
             await raw.made("file", data=b"x")
             assert (await raw.stat("file")).uid == "none"
@@ -300,6 +282,7 @@ def test_groups() -> None:
     users = Users.parse(first_table("alice") + "dev:dev:bob:alice\nbob:bob::\n")
     assert users.is_member("alice", "adm")
     assert users.is_leader("adm", "adm")
+    assert not users.is_leader("alice", "adm")
     assert users.is_member("alice", "dev")
     assert users.is_leader("bob", "dev")
     assert not users.is_leader("alice", "dev")

@@ -1,0 +1,35 @@
+"""A file system in a directory, without the background work of a server, and clients of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from contracts.ninep_client import Raw, connected
+from contracts.served_file import OWNER
+from fossil.filesystem import FileSystem
+from fossil.history import History
+from fossil.rules import STRICT, Rules
+from fossil.served import FossilTree
+
+
+class Opened:
+    """A file system in a directory, with its history and its tree."""
+
+    def __init__(self, path: Path, *, rules: Rules = STRICT, owner: str = OWNER, durable: bool = False) -> None:
+        self.system = FileSystem(path, owner=owner, durable=durable)
+        self.history = History(self.system)
+        self.tree = FossilTree(self.system, self.history, rules=rules)
+
+    def __enter__(self) -> Opened:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.system.close()
+
+
+@asynccontextmanager
+async def client(opened: Opened, user: str = OWNER, aname: str = "") -> AsyncIterator[Raw]:
+    async with connected(opened.tree, user, aname=aname) as raw:
+        yield raw
