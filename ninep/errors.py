@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import errno as E
 
+from ninep import linux_errno
+
 
 class NinepError(Exception):
     """Anything that goes wrong in 9P above the wire."""
@@ -24,15 +26,17 @@ class FileError(NinepError):
 
     Attributes:
         text: the error string as it stands on the wire.
-        errno: the nearest Unix error number.
+        errno: the nearest Unix error number, this machine's; in 9P2000.u and 9P2000.L it is what counts.
     """
 
     text = "i/o error"
     errno = E.EIO
 
-    def __init__(self, text: str | None = None) -> None:
+    def __init__(self, text: str | None = None, errno: int | None = None) -> None:
         if text is not None:
             self.text = text
+        if errno is not None:
+            self.errno = errno
         super().__init__(self.text)
 
 
@@ -117,7 +121,7 @@ class WstatProhibited(FileError):
 class NotOwner(FileError):
     """Only the owner or a group leader may do that."""
 
-    text, errno = "not owner", E.EACCES
+    text, errno = "not owner", E.EPERM
 
 
 class BadStat(FileError):
@@ -198,6 +202,48 @@ class UnknownUser(FileError):
     text, errno = "unknown user", E.EINVAL
 
 
+class NotPermitted(FileError):
+    """Not for this user, or not on this kind of tree."""
+
+    text, errno = "Operation not permitted", E.EPERM
+
+
+class NotSupported(FileError):
+    """This file has no such thing: extended attributes, say."""
+
+    text, errno = "Operation not supported", E.EOPNOTSUPP
+
+
+class InvalidArgument(FileError):
+    """What is asked makes no sense for this file."""
+
+    text, errno = "Invalid argument", E.EINVAL
+
+
+class CrossDevice(FileError):
+    """A file cannot be moved there, only copied."""
+
+    text, errno = "Invalid cross-device link", E.EXDEV
+
+
+class NoAttribute(FileError):
+    """The file has no extended attribute of this name."""
+
+    text, errno = "No data available", E.ENODATA
+
+
+class RangeError(FileError):
+    """A value larger than the server keeps."""
+
+    text, errno = "Numerical result out of range", E.ERANGE
+
+
+class TooManyLinks(FileError):
+    """The file has as many names as a file can have, or a symbolic link leads nowhere."""
+
+    text, errno = "Too many links", E.EMLINK
+
+
 class ServerFault(FileError):
     """The server met an error of its own; its log has the details."""
 
@@ -228,6 +274,37 @@ BY_TEXT: dict[str, type[FileError]] = {kind.text: kind for kind in FileError.__s
 def from_text(text: str) -> FileError:
     """The refusal that an error string stands for, with the string as it came."""
     kind = BY_TEXT.get(text)
+    if kind is None and text in linux_errno.BY_TEXT:
+        return from_errno(linux_errno.BY_TEXT[text], text)
     if kind is None:
         kind = FileNotFound if "does not exist" in text else PermissionDenied if "permission" in text else FileError
     return kind(text)
+
+
+BY_ERRNO: dict[int, type[FileError]] = {
+    kind.errno: kind
+    for kind in (
+        *(FileNotFound, PermissionDenied, FileExists, NotDirectory, IsDirectory, DirectoryNotEmpty, UnknownFid),
+        *(ReadOnly, InputOutput, FileSystemFull, FileTooBig, NameTooLong, FunctionNotImplemented, FileRemoved),
+        *(NotPermitted, NotSupported, InvalidArgument, CrossDevice, NoAttribute, RangeError, TooManyLinks),
+        *(ExclusiveUse, BadDirectoryOffset),
+    )
+}
+"""The class of each of this machine's error numbers that has one."""
+
+
+def from_errno(number: int, text: str | None = None) -> FileError:
+    """The refusal that a Linux error number stands for, as 9P2000.L and 9P2000.u have it.
+
+    Without a ``text`` it has the words of its class, or Linux's.
+    """
+    own = linux_errno.from_linux(number)
+    kind = BY_ERRNO.get(own, FileError)
+    if text is None and kind is FileError:
+        text = linux_errno.text_of(number)
+    return kind(text, own)
+
+
+def from_oserror(error: OSError) -> FileError:
+    """The refusal for a failure of this machine's own files."""
+    return from_errno(linux_errno.to_linux(error.errno or E.EIO))

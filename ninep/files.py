@@ -17,17 +17,38 @@ What the session promises for every ``File``:
 
 Permissions are the file's own business: it knows users and groups, the session does not. ``permissions`` has the
 arithmetic.
+
+The same ``File`` is served in 9P2000, 9P2000.u and 9P2000.L. What only the latter two can ask for are methods with
+defaults: they do what the methods of 9P2000 can do, or refuse with the error that Unix programs expect of a file
+system without such things. They may be called on open and unopened files alike, and fids outlive names: a file that
+was removed while it is open still has attributes, and can be cut and changed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple
 
-from ninep.errors import FileError, FunctionNotImplemented, NotDirectory, PermissionDenied
+from ninep import emulation
+from ninep.attributes import Attributes, SetAttributes, Statfs, attributes_of
+from ninep.errors import (
+    FileError,
+    FunctionNotImplemented,
+    NotDirectory,
+    NotPermitted,
+    NotSupported,
+    PermissionDenied,
+)
+from ninep.ids import Ids
+from ninep.locks import LockTable
+from ninep.maybe import then
 from ninep.qid import Qid
 from ninep.stat import Stat
 from ninep.wire.dialect import Buffer, Maybe
+
+PLAIN_IDS = Ids()
+"""No table: see ``ids`` for what numbers names have then."""
 
 
 class Walked(NamedTuple):
@@ -43,10 +64,15 @@ class File:
     Attributes:
         qid: type, version and path, current at all times. May be a property.
         iounit: the count that moves as one unit in one message; 0 means whatever fits.
+        appends: whether it understands OAPPEND in an open mode. Where not it never sees that bit: its writes come at
+            the offsets that the client thinks are the end.
+        ids: how the names of users and groups in its directory entry map to numbers.
     """
 
     qid: Qid
     iounit: int = 0
+    appends: bool = False
+    ids: Ids = PLAIN_IDS
 
     def clone(self) -> Maybe[File]:
         """Another view of the same place, for a walk without names. This file is not open."""
@@ -136,9 +162,127 @@ class File:
         """Gives up this view. An error is told to the client, but the view is gone all the same."""
         return None
 
+    # What only 9P2000.u and 9P2000.L ask for. Permissions and modes are Linux's, ids are numbers; see ``attributes``.
+
+    def getattr(self, mask: int) -> Maybe[Attributes]:
+        """What Unix wants to know; ``mask`` says which of it is asked for. By default, what ``stat`` tells."""
+        return then(self.stat(), lambda stat: attributes_of(stat, self.ids))
+
+    def setattr(self, changes: SetAttributes) -> Maybe[None]:
+        """Changes all of ``changes`` or, raising, none. By default, what ``wstat`` can."""
+        return emulation.setattr(self, changes)
+
+    def lcreate(self, name: str, perm: int, mode: int, gid: int | None) -> Maybe[File]:
+        """``create`` of a plain file by the rules of Unix: ``perm``, in which the client has allowed for its umask, is
+        taken as it is.
+
+        ``mode`` is an open mode of 9P, ``gid`` the group that the client wants for the file, None where it does not
+        say. By default the same as ``create``.
+        """
+        return self.create(name, perm & 0o777, mode)
+
+    def mkdir(self, name: str, perm: int, gid: int | None) -> Maybe[Qid]:
+        """Makes a directory in this one; it is not opened, and this file stays as it is. By default ``create``."""
+        return emulation.mkdir(self, name, perm)
+
+    def mknod(self, name: str, mode: int, rdev: int, gid: int | None) -> Maybe[Qid]:
+        """Makes a file of any kind in this directory, not open: a device, a pipe, a socket, or a plain file.
+
+        By default only the last. ``rdev`` is a device number as in ``Attributes``.
+        """
+        return emulation.mknod(self, name, mode)
+
+    def symlink(self, name: str, target: str, gid: int | None) -> Maybe[Qid]:
+        """Makes a symbolic link in this directory. It is the client who follows it: walks never do."""
+        raise NotPermitted
+
+    def link(self, name: str, file: File) -> Maybe[None]:
+        """Makes ``name`` in this directory another name of ``file``, of the same tree.
+
+        Raises:
+            NotPermitted: this tree has one name for each file.
+        """
+        raise NotPermitted
+
+    def readlink(self) -> Maybe[str]:
+        """The target of a symbolic link. By default the ``extension`` of ``stat``.
+
+        Raises:
+            InvalidArgument: this is no symbolic link.
+        """
+        return emulation.readlink(self)
+
+    def rename(self, directory: File, name: str) -> Maybe[None]:
+        """Moves this file to ``directory`` and calls it ``name``; a file that is there is replaced, in one step.
+
+        Fids go along. By default refused, so that a client renames by ``renameat``.
+        """
+        raise NotSupported
+
+    def replace(self, name: str) -> Maybe[None]:
+        """Renames this file within its directory as Unix does: a file that is there is replaced, in one step.
+
+        By default ``wstat``, which refuses with ``FileExists`` instead.
+        """
+        return self.wstat(Stat(name=name))
+
+    def renameat(self, name: str, directory: File, newname: str) -> Maybe[None]:
+        """Moves what is called ``name`` in this directory to another; a file that is there is replaced, in one step.
+
+        By default ``wstat``: within this directory, and raising ``FileExists`` where the new name is taken.
+        """
+        return emulation.renameat(self, name, directory, newname)
+
+    def unlinkat(self, name: str, directory: bool) -> Maybe[None]:
+        """Removes ``name`` from this directory; ``directory`` tells whether it has to be one, else it must not.
+
+        Whoever has the file open keeps it. By default ``step`` and ``remove``.
+        """
+        return emulation.unlinkat(self, name, folder=directory)
+
+    def fsync(self, data_only: bool) -> Maybe[None]:
+        """Returns when everything written to this file is safe on stable storage. By default the ``wstat`` for that."""
+        return self.wstat(Stat())
+
+    def statfs(self) -> Maybe[Statfs]:
+        """The room of the file system. By default unknown; Linux then makes something up."""
+        raise FunctionNotImplemented
+
+    def listxattr(self) -> Maybe[Sequence[str]]:
+        """The names of its extended attributes. By default, and of the three below, there is no such thing."""
+        raise NotSupported
+
+    def getxattr(self, name: str) -> Maybe[Buffer]:
+        """The value of an extended attribute. Raises ``NoAttribute``."""
+        raise NotSupported
+
+    def setxattr(self, name: str, value: bytes, flags: int) -> Maybe[None]:
+        """Sets an extended attribute. With ``XATTR_CREATE`` it must be new, with ``XATTR_REPLACE`` it must be there.
+
+        Raises:
+            FileExists, NoAttribute: it is not so.
+            FileSystemFull, RangeError: too many of them, or one too large.
+        """
+        raise NotSupported
+
+    def removexattr(self, name: str) -> Maybe[None]:
+        """Removes an extended attribute. Raises ``NoAttribute``."""
+        raise NotSupported
+
 
 class FileTree:
-    """What a server serves, for all its connections."""
+    """What a server serves, for all its connections.
+
+    Attributes:
+        ids: which users the numbers are that clients of 9P2000.u and 9P2000.L attach as.
+    """
+
+    ids: Ids = PLAIN_IDS
+
+    @cached_property
+    def locks(self) -> LockTable:
+        """The record locks of 9P2000.L on all files of this tree, by qid path. The session keeps them."""
+        return LockTable()
 
     def attach(self, uname: str, aname: str, *, local: bool = False) -> Maybe[File]:
         """The root that ``aname`` names, seen as user ``uname``. ``local`` tells a connection from this machine.

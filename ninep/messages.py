@@ -31,6 +31,8 @@ OEXEC = 3
 OTRUNC = 0x10
 OCEXEC = 0x20
 ORCLOSE = 0x40
+OAPPEND = 0x80
+"""Of 9P2000.u and 9P2000.L: writes go to the end of the file, whatever their offset."""
 
 
 class Tversion(NamedTuple):

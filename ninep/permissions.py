@@ -88,7 +88,9 @@ def settled(changes: Stat, current: Stat) -> Stat:
     if mode == current.mode:
         mode = NO32
     if mode != NO32:
-        if mode & ~SETTABLE & NO32:
+        # Clients of 9P2000 do not know what else the mode of a file can tell, and so do not change it.
+        mode |= current.mode & st.UNIX_KINDS
+        if mode & ~SETTABLE & ~current.mode & NO32:
             raise IllegalMode
         if (mode ^ current.mode) & st.DMDIR:
             raise WstatProhibited("wstat can't convert between files and directories")

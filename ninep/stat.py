@@ -15,12 +15,15 @@ offset size field
 33     8    length, bytes
 41     2+n  name, uid, gid, muid
 ====== ==== ==============================================
+
+In 9P2000.u it goes on with the string ``extension`` and the numbers n_uid[4] n_gid[4] n_muid[4].
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from struct import Struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ninep.qid import Qid
 from ninep.wire.dialect import Buffer
@@ -32,9 +35,21 @@ DMEXCL = 0x20000000
 DMMOUNT = 0x10000000
 DMAUTH = 0x08000000
 DMTMP = 0x04000000
+DMSYMLINK = 0x02000000
+DMLINK = 0x01000000
+DMDEVICE = 0x00800000
+DMNAMEDPIPE = 0x00200000
+DMSOCKET = 0x00100000
+DMSETUID = 0x00080000
+DMSETGID = 0x00040000
+DMSETVTX = 0x00010000
+UNIX_KINDS = DMSYMLINK | DMDEVICE | DMNAMEDPIPE | DMSOCKET
+"""Kinds of files that only 9P2000.u and 9P2000.L can make; told in 9P2000, too."""
 
 FIXED = 49
 """Bytes of an entry whose four strings are empty, the size field included."""
+FIXED_UNIX = 63
+"""The same in 9P2000.u, whose entries have five strings and three more numbers."""
 LARGEST = 0xFFFF
 """Most bytes of an entry: counts around it have 16 bits."""
 
@@ -44,6 +59,7 @@ NO64 = 0xFFFFFFFFFFFFFFFF
 
 _HEAD = Struct("<HHIBIQIIIQH")
 _COUNT = Struct("<H")
+_NUMBERS = Struct("<III")
 
 
 class Stat(NamedTuple):
@@ -61,6 +77,10 @@ class Stat(NamedTuple):
         uid: owner.
         gid: group.
         muid: who changed it last.
+        extension: what 9P2000.u adds: the target of a symbolic link, ``b 8 1`` or the like of a device.
+        n_uid: number of the owner, in 9P2000.u; ``NO32`` is none.
+        n_gid: number of the group.
+        n_muid: number of who changed it last.
     """
 
     type: int = NO16
@@ -74,6 +94,10 @@ class Stat(NamedTuple):
     uid: str = ""
     gid: str = ""
     muid: str = ""
+    extension: str = ""
+    n_uid: int = NO32
+    n_gid: int = NO32
+    n_muid: int = NO32
 
     @property
     def is_directory(self) -> bool:
@@ -86,13 +110,23 @@ class Stat(NamedTuple):
         return self == _UNTOUCHED
 
     def pack(self) -> bytes:
-        """The entry with its own size field.
+        """The entry with its own size field, in 9P2000.
 
         Raises:
             ValueError: the strings are too long for 16-bit counts.
         """
-        name, uid, gid, muid = [text.encode("utf-8", "surrogateescape") for text in self[7:]]
-        size = FIXED - 2 + len(name) + len(uid) + len(gid) + len(muid)
+        return self._packed(b"")
+
+    def pack_unix(self) -> bytes:
+        """The same in 9P2000.u."""
+        extension = self.extension.encode("utf-8", "surrogateescape")
+        if len(extension) > LARGEST:
+            raise ValueError(f"extension of {len(extension)} bytes")
+        return self._packed(_COUNT.pack(len(extension)) + extension + _NUMBERS.pack(*self[12:]))
+
+    def _packed(self, rest: bytes) -> bytes:
+        name, uid, gid, muid = [text.encode("utf-8", "surrogateescape") for text in self[7:11]]
+        size = FIXED - 2 + len(name) + len(uid) + len(gid) + len(muid) + len(rest)
         if size > LARGEST - 2:
             raise ValueError(f"directory entry of {size} bytes")
         return b"".join(
@@ -107,41 +141,56 @@ class Stat(NamedTuple):
                 gid,
                 _COUNT.pack(len(muid)),
                 muid,
+                rest,
             )
         )
 
     @classmethod
     def unpack(cls, data: Buffer) -> Stat:
-        """The entry that ``data`` holds and nothing else.
+        """The entry of 9P2000 that ``data`` holds and nothing else.
 
         Raises:
             Malformed: the counts do not add up. A name that is no UTF-8 keeps its bytes as surrogate escapes.
         """
-        if len(data) < FIXED:
-            raise Malformed(f"directory entry of {len(data)} bytes")
-        size, type_, dev, qtype, version, path, mode, atime, mtime, length, count = _HEAD.unpack_from(data)
-        if size != len(data) - 2:
-            raise Malformed(f"directory entry says {size} bytes, has {len(data) - 2}")
-        names = []
-        at = _HEAD.size
-        for position in range(4):
-            if position:
-                count = int.from_bytes(data[at : at + 2], "little")
-                at += 2
-            if at + count > len(data):
-                raise Malformed("string runs past the end of a directory entry")
-            names.append(str(data[at : at + count], "utf-8", "surrogateescape"))
-            at += count
+        fields, at = _unpacked(data, FIXED, 4)
         if at != len(data):
             raise Malformed("bytes left over in a directory entry")
-        return cls(type_, dev, Qid(qtype, version, path), mode, atime, mtime, length, *names)
+        return cls(*fields)
+
+    @classmethod
+    def unpack_unix(cls, data: Buffer) -> Stat:
+        """The same in 9P2000.u."""
+        fields, at = _unpacked(data, FIXED_UNIX, 5)
+        if len(data) - at != _NUMBERS.size:
+            raise Malformed(f"{len(data) - at} bytes of numbers in a directory entry")
+        return cls(*fields, *_NUMBERS.unpack_from(data, at))
+
+
+def _unpacked(data: Buffer, least: int, strings: int) -> tuple[list[Any], int]:
+    """The fields up to the last of so many strings, and where they end."""
+    if len(data) < least:
+        raise Malformed(f"directory entry of {len(data)} bytes")
+    size, type_, dev, qtype, version, path, mode, atime, mtime, length, count = _HEAD.unpack_from(data)
+    if size != len(data) - 2:
+        raise Malformed(f"directory entry says {size} bytes, has {len(data) - 2}")
+    fields: list[Any] = [type_, dev, Qid(qtype, version, path), mode, atime, mtime, length]
+    at = _HEAD.size
+    for position in range(strings):
+        if position:
+            count = int.from_bytes(data[at : at + 2], "little")
+            at += 2
+        if at + count > len(data):
+            raise Malformed("string runs past the end of a directory entry")
+        fields.append(str(data[at : at + count], "utf-8", "surrogateescape"))
+        at += count
+    return fields, at
 
 
 _UNTOUCHED = Stat()
 
 
-def unpack_directory(data: Buffer) -> list[Stat]:
-    """The entries of one directory read, which holds a whole number of them.
+def unpack_directory(data: Buffer, unpack: Callable[[Buffer], Stat] = Stat.unpack) -> list[Stat]:
+    """The entries of one directory read, which holds a whole number of them; ``unpack`` takes one.
 
     Raises:
         Malformed: an entry is cut or wrong.
@@ -153,6 +202,6 @@ def unpack_directory(data: Buffer) -> list[Stat]:
         size = int.from_bytes(view[at : at + 2], "little") + 2
         if len(view) - at < size:
             raise Malformed("directory entry is cut")
-        entries.append(Stat.unpack(view[at : at + size]))
+        entries.append(unpack(view[at : at + size]))
         at += size
     return entries

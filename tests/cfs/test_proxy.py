@@ -115,7 +115,7 @@ async def test_length_changed_without_a_new_version(tmp_path: Path) -> None:
     """Some servers leave the version alone when a wstat cuts a file."""
     async with setting(tmp_path, data=b"0123456789") as (one, raw, _):
         assert await whole(raw, "f") == b"0123456789"
-        node = one.tree._root.children["f"]  # type: ignore[attr-defined]
+        node = one.tree._root.node.children["f"].node  # type: ignore[attr-defined]
         one.tree.resize(node, 4)  # type: ignore[attr-defined]
         assert await whole(raw, "f") == b"0123"
 

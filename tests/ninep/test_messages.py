@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 from ninep import codec
 from ninep import messages as m
 from ninep.qid import Qid
-from ninep.stat import Stat, unpack_directory
+from ninep.stat import NO32, Stat, unpack_directory
 from ninep.wire.errors import Malformed, UnknownMessage
 
 QID = Qid(0x80, 3, 0x0102030405060708)
@@ -167,6 +167,10 @@ stat = some.builds(
     text,
     text,
     text,
+    extension=some.just(""),
+    n_uid=some.just(NO32),
+    n_gid=some.just(NO32),
+    n_muid=some.just(NO32),
 )
 
 

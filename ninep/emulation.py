@@ -1,0 +1,111 @@
+"""What a file does in 9P2000.u and 9P2000.L that was written for 9P2000: the same with what it has, or a refusal.
+
+Where that takes several calls it is not atomic. A file that knows better has methods of its own.
+"""
+
+from __future__ import annotations
+
+import stat as unix
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from ninep.attributes import SECOND, SetAttributes, plan9_mode
+from ninep.errors import CrossDevice, FileError, InvalidArgument, IsDirectory, NotDirectory, NotPermitted
+from ninep.maybe import arrived
+from ninep.messages import OREAD, OWRITE
+from ninep.qid import QTDIR, Qid
+from ninep.stat import DMDIR, DMSETGID, DMSETUID, DMSETVTX, DMSYMLINK, NO32, NO64, Stat
+from ninep.wire.dialect import Maybe
+
+if TYPE_CHECKING:
+    from ninep.files import File
+
+T = TypeVar("T")
+
+CHANGEABLE = 0o777 | DMSETUID | DMSETGID | DMSETVTX
+"""Bits of a mode that a setattr changes; the others Unix does not know, or they are the kind of the file."""
+
+
+def changed_mode(current: int, mode: int) -> int:
+    """A mode of 9P after Unix has set its permissions to those of ``mode``."""
+    return current & ~CHANGEABLE | plan9_mode(mode) & CHANGEABLE
+
+
+def as_wstat(file: File, changes: SetAttributes, current: Stat) -> Stat:
+    """What a setattr changes, as a wstat has it. Raises ``NotPermitted`` for what no wstat can change."""
+    if changes.uid is not None and changes.uid != file.ids.uid(current.uid):
+        raise NotPermitted
+    gid = "" if changes.gid is None else file.ids.group(changes.gid)
+    return Stat(
+        mode=NO32 if changes.mode is None else changed_mode(current.mode, changes.mode),
+        atime=NO32 if changes.atime is None else changes.atime // SECOND & NO32,
+        mtime=NO32 if changes.mtime is None else changes.mtime // SECOND & NO32,
+        length=NO64 if changes.size is None else changes.size,
+        gid="" if gid == current.gid else gid,
+    )
+
+
+async def setattr(file: File, changes: SetAttributes) -> None:
+    """By ``wstat``; nothing to change is no request for stable storage here."""
+    wstat = as_wstat(file, changes, await arrived(file.stat()))
+    if not wstat.touches_nothing:
+        await arrived(file.wstat(wstat))
+
+
+async def mkdir(directory: File, name: str, perm: int) -> Qid:
+    """By ``create``."""
+    return await _make(directory, name, DMDIR | perm & 0o777, OREAD)
+
+
+async def mknod(directory: File, name: str, mode: int) -> Qid:
+    """By ``create``, if it is a plain file."""
+    if unix.S_IFMT(mode) not in (unix.S_IFREG, 0):
+        raise NotPermitted
+    return await _make(directory, name, mode & 0o777, OWRITE)
+
+
+async def _make(directory: File, name: str, perm: int, mode: int) -> Qid:
+    view = await arrived(directory.clone())
+    try:
+        made = await arrived(view.create(name, perm, mode))
+    finally:
+        await arrived(view.clunk())
+    qid = made.qid
+    await arrived(made.clunk())
+    return qid
+
+
+async def renameat(directory: File, name: str, target: File, newname: str) -> None:
+    """By ``wstat``, within one directory. Raises ``FileExists`` where the new name is taken."""
+    if directory.qid.path != target.qid.path:
+        raise CrossDevice
+    if name != newname:
+        await _with(directory, name, lambda file: file.wstat(Stat(name=newname)))
+
+
+async def unlinkat(directory: File, name: str, *, folder: bool) -> None:
+    """By ``remove``."""
+    file = await arrived(directory.step(name))
+    try:
+        if bool(file.qid.type & QTDIR) is not folder:
+            raise NotDirectory if folder else IsDirectory
+    except FileError:
+        await arrived(file.clunk())
+        raise
+    await arrived(file.remove())
+
+
+async def readlink(file: File) -> str:
+    """From the directory entry; raises ``InvalidArgument`` where there is no link."""
+    stat = await arrived(file.stat())
+    if not stat.mode & DMSYMLINK:
+        raise InvalidArgument
+    return stat.extension
+
+
+async def _with(directory: File, name: str, do: Callable[[File], Maybe[T]]) -> T:
+    file = await arrived(directory.step(name))
+    try:
+        return await arrived(do(file))
+    finally:
+        await arrived(file.clunk())

@@ -1,0 +1,28 @@
+"""Going on with what may have to be waited for, see ``Maybe``: without a task where it need not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from types import CoroutineType
+from typing import Any, TypeVar, cast
+
+from ninep.wire.dialect import Maybe
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+def then(found: Maybe[T], do: Callable[[T], Maybe[U]]) -> Maybe[U]:
+    """``do`` with the value, now if it is there already."""
+    if type(found) is CoroutineType:
+        return _later(found, do)
+    return do(cast("T", found))
+
+
+async def _later(found: Coroutine[Any, Any, T], do: Callable[[T], Maybe[U]]) -> U:
+    return await arrived(do(await found))
+
+
+async def arrived(found: Maybe[T]) -> T:
+    """The value, waited for if need be."""
+    return cast("T", await found if type(found) is CoroutineType else found)
