@@ -259,6 +259,7 @@ async def test_crash_while_sealing(tmp_path: Path) -> None:
     file.close()
     assert end is not None
     for size in (end, end + 1, len(whole) - 1):
+        path.chmod(0o600)
         path.write_bytes(whole[:size])
         shutil.rmtree(tmp_path / "index")
         await check(tmp_path, written)
