@@ -15,6 +15,7 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as some
+from trio.testing import MockClock
 
 from contracts.block_store import BlockStoreContract
 from venti.blocktype import BlockType
@@ -23,6 +24,7 @@ from venti.disk import DiskStore, open_disk_store
 from venti.disk import arena as arenas
 from venti.disk.clump import HEADER
 from venti.disk.files import OsFile, OsFolder
+from venti.disk.space import PATIENCE
 from venti.errors import (
     BlockNotFound,
     DamagedBlock,
@@ -305,8 +307,8 @@ async def test_failed_sync_is_final(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("kept", [0, 1, 79, 80, 500])
-async def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int) -> None:
-    """A write that the disk has no room for is refused; nothing of it stays, everything else does."""
+async def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int, autojump_clock: MockClock) -> None:
+    """A write that the disk has no room for is refused; nothing of it stays, everything else does, and goes on."""
     async with open_disk_store(tmp_path) as store:
         await store.write(DATA, b"before")
         real = os.pwritev
@@ -321,9 +323,50 @@ async def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: 
             await store.write(DATA, block)
         with pytest.raises(BlockNotFound):
             await store.read(Score.of(block), DATA, 1000)
+        await store.write(DATA, b"before")
+        await store.sync()
         monkeypatch.setattr(os, "pwritev", real)
+        with pytest.raises(StoreFull):
+            await store.write(DATA, block)
+        await trio.sleep(PATIENCE)
         await store.write(DATA, block)
-    await check(tmp_path, [b"before", block])
+        await store.write(DATA, b"more")
+    await check(tmp_path, [b"before", block, b"more"])
+
+
+async def test_a_part_of_the_disk_is_left_alone(
+    tmp_path: Path, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The store stops before the disk is full, so that index and seals have room, and starts again by itself."""
+    free = 10_000
+
+    class Shrinking(OsFolder):
+        def free(self) -> int:
+            return free - sum(file.stat().st_size for file in (tmp_path / "arenas").iterdir())
+
+    written = [random.Random(n).randbytes(1000) for n in range(20)]
+    async with open_disk_store(tmp_path, folder=Shrinking, reserve=2000) as store:
+        with pytest.raises(StoreFull):
+            for block in written:
+                await store.write(DATA, block)
+        taken = (tmp_path / "arenas/00000000.arena").stat().st_size
+        assert free - 4000 < taken < free
+        with pytest.raises(StoreFull, match="no space left"):
+            await store.write(DATA, b"more")
+        await trio.sleep(PATIENCE)
+        with pytest.raises(StoreFull):
+            await store.write(DATA, b"more")
+        assert await store.read(Score.of(written[0]), DATA, 1000) == written[0]
+        assert await store.write(DATA, written[0]) == Score.of(written[0])
+        free = 100_000
+        await trio.sleep(PATIENCE)
+        for block in written:
+            await store.write(DATA, block)
+    assert [record.message[:28] for record in caplog.records] == [
+        "the disk is almost full: the",
+        "there is room on the disk ag",
+    ]
+    await check(tmp_path, written)
 
 
 async def test_short_writes_are_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

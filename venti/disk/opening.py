@@ -55,18 +55,23 @@ async def open_disk_store(
             arenas = folder(path / "arenas")
             known = index.covered or BEGINNING
             blocks = Log(arenas, arena_size=arena_size, clock=clock, read_only=read_only, known=known)
-            space = Space(arenas, reserve=0 if read_only else reserve, now=time.monotonic)
+            space = Space(arenas, reserve=0 if read_only else reserve, now=trio.current_time)
             store = DiskStore(blocks, index, space, clock=clock, score_of=score_of)
         except BaseException:
             index.close()
             raise
+        failure: Exception | None = None
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(store.run)
                 try:
                     yield store
-                finally:
-                    nursery.cancel_scope.cancel()
+                except Exception as error:
+                    # Out of the nursery's reach, so that it comes to the caller as it is and not in a group.
+                    failure = error
+                nursery.cancel_scope.cancel()
         finally:
             with trio.CancelScope(shield=True):
                 await store.aclose()
+        if failure is not None:
+            raise failure
