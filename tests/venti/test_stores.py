@@ -104,8 +104,12 @@ async def check(path: Path, written: list[bytes]) -> None:
 
 async def fill(path: Path, written: list[bytes], arena_size: int = 20_000) -> None:
     async with open_disk_store(path, arena_size=arena_size) as store:
-        for block in written:
-            await store.write(DATA, block)
+        await write_all(store, written)
+
+
+async def write_all(store: BlockStore, written: list[bytes]) -> None:
+    for block in written:
+        await store.write(DATA, block)
 
 
 async def test_reopening(tmp_path: Path) -> None:
@@ -347,8 +351,7 @@ async def test_a_part_of_the_disk_is_left_alone(
     written = [random.Random(n).randbytes(1000) for n in range(20)]
     async with open_disk_store(tmp_path, folder=Shrinking, reserve=2000) as store:
         with pytest.raises(StoreFull):
-            for block in written:
-                await store.write(DATA, block)
+            await write_all(store, written)
         taken = (tmp_path / "arenas/00000000.arena").stat().st_size
         assert free - 4000 < taken < free
         with pytest.raises(StoreFull, match="no space left"):
@@ -360,8 +363,7 @@ async def test_a_part_of_the_disk_is_left_alone(
         assert await store.write(DATA, written[0]) == Score.of(written[0])
         free = 100_000
         await trio.sleep(PATIENCE)
-        for block in written:
-            await store.write(DATA, block)
+        await write_all(store, written)
     assert [record.message[:28] for record in caplog.records] == [
         "the disk is almost full: the",
         "there is room on the disk ag",
