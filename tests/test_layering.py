@@ -50,6 +50,8 @@ PURE = (
     "venti.disk.clump",
     "venti.entry",
     "venti.geometry",
+    "venti.plan9.layout",
+    "venti.plan9.whack",
     "venti.root",
     "venti.truncate",
     "venti.vac.direntry",
