@@ -32,7 +32,7 @@ async def test_into_a_directory(part: Path, tmp_path: Path, capsys: pytest.Captu
         assert await venti("import", "--store", store, part) == 0
         assert capsys.readouterr() == (f"{part}: 1477 blocks, 2557165 bytes stored, 0 damaged\n", "")
     async with open_disk_store(store) as opened:
-        assert len(await opened.read(HIDDEN, BlockType.DATA, 8192)) == 514
+        assert len(await opened.read(HIDDEN, BlockType.DATA, 8192)) == 512
 
 
 async def test_into_a_running_archive(part: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
