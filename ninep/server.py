@@ -12,6 +12,7 @@ import trio
 from ninep.dialect import MSIZE, NinePDialect
 from ninep.files import FileTree
 from ninep.session import NinePSession
+from ninep.wire.listen import Listener
 from ninep.wire.server import Limits, serve_connection
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ async def serve_stream(
 
 async def serve(
     tree: FileTree,
-    listeners: Sequence[trio.abc.Listener[trio.SocketStream]],
+    listeners: Sequence[Listener],
     *,
     max_msize: int = MSIZE,
     limits: Limits = DEFAULT_LIMITS,
