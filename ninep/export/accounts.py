@@ -53,8 +53,10 @@ class Accounts:
                 raise NinepError(f"--map-users: only root can act as {local}: run the server as root, or as {local}")
 
     @classmethod
-    def parse(cls, settings: Iterable[str]) -> Accounts:
+    def parse(cls, settings: Iterable[str], *, switch: bool | None = None) -> Accounts:
         """From settings such as ``glenda=bob,1000=alice,*=guest``; an empty local user refuses the client's.
+
+        ``switch`` is for where nothing is said; see the constructor.
 
         Raises:
             NinepError: one of them is something else, or see the constructor.
@@ -66,7 +68,7 @@ class Accounts:
                 if not client or not equals:
                     raise NinepError(f"--map-users: {pair!r} maps nobody: write for example 'glenda=bob' or '*=guest'")
                 mapping[client] = local
-        return cls(mapping)
+        return cls(mapping, switch=None if mapping else switch)
 
     def identity(self, uname: str) -> Identity | None:
         """As whom to act for a client's user; None is as the process itself.

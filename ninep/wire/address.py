@@ -8,7 +8,7 @@
 ``/net.alt:17034``, ``/net.alt`` the network's own address, as short as it gets
 ``unix!/path``, ``/path``       a Unix socket
 ``tls!host!service``            the same as ``tcp``, encrypted, and with proof of who it is
-``exec!command``                a program that speaks on its standard input and output, ``exec!ssh fs ninep export /a -``
+``exec!command``                a program that speaks on its standard input and output, say ``exec!ssh fs u9fs``
 ``-``                           listening: this program's own standard input and output
 ``systemd!name``, ``systemd!``  listening: sockets that were opened for this program, those of a name or all of them
 =============================== =====================================================

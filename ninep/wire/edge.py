@@ -86,7 +86,7 @@ def client_context(arguments: argparse.Namespace) -> ssl.SSLContext | None:
     return tls.client_context(arguments.tls_ca, arguments.tls_cert)
 
 
-async def listeners(
+async def listening(
     arguments: argparse.Namespace, address: str, *, service: str, environment: Mapping[str, str] = os.environ
 ) -> list[Listener]:
     """Listens as the flags of a server say. Raises what ``listen`` does."""

@@ -80,7 +80,8 @@ async def _sockets(address: Address, table: Networks, proof: bool) -> list[trio.
             if place.host == ANY or (address.network == "/net" and not _is_loopback(place.host)):
                 raise BadAddress(
                     f"{address} is open to everybody who can reach this machine, and nobody has to prove who he is: "
-                    "listen on '/net.alt' or 127.0.0.1, ask for certificates (--tls-clients), or say --no-auth if that is what you want"
+                    "listen on '/net.alt' or 127.0.0.1, ask for certificates "
+                    "(--tls-clients), or say --no-auth if that is what you want"
                 )
     listeners: list[trio.SocketListener] = []
     port = address.port
