@@ -11,9 +11,8 @@ import os
 from collections.abc import Sequence
 from types import TracebackType
 
-from ninep.errors import PermissionDenied
+from ninep.errors import PermissionDenied, from_oserror
 from ninep.export.accounts import Identity
-from ninep.export.refusal import refusal
 
 _SETGROUPS = {"x86_64": 116, "aarch64": 159, "riscv64": 159}
 """The system call itself changes this thread; the C library's setgroups would change all of them."""
@@ -50,7 +49,7 @@ class Acting:
         if self._identity is not None:
             self._restore()
         if isinstance(error, OSError):
-            raise refusal(error) from error
+            raise from_oserror(error) from error
 
     def _become(self, identity: Identity) -> None:
         # setfsuid drops the rights over files that root has; it comes last, as setgroups needs root.

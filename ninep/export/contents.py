@@ -15,7 +15,7 @@ from typing import Any
 
 import trio
 
-from ninep.export.refusal import refusal
+from ninep.errors import from_oserror
 from ninep.wire.dialect import Buffer, Maybe
 
 SMALL = 64 * 1024
@@ -55,7 +55,7 @@ class Contents:
             pass
         except OSError as error:
             if error.errno not in _UNSUPPORTED or not self._nowait:
-                raise refusal(error) from error
+                raise from_oserror(error) from error
             self._nowait = False
             return self.read(descriptor, offset, count)
         return _in_thread(os.pread, descriptor, count, offset)
@@ -68,7 +68,7 @@ class Contents:
         try:
             count = os.pwrite(descriptor, data, offset)
         except OSError as error:
-            raise refusal(error) from error
+            raise from_oserror(error) from error
         if monotonic() - begun > SLOW:
             self._slow_until = begun + PAUSE
         return count
@@ -102,4 +102,4 @@ async def _in_thread(work: Any, *arguments: Any) -> Any:
     try:
         return await trio.to_thread.run_sync(work, *arguments)
     except OSError as error:
-        raise refusal(error) from error
+        raise from_oserror(error) from error

@@ -263,6 +263,7 @@ class _Connection(Generic[Q, R]):
         # and a flush is answered after the request that it gave up.
         self.begun -= 1
         self.begun_bytes -= running.size
+        self.heard = trio.current_time()
         pieces: list[Buffer] = []
         size = self.dialect.encode(running.tag, reply, pieces) if reply is not None else 0
         for tag in running.flushes:
