@@ -142,7 +142,7 @@ async def test_who_is_idle_is_closed(autojump_clock: trio.testing.MockClock) -> 
 
 
 async def test_who_waits_for_an_answer_is_not_idle(autojump_clock: trio.testing.MockClock) -> None:
-    tree = SlowTree()
+    tree = SlowTree("clunk")
     attach = packed(1, m.Tattach(0, m.NOFID, OWNER, "slow"))
 
     async def answer() -> None:
