@@ -50,6 +50,7 @@ PURE = (
     "venti.disk.clump",
     "venti.entry",
     "venti.geometry",
+    "venti.links",
     "venti.plan9.layout",
     "venti.plan9.whack",
     "venti.root",
