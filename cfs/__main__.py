@@ -22,12 +22,11 @@ from ninep.wire.edge import (
     add_listen_flags,
     announce,
     cache_home,
-    listening,
     networks_of,
     run_program,
     until_signalled,
 )
-from ninep.wire.listen import where
+from ninep.wire.listen import listen, where
 
 LISTEN = "/net.alt/tcp!*!5641"
 SIZE = "10G"
@@ -53,7 +52,7 @@ async def serve(arguments: argparse.Namespace) -> None:
     # A wrong address is better said now than to the first client.
     await trio.aclose_forcefully(await connect())
     directory = arguments.cache or cache_home() / "cfs" / re.sub(r"[^\w.-]+", "_", server).strip("_")
-    listeners = await listening(arguments, arguments.listen, service="9fs")
+    listeners = await listen(arguments.listen, service="9fs", networks=networks, no_auth=arguments.no_auth)
     try:
         with Store(directory, arguments.size, server) as store:
             places = ", ".join(where(listener) for listener in listeners)
@@ -61,7 +60,7 @@ async def serve(arguments: argparse.Namespace) -> None:
             await until_signalled(lambda: serve_cache(Cache(store), connect, listeners))
     finally:
         for listener in listeners:
-            await trio.aclose_forcefully(listener)
+            listener.socket.close()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

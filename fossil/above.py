@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, cast
-from zlib import crc32
 
 from fossil.filesystem import ROOT
-from fossil.history import ARCHIVE, SNAPSHOT
 from fossil.livefile import LiveFile
 from fossil.pastfile import PastFile
-from fossil.shelf import Shelf
+from fossil.shelf import Shelf, path_of
 from fossil.storedfile import BATCH
 from ninep import stat as st
 from ninep.errors import FileNotFound, PermissionDenied, ReadOnly
@@ -23,9 +21,6 @@ from ninep.stat import Stat
 if TYPE_CHECKING:
     from fossil.served import FossilTree
 
-TOP = 1
-"""The path of the root above the three trees."""
-PATHS = {ARCHIVE: 3, SNAPSHOT: 4}
 ACTIVE = "active"
 
 
@@ -37,8 +32,7 @@ class Above(File):
         self._user = user
         self._names = names
         self._shelf = shelf
-        path = TOP if not names else PATHS[names[0]] if len(names) == 1 else 1 << 61 | crc32("/".join(names).encode())
-        self.qid = Qid(QTDIR, shelf.version, path)
+        self.qid = Qid(QTDIR, shelf.version, path_of(names))
         self._listing: Iterator[str] = iter(())
 
     def _look(self) -> None:

@@ -2,38 +2,74 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import trio
 
 from fossil import extents as ranges
 from fossil.datalog import DataLog
+from fossil.errors import ArchiveAway
 from fossil.extents import Extent
 from ninep.wire.dialect import Buffer, Maybe
 
+Fetch = Callable[[int, int, int], Awaitable[bytes]]
+"""Bytes that are in venti: of a source, from an offset, so many."""
 
-def read_extents(data: DataLog, extents: list[Extent], length: int, offset: int, count: int) -> Maybe[Buffer]:
-    """Bytes of a file of ``length`` bytes; a coroutine where the disk must be waited for.
 
-    Raises:
-        DamagedData: a piece is not what was written.
+class Content:
+    """Reads files by their extents: pieces of the data log, and what only venti has.
+
+    Attributes:
+        fetch: gets what is in venti; None while there is no venti.
+        moved: counts how often pieces went from the data log to venti alone, so that extents are looked at anew.
     """
-    end = min(offset + count, length)
-    if offset >= end:
-        return b""
-    first, last = ranges.between(extents, offset, end)
-    wanted = extents[first:last]
-    try:
-        pieces = [data.read_nowait(extent.place, extent.stored, extent.digest) for extent in wanted]
-    except trio.WouldBlock:
-        return _read_slowly(data, wanted, offset, end)
-    return _joined(wanted, pieces, offset, end)
+
+    def __init__(self, data: DataLog) -> None:
+        self._data = data
+        self.fetch: Fetch | None = None
+        self.moved = 0
+
+    def read(self, extents: list[Extent], length: int, offset: int, count: int) -> Maybe[Buffer]:
+        """Bytes of a file of ``length`` bytes; a coroutine where the disk or venti must be waited for.
+
+        Raises:
+            DamagedData: a piece is not what was written.
+            ArchiveAway: a piece is in venti alone, and venti does not answer.
+        """
+        end = min(offset + count, length)
+        if offset >= end:
+            return b""
+        first, last = ranges.between(extents, offset, end)
+        wanted = extents[first:last]
+        read = self._data.read_nowait
+        try:
+            pieces = [read(extent.place, extent.stored, extent.digest) for extent in wanted]
+        except trio.WouldBlock:
+            return self._read_slowly(wanted, offset, end)
+        return _joined(wanted, pieces, offset, end)
+
+    async def _read_slowly(self, wanted: list[Extent], offset: int, end: int) -> Buffer:
+        """The same with waiting. The pieces are held meanwhile: they are not given back before all are read."""
+        data = self._data
+        local = [extent.place for extent in wanted if extent.place >= 0]
+        data.hold(local)
+        try:
+            pieces: list[Buffer] = []
+            for at, extent in enumerate(wanted):
+                if extent.place >= 0:
+                    pieces.append(await data.read(extent.place, extent.stored, extent.digest))
+                    continue
+                if self.fetch is None:
+                    raise ArchiveAway("the bytes are in venti, and no venti is open")
+                low, high = max(extent.start, offset), min(extent.end, end)
+                pieces.append(await self.fetch(-extent.place, low, high - low))
+                wanted[at] = extent._replace(start=low, length=high - low, skip=0)
+        finally:
+            data.release(local)
+        return _joined(wanted, pieces, offset, end)
 
 
-async def _read_slowly(data: DataLog, wanted: list[Extent], offset: int, end: int) -> Buffer:
-    pieces = [await data.read(extent.place, extent.stored, extent.digest) for extent in wanted]
-    return _joined(wanted, pieces, offset, end)
-
-
-def _joined(wanted: list[Extent], pieces: list[bytes], offset: int, end: int) -> Buffer:
+def _joined(wanted: list[Extent], pieces: list[Buffer] | list[bytes], offset: int, end: int) -> Buffer:
     parts: list[Buffer] = []
     at = offset
     for extent, piece in zip(wanted, pieces, strict=True):

@@ -5,38 +5,35 @@ Pieces have no header: their length and BLAKE3 are in the database.
 
 from __future__ import annotations
 
-import ctypes
-import errno
-import os
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Iterable
 from pathlib import Path
 
 import trio
 from blake3 import blake3
 
+from fossil.disk import DiskFile
 from fossil.errors import DamagedData
 from ninep.wire.dialect import Buffer
 
 CACHE = 64 * 1024 * 1024
 """Bytes of checked pieces kept in memory."""
-_KEEP_SIZE = 1
-_PUNCH_HOLE = 2
+RECENT = 200_000
+"""Pieces of which it is known when they were read last, besides those in memory."""
 
 
 class DataLog:
     """Pieces by their place. Not for several threads, except where said."""
 
-    def __init__(self, path: Path, tail: int) -> None:
+    def __init__(self, path: Path, tail: int, *, file: DiskFile | None = None) -> None:
         """Opens or makes the log; ``tail`` is where the database says that it ends."""
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._path = path
-        size = os.fstat(self._file).st_size
-        self.tail = max(tail, size)
+        self.file = file or DiskFile(path)
+        self.tail = max(tail, self.file.size())
         """Where the next piece goes."""
         self._cache: OrderedDict[int, bytes] = OrderedDict()
         self._cached = 0
-        self._nowait = True
-        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._recent: OrderedDict[int, None] = OrderedDict()
+        self._held: Counter[int] = Counter()
 
     def append(self, data: Buffer) -> int:
         """Hands a piece to the operating system; returns its place.
@@ -44,17 +41,13 @@ class DataLog:
         Raises:
             OSError: it could not be written whole; nothing refers to it.
         """
-        place = at = self.tail
-        view = memoryview(data)
-        while view:
-            count = os.pwrite(self._file, view, at)
-            at += count
-            view = view[count:]
-        self.tail = at
+        place = self.tail
+        self.file.write(data, place)
+        self.tail = place + len(data)
         return place
 
     def read_nowait(self, place: int, stored: int, digest: bytes) -> bytes:
-        """A piece, checked. Raises ``trio.WouldBlock`` where the disk would have to be waited for.
+        """A piece, checked. Raises ``trio.WouldBlock`` where the disk, or venti, would have to be waited for.
 
         Raises:
             DamagedData: it is not what was written.
@@ -63,55 +56,82 @@ class DataLog:
         if piece is not None and len(piece) == stored:
             self._cache.move_to_end(place)
             return piece
-        if not self._nowait:
+        if place < 0:
             raise trio.WouldBlock
-        buffer = bytearray(stored)
         try:
-            count = os.preadv(self._file, [buffer], place, os.RWF_NOWAIT)
-        except BlockingIOError:
-            raise trio.WouldBlock from None
+            data = self.file.read_nowait(place, stored)
         except OSError as error:
-            if error.errno in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
-                self._nowait = False
-                raise trio.WouldBlock from None
-            raise DamagedData(f"{self._path} at {place}: {error.strerror}") from error
-        if count < stored:
-            raise trio.WouldBlock
-        return self._checked(place, bytes(buffer), digest)
+            raise DamagedData(f"{self.file.path} at {place}: {error.strerror}") from error
+        return self._checked(place, data, digest)
 
     async def read(self, place: int, stored: int, digest: bytes) -> bytes:
-        """A piece, checked; waits for the disk in a thread."""
+        """A piece, checked; waits for the disk in a thread. Hold it meanwhile if it could be freed."""
         try:
             return self.read_nowait(place, stored, digest)
         except trio.WouldBlock:
             pass
         try:
-            data = await trio.to_thread.run_sync(os.pread, self._file, stored, place)
+            data = await trio.to_thread.run_sync(self.file.read, place, stored)
         except OSError as error:
-            raise DamagedData(f"{self._path} at {place}: {error.strerror}") from error
+            raise DamagedData(f"{self.file.path} at {place}: {error.strerror}") from error
         return self._checked(place, data, digest)
+
+    def verify(self, place: int, stored: int, digest: bytes) -> bytes:
+        """A piece as it is on the disk, checked and not kept; in any thread. Raises ``DamagedData``."""
+        try:
+            data = self.file.read(place, stored)
+        except OSError as error:
+            raise DamagedData(f"{self.file.path} at {place}: {error.strerror}") from error
+        if blake3(data).digest() != digest:
+            raise DamagedData(f"{self.file.path} at {place}: what is stored is not what was written")
+        return data
 
     def _checked(self, place: int, data: bytes, digest: bytes) -> bytes:
         if blake3(data).digest() != digest:
-            raise DamagedData(f"{self._path} at {place}: what is stored is not what was written")
+            raise DamagedData(f"{self.file.path} at {place}: what is stored is not what was written")
         old = self._cache.pop(place, b"")
         self._cache[place] = data
         self._cached += len(data) - len(old)
         while self._cached > CACHE:
-            self._cached -= len(self._cache.popitem(last=False)[1])
+            left, piece = self._cache.popitem(last=False)
+            self._cached -= len(piece)
+            self._recent[left] = None
+            self._recent.move_to_end(left)
+            if len(self._recent) > RECENT:
+                self._recent.popitem(last=False)
         return data
+
+    def last_used(self, place: int) -> int:
+        """0 for a piece that was not read lately, 1 for one that was, 2 for one that was a moment ago."""
+        return 2 if place in self._cache else 1 if place in self._recent else 0
+
+    def hold(self, places: Iterable[int]) -> None:
+        """Whoever frees pieces must not free these, until ``release``."""
+        self._held.update(places)
+
+    def release(self, places: Iterable[int]) -> None:
+        """Ends a ``hold``."""
+        self._held.subtract(places)
+        for place in places:
+            if self._held[place] <= 0:
+                del self._held[place]
+
+    def is_held(self, place: int) -> bool:
+        """Whether somebody is reading a piece."""
+        return place in self._held
 
     def sync(self) -> None:
         """Makes all pieces durable; in any thread. Raises OSError."""
-        os.fdatasync(self._file)
+        self.file.sync()
 
     def free(self, place: int, stored: int) -> None:
         """Gives the room of a piece back to the host; where it cannot be given back nothing happens."""
         old = self._cache.pop(place, None)
         if old is not None:
             self._cached -= len(old)
-        self._libc.fallocate(self._file, _KEEP_SIZE | _PUNCH_HOLE, ctypes.c_longlong(place), ctypes.c_longlong(stored))
+        self._recent.pop(place, None)
+        self.file.punch(place, stored)
 
     def close(self) -> None:
         """Releases the file."""
-        os.close(self._file)
+        self.file.close()

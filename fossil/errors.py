@@ -8,9 +8,15 @@
 * ``DamagedData``: what is stored is not what was written, or not a file system.
 * ``WritesStopped``: an earlier failure; nothing more is promised until a restart.
 * ``NoSnapshot``: there is none of that name, or none yet.
+* ``ArchiveAway``: what is asked for is in venti alone, and venti does not answer; try again later.
+* ``Unlisted``: a directory's names are in venti and have not been fetched; fetch them and try again.
+
+``SnapshotDeleted`` is a ``FileError``: clients are told so.
 """
 
 from __future__ import annotations
+
+from ninep.errors import FileError
 
 
 class FossilError(Exception):
@@ -39,3 +45,28 @@ class WritesStopped(FossilError):
 
 class NoSnapshot(FossilError):
     """There is no such snapshot, or none yet."""
+
+
+class ArchiveAway(FossilError):
+    """What is asked for is in venti alone, and venti does not answer; the text says why. It is dialled again."""
+
+
+class Unlisted(FossilError):
+    """A directory came with an archive and its names have not been fetched; see ``fossil.restored``.
+
+    Attributes:
+        path: the directory.
+        born: the epoch that its names will have.
+    """
+
+    def __init__(self, path: int, born: int) -> None:
+        super().__init__(f"the names in directory {path:x} are in venti and have not been fetched")
+        self.path = path
+        self.born = born
+
+
+class SnapshotDeleted(FileError):
+    """The snapshot was forgotten while somebody looked at it."""
+
+    def __init__(self) -> None:
+        super().__init__("snapshot has been deleted")

@@ -6,23 +6,24 @@ is updated; what is older and so may be seen by a snapshot is closed, and a new 
 
 from __future__ import annotations
 
-import errno
 import logging
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
-from blake3 import blake3
-
 from fossil import extents as ranges
-from fossil.content import read_extents
+from fossil import settled
+from fossil.content import Content
 from fossil.datalog import DataLog
-from fossil.errors import DamagedData, WritesStopped
+from fossil.disk import DiskFile
+from fossil.errors import DamagedData, Unlisted, WritesStopped
 from fossil.extents import LONGEST, Extent
+from fossil.filewriter import FileWriter
 from fossil.node import COLUMNS, Node
 from fossil.pending import Pending
 from fossil.schema import ALIVE, open_database, sync_database
@@ -42,7 +43,9 @@ CACHED = 200_000
 LARGEST_FILE = 1 << 44
 """Bytes: 2^31 blocks of 8 KiB, as many as readers of archives count."""
 DAY = 86400
-_full = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+ROOM = 16 * 1024 * 1024
+"""Bytes of the disk, at most a fiftieth of it, that are kept free of data, so that files can be removed."""
+SQLITE_FULL = 13
 
 
 class FileSystem:
@@ -50,33 +53,52 @@ class FileSystem:
 
     Attributes:
         stopped: why no more changes are taken, after a failure.
+        full: whether a commit failed because the disk is full; nothing grows until one succeeds.
         halted: whether an operator has forbidden changes for a while.
     """
 
     def __init__(
-        self, folder: Path, *, owner: str, durable: bool = False, clock: Callable[[], float] = time.time
+        self,
+        folder: Path,
+        *,
+        owner: str,
+        durable: bool = False,
+        clock: Callable[[], float] = time.time,
+        file: DiskFile | None = None,
     ) -> None:
-        """Opens the file system in ``folder``; a fresh one gets a root that belongs to ``owner``."""
+        """Opens the file system in ``folder``; a fresh one gets a root that belongs to ``owner``.
+
+        ``file`` is what the data log is kept in; None is the file ``data`` in the folder.
+
+        Raises:
+            DamagedData: what is there is not a file system, or one of a later format.
+        """
         self.clock = clock
         self.durable = durable
+        self._folder = folder
         self._metadata = folder / "metadata"
+        if lost := settled.recover(folder, self._metadata):
+            log.warning("after a loss of power the last seconds are given up: %d bytes of changes", lost)
         self.database = open_database(self._metadata, durable=durable)
         try:
             settings: dict[str, Any] = dict(self.database.execute("SELECT name, value FROM setting"))
             self.epoch: int = settings.get("epoch", 1)
             self._next_path: int = settings.get("next_path", FIRST_PATH)
-            self.log = DataLog(folder / "data", settings.get("tail", 0))
+            self.log = DataLog(folder / "data", settings.get("tail", 0), file=file)
         except BaseException:
             self.database.close()
             raise
+        self.content = Content(self.log)
         self._nodes: WeakValueDictionary[int, Node] = WeakValueDictionary()
         self._kept: deque[Node] = deque(maxlen=CACHED)
-        self._pending = Pending()
-        self._growing: tuple[int, Extent, Any] | None = None
+        self.pending = Pending()
+        self.writer = FileWriter(self)
         self.freed: list[tuple[int, int]] = []
         self.stopped: str | None = None
         self.halted = False
         self._accessed: dict[int, Node] = {}
+        self.full = False
+        self._told = False
         self.users = Users.parse(first_table(owner))
         if not settings:
             self._make_root(owner)
@@ -92,7 +114,7 @@ class FileSystem:
         root.children = {}
         self._nodes[ROOT] = root
         self._kept.append(root)
-        self._pending.nodes[ROOT] = root
+        self.pending.nodes[ROOT] = root
         adm = self.create(root, "adm", DMDIR | 0o775, "adm", "adm")
         users = self.create(adm, "users", 0o664, "adm", "adm")
         self.write(users, 0, first_table(owner).encode(), "adm")
@@ -114,12 +136,19 @@ class FileSystem:
         return node
 
     def children(self, node: Node) -> dict[str, tuple[int, int]]:
-        """Name to (path, epoch of the name's row) of a directory."""
+        """Name to (path, epoch of the name's row) of a directory. Raises ``Unlisted`` before it changes anything."""
         if node.children is None:
             rows = self.database.execute(
                 f"SELECT name, child, born FROM name WHERE parent=? AND died={ALIVE}", (node.path,)
             )
-            node.children = {name: (child, born) for name, child, born in rows}
+            found = {name: (child, born) for name, child, born in rows}
+            if not found:
+                row = self.database.execute(
+                    f"SELECT born FROM unlisted WHERE path=? AND died={ALIVE}", (node.path,)
+                ).fetchone()
+                if row is not None:
+                    raise Unlisted(node.path, row[0])
+            node.children = found
         return node.children
 
     def child(self, node: Node, name: str) -> Node | None:
@@ -140,7 +169,7 @@ class FileSystem:
 
     def read(self, node: Node, offset: int, count: int) -> Maybe[Buffer]:
         """At most ``count`` bytes from ``offset``; what was never written reads as zeros."""
-        return read_extents(self.log, self.extents(node), node.length, offset, count)
+        return self.content.read(self.extents(node), node.length, offset, count)
 
     # Changing
 
@@ -149,22 +178,30 @@ class FileSystem:
         if self.stopped is not None:
             raise WritesStopped(self.stopped)
 
+    def check_room(self) -> None:
+        """Raises ``FileSystemFull`` where the rest of the disk is kept for removing files."""
+        free, size = self.log.file.room()
+        if self.full or free < min(ROOM, size // 50):
+            raise FileSystemFull
+
     def touch(self, node: Node) -> None:
         """The row of a node is to be written, and everything above it is to know that something changed."""
         if node.removed:
             return
-        self._pending.nodes[node.path] = node
+        self.pending.nodes[node.path] = node
+        self._told = False
         epoch = self.epoch
         while node.changed != epoch:
             node.changed = epoch
             if node.path == ROOT:
                 break
             node = self.node(node.parent)
-            self._pending.nodes[node.path] = node
+            self.pending.nodes[node.path] = node
 
     def create(self, parent: Node, name: str, mode: int, uid: str, gid: str) -> Node:
-        """Makes a file or directory whose name is free."""
+        """Makes a file or directory whose name is free. Raises ``FileSystemFull``, ``WritesStopped``."""
         self.check()
+        self.check_room()
         path = self._next_path
         self._next_path += 1
         now = self.now()
@@ -175,9 +212,9 @@ class FileSystem:
             node.extents = []
         self._nodes[path] = node
         self._kept.append(node)
-        self._pending.nodes[path] = node
+        self.pending.nodes[path] = node
         self.children(parent)[name] = (path, self.epoch)
-        self._pending.names[parent.path, name] = path
+        self.pending.names[parent.path, name] = path
         self._directory_changed(parent, uid)
         return node
 
@@ -190,9 +227,9 @@ class FileSystem:
     def _drop_name(self, parent: Node, name: str) -> int:
         child, born = self.children(parent).pop(name)
         if born == self.epoch:
-            self._pending.names[parent.path, name] = None
+            self.pending.names[parent.path, name] = None
         else:
-            self._pending.names_closed.append((self.epoch, parent.path, name, born))
+            self.pending.names_closed.append((self.epoch, parent.path, name, born))
         return child
 
     def remove(self, node: Node, uid: str) -> None:
@@ -202,12 +239,12 @@ class FileSystem:
         self._drop_name(parent, node.name)
         if not node.mode & DMDIR:
             mark = len(self.freed)
-            self._forget(node, list(self.extents(node)))
+            self.writer.forget(node, list(self.extents(node)))
             if node.opens:
                 node.orphans = self.freed[mark:]
                 del self.freed[mark:]
         node.removed = True
-        self._pending.nodes[node.path] = node
+        self.pending.nodes[node.path] = node
         self._directory_changed(parent, uid)
 
     def note_access(self, node: Node) -> None:
@@ -223,7 +260,7 @@ class FileSystem:
         They are no change of the file: an archive need not have them.
         """
         taken = [self._accessed.popitem()[1] for _ in range(min(most, len(self._accessed)))]
-        self._pending.nodes.update((node.path, node) for node in taken if not node.removed)
+        self.pending.nodes.update((node.path, node) for node in taken if not node.removed)
         return bool(taken)
 
     def closed(self, node: Node) -> None:
@@ -240,7 +277,7 @@ class FileSystem:
         self._drop_name(parent, node.name)
         node.name = name
         self.children(parent)[name] = (node.path, self.epoch)
-        self._pending.names[parent.path, name] = node.path
+        self.pending.names[parent.path, name] = node.path
         self.touch(node)
         self._directory_changed(parent, uid)
 
@@ -255,9 +292,10 @@ class FileSystem:
         size = len(data)
         if offset + size > LARGEST_FILE:
             raise FileTooBig
+        self.check_room()
         view = memoryview(data)
         for first in range(0, size, LONGEST):
-            self._write_piece(node, offset + first, view[first : first + LONGEST])
+            self.writer.write(node, offset + first, view[first : first + LONGEST])
         if offset + size > node.length:
             node.length = offset + size
         node.next_version()
@@ -266,77 +304,13 @@ class FileSystem:
         self.touch(node)
         return size
 
-    def _write_piece(self, node: Node, offset: int, data: memoryview) -> None:
-        try:
-            place = self.log.append(data)
-        except OSError as error:
-            if error.errno in _full:
-                raise FileSystemFull from error
-            self._stop(f"writing data failed: {error.strerror}")
-            raise WritesStopped(self.stopped) from error
-        if node.removed:
-            # Nobody will find it again; whoever has it open may go on.
-            digest = blake3(data).digest()
-            extents = self.extents(node)
-            ranges.cut(extents, offset, offset + len(data), self.epoch)
-            ranges.insert(extents, Extent(offset, len(data), place, 0, len(data), digest, self.epoch))
-            return
-        if self._grow(node, offset, data, place):
-            return
-        self._free_range(node, offset, offset + len(data))
-        hasher = blake3(data)
-        extent = Extent(offset, len(data), place, 0, len(data), hasher.digest(), self.epoch)
-        ranges.insert(self.extents(node), extent)
-        self._pending.extents[node.path, offset] = extent
-        self._growing = (node.path, extent, hasher)
-
-    def _grow(self, node: Node, offset: int, data: memoryview, place: int) -> bool:
-        """Lengthens the extent that was written last, where the new data follows it in the file and in the log."""
-        if self._growing is None:
-            return False
-        path, old, hasher = self._growing
-        if (
-            path != node.path
-            or old.born != self.epoch
-            or old.end != offset
-            or old.place + old.stored != place
-            or old.stored + len(data) > LONGEST
-            or node.length > offset
-        ):
-            return False
-        extents = self.extents(node)
-        if not extents or extents[-1] is not old:
-            return False
-        hasher.update(data)
-        stored = old.stored + len(data)
-        new = old._replace(length=stored, stored=stored, digest=hasher.digest())
-        extents[-1] = new
-        self._pending.extents[path, new.start] = new
-        self._growing = (path, new, hasher)
-        return True
-
-    def _free_range(self, node: Node, start: int, end: int) -> None:
-        """Takes a range out of a file."""
-        gone, stay = ranges.cut(self.extents(node), start, end, self.epoch)
-        self._forget(node, gone)
-        for extent in stay:
-            self._pending.extents[node.path, extent.start] = extent
-
-    def _forget(self, node: Node, gone: list[Extent]) -> None:
-        for extent in gone:
-            if extent.born == self.epoch:
-                self._pending.extents[node.path, extent.start] = None
-                self.freed.append((extent.place, extent.stored))
-            else:
-                self._pending.extents_closed.append((self.epoch, node.path, extent.start, extent.born))
-
     def truncate(self, node: Node, length: int, uid: str, *, counts: bool) -> None:
         """Cuts a file, or extends it by zeros. ``counts`` tells whether the version changes."""
         self.check()
         if length > LARGEST_FILE:
             raise FileTooBig
         if length < node.length and not node.removed:
-            self._free_range(node, length, LARGEST_FILE)
+            self.writer.cut(node, length, LARGEST_FILE)
         elif length < node.length:
             ranges.cut(self.extents(node), length, LARGEST_FILE, self.epoch)
         node.length = length
@@ -350,60 +324,116 @@ class FileSystem:
 
     @property
     def dirty(self) -> bool:
-        """Whether there is anything to commit."""
-        return bool(self._pending.nodes) and self.stopped is None
+        """Whether there is anything to commit that was not refused already because the disk is full."""
+        return bool(self.pending.nodes) and not self._told and self.stopped is None
 
     def commit(self) -> None:
         """Writes all changes as one transaction; they then survive the end of this process.
 
         Raises:
-            FileSystemFull, WritesStopped: they do not, and the file system takes no more of them.
+            FileSystemFull: the disk is full. They are kept and written as soon as they can be; until then nothing
+                grows.
+            WritesStopped: they do not last, and the file system takes no more of them.
         """
-        if not self._pending.nodes:
+        if not self.pending.nodes:
             return
         self.check()
         try:
-            self._pending.write(self.database, self.epoch, next_path=self._next_path, tail=self.log.tail)
+            self.pending.write(self.database, self.epoch, next_path=self._next_path, tail=self.log.tail)
         except sqlite3.Error as error:
-            self._stop(f"the database takes no changes: {error}")
-            raise WritesStopped(self.stopped) from error
+            self._told = True
+            raise self._failed(error) from error
+        self.full = False
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A transaction on the database, apart from the changes of files. It must not wait for anything.
+
+        Raises:
+            FileSystemFull, WritesStopped: nothing of it was done.
+        """
+        self.check()
+        database = self.database
+        try:
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                yield database
+                database.execute("COMMIT")
+            except BaseException:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: sqlite3.Error) -> FileSystemFull | WritesStopped:
+        """What a failure of the database means."""
+        if getattr(error, "sqlite_errorcode", 0) == SQLITE_FULL:
+            if not self.full:
+                log.warning("the disk is full: nothing can grow until something is removed")
+            self.full = True
+            return FileSystemFull()
+        return self.stop(f"the database takes no changes: {error}")
 
     def next_epoch(self) -> int:
-        """Ends the epoch, which a snapshot then stands for; the caller has committed and commits again."""
+        """Ends the epoch, which a snapshot then stands for; the caller has committed that."""
         ended = self.epoch
         self.epoch += 1
-        self._growing = None
+        self.writer.end_epoch()
         return ended
 
-    def sync(self) -> None:
+    def mark(self) -> settled.Mark | None:
+        """Commits, and tells how far what has been committed goes. Raises as ``commit`` does."""
+        self.commit()
+        return None if self.durable else settled.here(self._metadata)
+
+    def sync(self, mark: settled.Mark | None = None) -> None:
         """Makes durable what has been committed: the data first, then what speaks of it. In any thread.
+
+        ``mark`` was taken before; where there is one, a loss of power leads back to it.
 
         Raises:
             OSError: nothing is promised any more; call ``stop``.
         """
         self.log.sync()
         sync_database(self._metadata)
+        if mark is not None or self.durable:
+            settled.note(self._folder, mark)
 
-    def _stop(self, text: str) -> None:
+    def stop(self, text: str) -> WritesStopped:
+        """Takes no more changes: something failed that what was promised depends on. Returns what to raise for it."""
         log.error("%s; no more changes are taken", text)
         self.stopped = f"{text}: restart the server once the disk is well"
+        return WritesStopped(self.stopped)
 
-    def stop(self, text: str) -> None:
-        """Takes no more changes: something failed that what was promised depends on."""
-        self._stop(text)
+    def release_freed(self, freed: list[tuple[int, int]] | None = None) -> list[tuple[int, int]]:
+        """Gives back the room of pieces that no row refers to any more, and that were freed before the last sync.
 
-    def release_freed(self) -> None:
-        """Gives back the room of pieces that no row refers to any more."""
-        freed, self.freed = self.freed, []
+        Takes all of ``self.freed`` unless told which. Returns those that cannot be given back yet.
+        """
+        if freed is None:
+            freed, self.freed = self.freed, []
+        run = self.database.execute
+        kept = []
         for place, stored in freed:
-            if self.database.execute("SELECT 1 FROM extent WHERE place=? LIMIT 1", (place,)).fetchone() is None:
+            if place < 0:
+                continue
+            if self.log.is_held(place):
+                kept.append((place, stored))
+            elif run("SELECT 1 FROM extent WHERE place=? LIMIT 1", (place,)).fetchone() is None:
                 self.log.free(place, stored)
+        return kept
 
     def close(self) -> None:
-        """Commits and releases the files."""
+        """Commits and releases the files. Raises OSError, and ``WritesStopped`` as ``commit`` does."""
         try:
             if self.stopped is None:
-                self.commit()
+                try:
+                    self.commit()
+                except FileSystemFull:
+                    log.warning("the disk is full: changes that were refused for that are given up")
+                # The database is brought up to date when it is closed, and must not speak of what is not there.
+                self.log.sync()
         finally:
             self.database.close()
             self.log.close()

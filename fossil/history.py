@@ -6,20 +6,15 @@ import time
 from collections import OrderedDict
 from typing import NamedTuple
 
-from fossil.content import read_extents
-from fossil.errors import DamagedData, NoSnapshot
-from fossil.extents import Extent
-from fossil.filesystem import ROOT, FileSystem
-from fossil.node import COLUMNS, Node
-from fossil.schema import ALIVE
-from ninep.wire.dialect import Buffer, Maybe
+from fossil.errors import NoSnapshot
+from fossil.filesystem import FileSystem
+from fossil.past import Past
+from fossil.sweep import FORGOTTEN, Sweep
 
 SNAPSHOT = "snapshot"
 ARCHIVE = "archive"
 REMEMBERED = 16
 """Past trees whose nodes are kept in memory."""
-NODES = 20_000
-"""Nodes of one past tree that are kept in memory."""
 
 
 class Snapshot(NamedTuple):
@@ -47,25 +42,29 @@ class History:
         self._system = system
         self._database = system.database
         self._past: OrderedDict[int, Past] = OrderedDict()
+        self._sweep = Sweep(system)
+        self._gone: set[int] = set()
 
     def take(self, kind: str) -> Snapshot:
-        """Makes a snapshot of the live tree, in constant time. Raises ``WritesStopped``."""
+        """Makes a snapshot of the live tree, in constant time. Raises ``WritesStopped``, ``FileSystemFull``."""
         system = self._system
         system.check()
         system.commit()
         now = system.now()
         name = self._free_name(kind, now)
-        epoch = system.next_epoch()
-        snapshot = Snapshot(epoch, now, kind, name, None)
-        self._database.execute("BEGIN IMMEDIATE")
-        self._database.execute("INSERT INTO snapshot VALUES (?, ?, ?, ?, ?)", snapshot)
-        self._database.execute("INSERT OR REPLACE INTO setting VALUES ('epoch', ?)", (system.epoch,))
-        self._database.execute("COMMIT")
+        snapshot = Snapshot(system.epoch, now, kind, name, None)
+        with system.transaction() as database:
+            database.execute("INSERT INTO snapshot VALUES (?, ?, ?, ?, ?)", snapshot)
+            database.execute("INSERT OR REPLACE INTO setting VALUES ('epoch', ?)", (system.epoch + 1,))
+        system.next_epoch()
         return snapshot
 
     def _free_name(self, kind: str, now: int) -> str:
         base = time.strftime("%Y/%m%d/%H%M" if kind == SNAPSHOT else "%Y/%m%d", time.localtime(now))
-        taken = {snapshot.name for snapshot in self.all(kind)}
+        rows = self._database.execute(
+            "SELECT name FROM snapshot WHERE kind=? AND name>=? AND name<?", (kind, base, base + "/")
+        )
+        taken = {name for (name,) in rows}
         name, number = base, 0
         while name in taken:
             number += 1
@@ -77,12 +76,28 @@ class History:
         rows = self._database.execute("SELECT * FROM snapshot WHERE kind=? ORDER BY epoch", (kind,))
         return [Snapshot(*row) for row in rows]
 
+    def find(self, kind: str, name: str) -> Snapshot | None:
+        """The snapshot of a kind and a name such as ``2026/1123/1830``."""
+        row = self._database.execute("SELECT * FROM snapshot WHERE kind=? AND name=?", (kind, name)).fetchone()
+        return None if row is None else Snapshot(*row)
+
     def waiting(self) -> list[Snapshot]:
         """The archives that have not been written to venti, oldest first."""
         rows = self._database.execute(
             "SELECT * FROM snapshot WHERE kind=? AND score IS NULL ORDER BY epoch", (ARCHIVE,)
         )
         return [Snapshot(*row) for row in rows]
+
+    def until(self, snapshot: Snapshot) -> list[Snapshot]:
+        """The archives up to and with this one, oldest first."""
+        rows = self._database.execute(
+            "SELECT * FROM snapshot WHERE kind=? AND epoch<=? ORDER BY epoch", (ARCHIVE, snapshot.epoch)
+        )
+        return [Snapshot(*row) for row in rows]
+
+    def next_path(self) -> int:
+        """The path of the next file that is made; all that exist have smaller ones."""
+        return int(self._database.execute("SELECT value FROM setting WHERE name='next_path'").fetchone()[0])
 
     def last(self) -> Snapshot:
         """The newest archive that has been written. Raises ``NoSnapshot``."""
@@ -94,106 +109,58 @@ class History:
         return Snapshot(*row)
 
     def archived(self, path: int, changed: int) -> bytes | None:
-        """The entries that an unchanged file or directory has in an archive already."""
+        """The entries in venti of a file or directory as it was since epoch ``changed``."""
         row = self._database.execute(
             "SELECT entries FROM archived WHERE path=? AND changed=?", (path, changed)
         ).fetchone()
         return None if row is None else bytes(row[0])
 
+    def archived_before(self, path: int, changed: int) -> tuple[int, bytes] | None:
+        """The newest (changed, entries) of a file or directory that is older than ``changed``."""
+        row = self._database.execute(
+            "SELECT changed, entries FROM archived WHERE path=? AND changed<? ORDER BY changed DESC LIMIT 1",
+            (path, changed),
+        ).fetchone()
+        return None if row is None else (int(row[0]), bytes(row[1]))
+
     def remember(self, entries: list[tuple[int, int, bytes]]) -> None:
         """Keeps (path, changed, entries) of what has been written to venti and synced."""
-        self._database.execute("BEGIN IMMEDIATE")
-        self._database.executemany("INSERT OR REPLACE INTO archived VALUES (?, ?, ?)", entries)
-        self._database.execute("COMMIT")
+        with self._system.transaction() as database:
+            database.executemany("INSERT OR REPLACE INTO archived VALUES (?, ?, ?)", entries)
 
     def finish(self, snapshot: Snapshot, score: str) -> None:
         """The archive has been written and synced, and is found under ``score``."""
-        self._database.execute("UPDATE snapshot SET score=? WHERE epoch=?", (score, snapshot.epoch))
-
-    def highest_path(self) -> int:
-        """No file has had a larger path."""
-        return int(self._database.execute("SELECT max(path) FROM node").fetchone()[0])
+        with self._system.transaction() as database:
+            database.execute("UPDATE snapshot SET score=? WHERE epoch=?", (score, snapshot.epoch))
 
     def past(self, epoch: int) -> Past:
         """The tree at the end of an epoch."""
-        past = self._past.pop(epoch, None) or Past(self._system, epoch)
+        past = self._past.pop(epoch, None) or Past(self._system, epoch, self._gone)
         self._past[epoch] = past
         if len(self._past) > REMEMBERED:
             self._past.popitem(last=False)
         return past
 
     def expire(self, before: int) -> int:
-        """Forgets the snapshots (not archives) taken before a time, in seconds since 1970, and what only they show.
+        """Forgets the snapshots, not the archives, taken before a time in seconds since 1970.
 
-        Returns how many went.
+        They cannot be looked at from now on. What only they show is taken away by ``sweep``. Returns how many went.
         """
-        run = self._database.execute
-        run("BEGIN IMMEDIATE")
-        count = run("DELETE FROM snapshot WHERE kind=? AND time<?", (SNAPSHOT, before)).rowcount
-        unseen = f"died<{ALIVE} AND NOT EXISTS (SELECT 1 FROM snapshot WHERE epoch>=born AND epoch<died)"
-        freed = run(f"SELECT DISTINCT place, stored FROM extent WHERE {unseen}").fetchall()
-        for table in ("extent", "name", "node"):
-            run(f"DELETE FROM {table} WHERE {unseen}")
-        run("COMMIT")
-        self._system.freed += freed
-        return int(count)
+        rows = self._database.execute("SELECT epoch FROM snapshot WHERE kind=? AND time<?", (SNAPSHOT, before))
+        return self.forget([epoch for (epoch,) in rows.fetchall()])
 
-
-class Past:
-    """The tree as it was at the end of one epoch."""
-
-    def __init__(self, system: FileSystem, epoch: int) -> None:
-        self._log = system.log
-        self._database = system.database
-        self._nodes: OrderedDict[int, Node] = OrderedDict()
-        self.epoch = epoch
-
-    @property
-    def root(self) -> Node:
-        """The root of the tree."""
-        return self.node(ROOT)
-
-    def node(self, path: int) -> Node:
-        """A node by its path."""
-        node = self._nodes.get(path)
-        if node is None:
-            row = self._database.execute(
-                f"SELECT {COLUMNS} FROM node WHERE path=? AND born<=? AND died>? LIMIT 1",
-                (path, self.epoch, self.epoch),
-            ).fetchone()
-            if row is None:
-                raise DamagedData(f"the database does not have file {path:x} in epoch {self.epoch}")
-            node = self._nodes[path] = Node(*row)
-            if len(self._nodes) > NODES:
-                self._nodes.popitem(last=False)
-        return node
-
-    def children(self, node: Node) -> dict[str, tuple[int, int]]:
-        """Name to (path, epoch of the name's row) of a directory."""
-        if node.children is None:
-            rows = self._database.execute(
-                "SELECT name, child, born FROM name WHERE parent=? AND born<=? AND died>?",
-                (node.path, self.epoch, self.epoch),
+    def forget(self, epochs: list[int]) -> int:
+        """Forgets snapshots by their epochs, as ``expire`` does."""
+        with self._system.transaction() as database:
+            # The epoch makes the name unlike that of any other.
+            database.executemany(
+                "UPDATE snapshot SET kind=?, name=epoch WHERE epoch=?", [(FORGOTTEN, epoch) for epoch in epochs]
             )
-            node.children = {name: (child, born) for name, child, born in rows}
-        return node.children
+        self._gone.update(epochs)
+        for epoch in epochs:
+            self._past.pop(epoch, None)
+        return len(epochs)
 
-    def child(self, node: Node, name: str) -> Node | None:
-        """The node called ``name`` in a directory."""
-        found = self.children(node).get(name)
-        return None if found is None else self.node(found[0])
-
-    def extents(self, node: Node) -> list[Extent]:
-        """The extents of a file, sorted."""
-        if node.extents is None:
-            rows = self._database.execute(
-                "SELECT start, length, place, skip, stored, digest, born FROM extent "
-                "WHERE path=? AND born<=? AND died>? ORDER BY start",
-                (node.path, self.epoch, self.epoch),
-            )
-            node.extents = [Extent(*row) for row in rows]
-        return node.extents
-
-    def read(self, node: Node, offset: int, count: int) -> Maybe[Buffer]:
-        """At most ``count`` bytes from ``offset``."""
-        return read_extents(self._log, self.extents(node), node.length, offset, count)
+    def sweep(self) -> bool:
+        """Takes away some of what only forgotten snapshots show, in a few milliseconds; whether there may be more."""
+        return self._sweep.some()

@@ -26,6 +26,7 @@ class Node:
         holder: the view that has it for itself, if it is for exclusive use and open.
         lease: until when, on trio's clock.
         opens: how many fids have it open.
+        looked: when its extents were looked at; see ``Content.moved``.
         orphans: pieces to give back when a removed file is closed.
     """
 
@@ -40,6 +41,7 @@ class Node:
         "holder",
         "lease",
         "length",
+        "looked",
         "mode",
         "mtime",
         "muid",
@@ -88,15 +90,16 @@ class Node:
         self.removed = False
         self.holder: object = None
         self.lease = 0.0
+        self.looked = 0
         self.opens = 0
         self.orphans: list[tuple[int, int]] = []
         self.qid = Qid(mode >> 24, version, path)
 
-    def row(self) -> tuple[int | str, ...]:
-        """The values of ``COLUMNS``."""
+    def row(self, born: int) -> tuple[int | str, ...]:
+        """The values of ``COLUMNS`` for a row of epoch ``born``."""
         return (
             self.path,
-            self.born,
+            born,
             self.parent,
             self.name,
             self.version,

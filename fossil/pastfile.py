@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fossil.filesystem import ROOT
-from fossil.history import ARCHIVE, Past
+from fossil.history import ARCHIVE
 from fossil.node import Node
+from fossil.past import Past
 from fossil.storedfile import StoredFile
 from ninep import stat as st
 from ninep.errors import ReadOnly

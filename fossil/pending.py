@@ -33,14 +33,22 @@ class Pending:
         """Writes all of it as one transaction and forgets it.
 
         Raises:
-            sqlite3.Error: nothing was written; what was pending is not to be trusted any more.
+            sqlite3.Error: nothing was written, and all of it is still pending.
         """
+        put, closed, deleted = self._rows_of_nodes(epoch)
+        run = database.executemany
         try:
             database.execute("BEGIN IMMEDIATE")
-            self._write_nodes(database, epoch)
-            self._write_names(database, epoch)
-            self._write_extents(database, epoch)
-            database.executemany(
+            if closed:
+                run("UPDATE node SET died=? WHERE path=? AND born=?", closed)
+            if deleted:
+                run("DELETE FROM node WHERE path=? AND born=?", deleted)
+            run(f"INSERT OR REPLACE INTO node ({COLUMNS}) VALUES ({PLACES})", put)
+            if self.names or self.names_closed:
+                self._write_names(database, epoch)
+            if self.extents or self.extents_closed:
+                self._write_extents(database, epoch)
+            run(
                 "INSERT OR REPLACE INTO setting VALUES (?, ?)",
                 (("epoch", epoch), ("next_path", next_path), ("tail", tail)),
             )
@@ -49,9 +57,16 @@ class Pending:
             if database.in_transaction:
                 database.execute("ROLLBACK")
             raise
+        for node in self.nodes.values():
+            node.born = epoch
         self.nodes = {}
+        self.names = {}
+        self.names_closed = []
+        self.extents = {}
+        self.extents_closed = []
 
-    def _write_nodes(self, database: sqlite3.Connection, epoch: int) -> None:
+    def _rows_of_nodes(self, epoch: int) -> tuple[list[tuple[Any, ...]], list[Any], list[Any]]:
+        """What to write, what to close, what to delete."""
         put: list[tuple[Any, ...]] = []
         closed: list[tuple[int, int, int]] = []
         deleted: list[tuple[int, int]] = []
@@ -64,44 +79,33 @@ class Pending:
             else:
                 if node.born != epoch:
                     closed.append((epoch, node.path, node.born))
-                    node.born = epoch
-                put.append(node.row())
-        if closed:
-            database.executemany("UPDATE node SET died=? WHERE path=? AND born=?", closed)
-        if deleted:
-            database.executemany("DELETE FROM node WHERE path=? AND born=?", deleted)
-        database.executemany(f"INSERT OR REPLACE INTO node ({COLUMNS}) VALUES ({PLACES})", put)
+                put.append(node.row(epoch))
+        return put, closed, deleted
 
     def _write_names(self, database: sqlite3.Connection, epoch: int) -> None:
         run = database.executemany
         if self.names_closed:
             run("UPDATE name SET died=? WHERE parent=? AND name=? AND born=?", self.names_closed)
-            self.names_closed = []
-        if self.names:
-            gone = [(parent, name, epoch) for (parent, name), child in self.names.items() if child is None]
-            if gone:
-                run("DELETE FROM name WHERE parent=? AND name=? AND born=?", gone)
-            put = [(parent, name, epoch, child) for (parent, name), child in self.names.items() if child is not None]
-            run("INSERT OR REPLACE INTO name (parent, name, born, child) VALUES (?, ?, ?, ?)", put)
-            self.names = {}
+        gone = [(parent, name, epoch) for (parent, name), child in self.names.items() if child is None]
+        if gone:
+            run("DELETE FROM name WHERE parent=? AND name=? AND born=?", gone)
+        put = [(parent, name, epoch, child) for (parent, name), child in self.names.items() if child is not None]
+        run("INSERT OR REPLACE INTO name (parent, name, born, child) VALUES (?, ?, ?, ?)", put)
 
     def _write_extents(self, database: sqlite3.Connection, epoch: int) -> None:
         run = database.executemany
         if self.extents_closed:
             run("UPDATE extent SET died=? WHERE path=? AND start=? AND born=?", self.extents_closed)
-            self.extents_closed = []
-        if self.extents:
-            gone = [(path, start, epoch) for (path, start), extent in self.extents.items() if extent is None]
-            if gone:
-                run("DELETE FROM extent WHERE path=? AND start=? AND born=?", gone)
-            put = [
-                (path, start, epoch, extent.length, extent.place, extent.skip, extent.stored, extent.digest)
-                for (path, start), extent in self.extents.items()
-                if extent is not None
-            ]
-            run(
-                "INSERT OR REPLACE INTO extent (path, start, born, length, place, skip, stored, digest) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                put,
-            )
-            self.extents = {}
+        gone = [(path, start, epoch) for (path, start), extent in self.extents.items() if extent is None]
+        if gone:
+            run("DELETE FROM extent WHERE path=? AND start=? AND born=?", gone)
+        put = [
+            (path, start, epoch, extent.length, extent.place, extent.skip, extent.stored, extent.digest)
+            for (path, start), extent in self.extents.items()
+            if extent is not None
+        ]
+        run(
+            "INSERT OR REPLACE INTO extent (path, start, born, length, place, skip, stored, digest) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            put,
+        )

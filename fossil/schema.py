@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fossil.errors import DamagedData
 
-FORMAT = 1
+FORMAT = 2
 ALIVE = 1 << 62
 """The epoch of death of what lives."""
 
@@ -34,8 +36,31 @@ CREATE INDEX extent_died ON extent (died) WHERE died < {ALIVE};
 CREATE TABLE snapshot (
     epoch INTEGER PRIMARY KEY, time INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, score TEXT);
 CREATE UNIQUE INDEX snapshot_name ON snapshot (kind, name);
-CREATE TABLE archived (path INTEGER PRIMARY KEY, changed INTEGER NOT NULL, entries BLOB NOT NULL);
 """
+
+ARCHIVES = """
+CREATE TABLE archived (
+    path INTEGER NOT NULL, changed INTEGER NOT NULL, entries BLOB NOT NULL, PRIMARY KEY (path, changed)) WITHOUT ROWID;
+CREATE TABLE source (id INTEGER PRIMARY KEY, entry BLOB NOT NULL UNIQUE);
+CREATE TABLE fetched (
+    source INTEGER NOT NULL, number INTEGER NOT NULL, place INTEGER NOT NULL, stored INTEGER NOT NULL,
+    digest BLOB NOT NULL, PRIMARY KEY (source, number)) WITHOUT ROWID;
+CREATE UNIQUE INDEX fetched_place ON fetched (place);
+CREATE TABLE unlisted (
+    path INTEGER NOT NULL, born INTEGER NOT NULL, died INTEGER NOT NULL, entries BLOB NOT NULL,
+    PRIMARY KEY (path, born)) WITHOUT ROWID;
+CREATE INDEX unlisted_died ON unlisted (died);
+"""
+
+UPGRADES = {
+    1: f"""
+ALTER TABLE archived RENAME TO older;
+{ARCHIVES}
+INSERT INTO archived SELECT path, changed, entries FROM older;
+DROP TABLE older;
+""",
+}
+"""What brings a database of an older format to the next one."""
 
 
 def sync_database(path: Path) -> None:
@@ -55,13 +80,34 @@ def sync_database(path: Path) -> None:
 
 
 def checkpoint(path: Path) -> None:
-    """Moves the write-ahead log into the database; in any thread, on a connection of its own. Raises sqlite3.Error."""
+    """Moves the write-ahead log into the database, as far as no reader looks at older pages; in any thread.
+
+    Raises sqlite3.Error.
+    """
     database = sqlite3.connect(path, isolation_level=None)
     try:
         database.execute("PRAGMA synchronous=FULL")
         database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
     finally:
         database.close()
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """A second connection to an open database, for looking at one state of it while it changes; in any thread."""
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    database.execute("PRAGMA query_only=1")
+    return database
+
+
+@contextmanager
+def pinned(reader: sqlite3.Connection) -> Iterator[None]:
+    """Keeps ``checkpoint`` from moving what is committed from now on. Entered between two transactions."""
+    reader.execute("BEGIN")
+    try:
+        reader.execute("SELECT count(*) FROM setting").fetchone()
+        yield
+    finally:
+        reader.execute("ROLLBACK")
 
 
 def open_database(path: Path, *, durable: bool) -> sqlite3.Connection:
@@ -79,8 +125,11 @@ def open_database(path: Path, *, durable: bool) -> sqlite3.Connection:
         database.execute("PRAGMA cache_size=-65536")
         database.execute("PRAGMA temp_store=MEMORY")
         if fresh or not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            database.executescript(f"BEGIN;{TABLES}PRAGMA user_version={FORMAT};COMMIT;")
+            database.executescript(f"BEGIN;{TABLES}{ARCHIVES}PRAGMA user_version={FORMAT};COMMIT;")
         found = database.execute("PRAGMA user_version").fetchone()[0]
+        while found in UPGRADES:
+            database.executescript(f"BEGIN;{UPGRADES[found]}PRAGMA user_version={found + 1};COMMIT;")
+            found += 1
         if found != FORMAT:
             raise DamagedData(f"{path} has format {found}, this program knows {FORMAT}: use a newer program")
     except sqlite3.DatabaseError as error:

@@ -18,6 +18,7 @@ from ninep.errors import FileError, FileNotFound, InputOutput
 from ninep.files import File, FileTree
 from ninep.wire.dialect import Maybe
 
+SHOWN = f"kind IN ('{ARCHIVE}', '{SNAPSHOT}')"
 NAME = "main"
 """The name of the file system that an empty attach name means."""
 
@@ -60,9 +61,9 @@ class FossilTree(FileTree):
     def shelf(self, names: tuple[str, ...]) -> Shelf:
         """What is in such a directory now. Raises ``FileNotFound``."""
         database = self.system.database
-        state = database.execute("SELECT count(*), max(epoch), total(epoch) FROM snapshot").fetchone()
+        state = database.execute(f"SELECT count(*), max(epoch), total(epoch) FROM snapshot WHERE {SHOWN}").fetchone()
         if state != self._shelf_state:
-            rows = database.execute("SELECT epoch, time, kind, name FROM snapshot ORDER BY epoch")
+            rows = database.execute(f"SELECT epoch, time, kind, name FROM snapshot WHERE {SHOWN} ORDER BY epoch")
             self._shelf = shelved((ARCHIVE, SNAPSHOT), (Shelved(*row) for row in rows))
             self._shelf_state = state
         shelf: Shelf | int | None = self._shelf

@@ -8,24 +8,31 @@ import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import trio
 
-from fossil.archiver import Archiver, OpenStore
+from fossil.archiver import Archiver
 from fossil.errors import DataInUse, WritesStopped
 from fossil.filesystem import FileSystem
 from fossil.history import History
 from fossil.rules import STRICT, Rules
-from fossil.schema import checkpoint
+from fossil.schema import checkpoint, open_reader, pinned
 from fossil.served import FossilTree
+from fossil.vault import OpenStore, Vault
+from ninep.errors import FileSystemFull
 from venti.disk import open_disk_store
 
 log = logging.getLogger(__name__)
 
 SETTLE = 5.0
 """Seconds after which a change is on the disk, so that no more than this is lost with the power."""
+ROUNDS = 4
+"""Times that settling is begun at once again while the database's write-ahead log is long."""
+LONG_LOG = 64 * 1024 * 1024
+PIECES = 100
+"""Freed pieces that are given back at once; clients are served in between."""
 ACCESSES = 256
 """Access times that are written at once; clients are served in between."""
 CONSOLE = "console"
@@ -47,34 +54,65 @@ class Fossil:
         self.system = system
         self.history = History(system)
         self.tree = FossilTree(system, self.history, rules=rules)
-        self.archiver = Archiver(system, self.history, open_store)
+        self._settling = trio.Lock()
+        self._reader = open_reader(folder / "metadata")
+        self.vault = Vault(open_store)
+        self.archiver = Archiver(system, self.history, self.vault)
 
     async def settle(self) -> None:
-        """Makes everything durable that has been committed: the data first, then what speaks of it."""
+        """Makes everything durable that has been committed: the data first, then what speaks of it.
+
+        What was freed before is given back to the host, now that nothing durable refers to it.
+        """
+        async with self._settling:
+            await self._settle()
+
+    async def _settle(self) -> None:
         system = self.system
         try:
             while system.store_accesses(ACCESSES):
                 system.commit()
                 await trio.lowlevel.checkpoint()
-            system.commit()
-            await trio.to_thread.run_sync(system.sync)
-            await trio.to_thread.run_sync(checkpoint, self.folder / "metadata")
+            for _ in range(ROUNDS):
+                freed, system.freed = system.freed, []
+                mark = system.mark()
+                with pinned(self._reader):
+                    await trio.to_thread.run_sync(system.sync, mark)
+                    await trio.to_thread.run_sync(checkpoint, self.folder / "metadata")
+                await self._release(freed)
+                if mark is None or mark.length < LONG_LOG:
+                    break
         except OSError as error:
             system.stop(f"fdatasync failed: {error.strerror}")
-        except WritesStopped:
+        except (WritesStopped, FileSystemFull):
             # What failed is in the log already, and the system remembers it.
             return
         except sqlite3.Error as error:
             system.stop(f"the database cannot be made durable: {error}")
 
+    def close(self) -> None:
+        """Releases everything. Raises what ``FileSystem.close`` raises."""
+        self._reader.close()
+        self.system.close()
+
+    async def _release(self, freed: list[tuple[int, int]]) -> None:
+        for first in range(0, len(freed), PIECES):
+            self.system.freed += self.system.release_freed(freed[first : first + PIECES])
+            await trio.lowlevel.checkpoint()
+
     async def run(self) -> None:
-        """Makes changes durable every few seconds and gives back freed room, until cancelled."""
+        """Makes changes durable every few seconds and takes away what nobody can see any more, until cancelled."""
         while True:
-            await trio.sleep(SETTLE)
             if self.system.stopped is None:
                 with trio.CancelScope(shield=True):
                     await self.settle()
-                self.system.release_freed()
+                await self._sweep()
+            await trio.sleep(SETTLE)
+
+    async def _sweep(self) -> None:
+        with suppress(WritesStopped, FileSystemFull):
+            while self.history.sweep():
+                await trio.lowlevel.checkpoint()
 
 
 @asynccontextmanager
@@ -113,6 +151,7 @@ async def open_fossil(
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(fossil.run)
+                nursery.start_soon(fossil.vault.run)
                 nursery.start_soon(fossil.archiver.run)
                 try:
                     yield fossil
@@ -122,6 +161,6 @@ async def open_fossil(
             with trio.CancelScope(shield=True):
                 if system.stopped is None:
                     await fossil.settle()
-            system.close()
+            fossil.close()
     finally:
         os.close(lock)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from fossil.errors import DamagedData
 from fossil.filesystem import ROOT, FileSystem
-from fossil.history import Past
 from fossil.node import Node
+from fossil.past import Past
 from ninep import stat as st
 from ninep.errors import FileError, FileNotFound, FileRemoved, InputOutput, NotDirectory, PermissionDenied
 from ninep.files import File

@@ -221,6 +221,10 @@ class TreeWriter:
         await self._run(whole, None)
         self._partial = bytearray(rest)
 
+    def can_keep(self, old: Entry) -> bool:
+        """Whether an older tree is cut as this one is, so that ``keep`` can take leaves of it."""
+        return (old.dsize, old.psize, old.type & 8) == (self._dsize, self._psize, self._type)
+
     async def keep(self, old: TreeReader, count: int) -> None:
         """Appends ``count`` bytes that stand at this very offset of an older tree, by their scores.
 
@@ -231,7 +235,7 @@ class TreeWriter:
             ValueError: the trees are cut differently, or the offset or count is none of those.
         """
         whole, rest = divmod(count, self._dsize)
-        if (old.entry.dsize, old.entry.psize, old.entry.type & 8) != (self._dsize, self._psize, self._type):
+        if not self.can_keep(old.entry):
             raise ValueError("only leaves of a tree that is cut in the same way can be kept")
         if self._partial or self._size + count > old.size or (rest and self._size + count < old.size):
             raise ValueError(f"{count} bytes from {self._size} on are no whole leaves of the older tree")

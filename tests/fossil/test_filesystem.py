@@ -193,13 +193,15 @@ async def test_damaged_data_is_an_error_and_never_served(tmp_path: Path) -> None
 
 
 @pytest.mark.expects_errors
-async def test_failed_commit_is_told_and_final(tmp_path: Path) -> None:
+async def test_a_full_disk_refuses_what_grows_and_recovers(tmp_path: Path) -> None:
     with Opened(tmp_path) as opened:
         async with client(opened) as raw:
             await raw.made("before", data=b"safe")
-            opened.system.database.execute("PRAGMA max_page_count=1")
+            pages = opened.system.database.execute("PRAGMA page_count").fetchone()[0]
+            opened.system.database.execute(f"PRAGMA max_page_count={pages + 1}")
             names = 0
-            while opened.system.stopped is None and names < 3000:
+            refused = []
+            while not opened.system.full and names < 3000:
                 fid = raw.fid()
                 calls = [raw.client.begin(m.Twalk(0, fid, [])), raw.client.begin(m.Tcreate(fid, f"{names}" * 20, 0, 0))]
                 names += 1
@@ -207,13 +209,39 @@ async def test_failed_commit_is_told_and_final(tmp_path: Path) -> None:
                     for call in calls:
                         await raw.client.wait(call)
                 except Exception as error:
-                    assert str(error) == "i/o error"  # noqa: PT017
+                    assert str(error) == "file system is full"  # noqa: PT017
+                    refused.append(f"{names - 1}" * 20)
+            assert opened.system.full
+            assert opened.system.stopped is None
+            assert await raw.refused(m.Tcreate(0, "after", 0o644, m.OREAD)) == "file system is full"
+            # Whoever only reads does not notice.
+            assert await raw.content("before") == b"safe"
+            assert {entry.name for entry in await raw.list()} >= {"before"}
+            opened.system.database.execute("PRAGMA max_page_count=1000000")
+            await raw.ask(m.Tremove(await raw.walk("before")))
+            assert not opened.system.full
+            await raw.made("after", data=b"safe, too")
+    with Opened(tmp_path) as opened:
+        async with client(opened) as raw:
+            assert await raw.content("after") == b"safe, too"
+            assert "before" not in {entry.name for entry in await raw.list()}
+
+
+@pytest.mark.expects_errors
+async def test_failed_commit_is_told_and_final(tmp_path: Path) -> None:
+    with Opened(tmp_path) as opened:
+        async with client(opened) as raw:
+            await raw.made("before", data=b"safe")
+            opened.system.database.execute("PRAGMA query_only=1")
+            assert await raw.refused(m.Tcreate(await raw.walk(), "lost", 0o644, m.OREAD)) == "i/o error"
             assert opened.system.stopped is not None
+            opened.system.database.execute("PRAGMA query_only=0")
             assert await raw.refused(m.Tcreate(0, "after", 0o644, m.OREAD)) == "i/o error"
             assert await raw.content("before") == b"safe"
     with Opened(tmp_path) as opened:
         async with client(opened) as raw:
             assert await raw.content("before") == b"safe"
+            assert {entry.name for entry in await raw.list()} == {"adm", "before"}
 
 
 async def test_full_disk_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,6 +404,8 @@ def test_like_a_dictionary_with_a_past(steps: list[tuple[str, str, int]]) -> Non
                 elif action == "expire":
                     system.commit()
                     opened.history.expire(1 << 40)
+                    while opened.history.sweep():
+                        pass
                     system.release_freed()
                     kept = {taken.epoch for taken in opened.history.all(ARCHIVE)}
                     past = {epoch: tree for epoch, tree in past.items() if epoch in kept}

@@ -1,0 +1,303 @@
+"""Writes one archive: a snapshot as a vac tree. Source: the layout of fossil's archives, vac(7).
+
+At the top are ``active``, the tree; ``archive``, with the trees of this and all earlier archives, so that one score has
+the whole past; and ``snapshot``, empty.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from types import CoroutineType
+from typing import NamedTuple, cast
+
+import trio
+
+from fossil.errors import DamagedData
+from fossil.extents import LONGEST
+from fossil.filesystem import ROOT
+from fossil.history import ARCHIVE, SNAPSHOT, History, Snapshot
+from fossil.node import Node
+from fossil.past import Past
+from fossil.shelf import Shelf, Shelved, path_of, shelved
+from ninep import stat as st
+from ninep.wire.dialect import Buffer
+from venti.entry import Entry
+from venti.score import Score
+from venti.store import BlockStore
+from venti.tree import TreeReader, TreeWriter
+from venti.vac import label, mode
+from venti.vac.direntry import DirEntry, QidSpace
+from venti.vac.writer import DirectoryTrees, DirectoryWriter, VacWriter
+from venti.writebehind import WriteBehind, write_behind
+
+PAGE = 100
+"""Names that are looked up at once."""
+BATCH = 500
+"""Files after which venti is synced and what it has is noted."""
+BATCH_SIZE = 64 * 1024 * 1024
+"""Bytes after which it is, too."""
+KEPT = 1024 * 1024
+"""Bytes from which on a file that changed keeps the leaves that did not."""
+
+_BITS = ((st.DMDIR, mode.DIRECTORY), (st.DMAPPEND, mode.APPEND), (st.DMEXCL, mode.EXCLUSIVE))
+
+
+class Written(NamedTuple):
+    """What has been done since it was told last.
+
+    Attributes:
+        files: files and directories written or found unchanged.
+        size: bytes of the files that were written.
+        entries: (path, changed, entries) of what is safe in venti now.
+    """
+
+    files: int
+    size: int
+    entries: list[tuple[int, int, bytes]]
+
+
+async def write_archive(
+    history: History, snapshot: Snapshot, store: BlockStore, written: Callable[[Written], None]
+) -> str:
+    """Writes everything and returns the score as people write it; it is then safe in ``store``.
+
+    ``written`` is told now and then how far it has come. Cancelled or failed, what it was told of is in venti.
+
+    Raises:
+        DamagedData: the snapshot cannot be read.
+        ArchiveAway: some of it is in venti alone, which does not answer.
+        What the store raises.
+    """
+    async with write_behind(store) as behind:
+        return await _Archive(history, snapshot, behind, written).write()
+
+
+@dataclass
+class _Open:
+    """A directory that is being written."""
+
+    node: Node
+    writer: DirectoryWriter
+    after: str = ""
+    page: deque[tuple[Node, bytes | None]] = field(default_factory=deque)
+    ended: bool = False
+
+
+class _Archive:
+    def __init__(
+        self, history: History, snapshot: Snapshot, behind: WriteBehind, written: Callable[[Written], None]
+    ) -> None:
+        self._history = history
+        self._snapshot = snapshot
+        self._past: Past = history.past(snapshot.epoch)
+        self._behind = behind
+        self._writer = VacWriter(behind)
+        self._told = written
+        self._entries: list[tuple[int, int, bytes]] = []
+        self._files = 0
+        self._size = 0
+        self._unsynced = 0
+
+    async def write(self) -> str:
+        root = self._past.root
+        known = self._history.archived(ROOT, root.changed)
+        trees = _pair(known) if known is not None else await self._tree(root)
+        await self._note()
+        top = self._writer.directory()
+        await top.add_directory(_info(root)._replace(name="active", qid=ROOT), trees)
+        shelf = shelved((ARCHIVE, SNAPSHOT), (Shelved(*each[:4]) for each in self._history.until(self._snapshot)))
+        for kind in (ARCHIVE, SNAPSHOT):
+            inner = shelf.names[kind]
+            assert isinstance(inner, Shelf)
+            await top.add_directory(self._above((kind,), inner), await self._shelf((kind,), inner))
+        space = QidSpace(0, self._history.next_path())
+        info = self._above((), shelf)._replace(name="root", qid_space=space)
+        score = await self._writer.finish(info, await top.finish(), name="fossil", previous=self._previous())
+        return label.text(score)
+
+    def _previous(self) -> Score | None:
+        earlier = [each.score for each in self._history.until(self._snapshot) if each.score is not None]
+        return label.parse(earlier[-1]) if earlier else None
+
+    # Directories that are nowhere stored
+
+    async def _shelf(self, names: tuple[str, ...], shelf: Shelf) -> DirectoryTrees:
+        writer = self._writer.directory()
+        for name in sorted(shelf.names, key=str.encode):
+            found = shelf.names[name]
+            below = (*names, name)
+            if isinstance(found, Shelf):
+                await writer.add_directory(self._above(below, found), await self._shelf(below, found))
+                continue
+            past = self._history.past(found)
+            entries = self._history.archived(ROOT, past.root.changed)
+            if entries is not None:
+                info = _info(past.root)._replace(name=name, qid=path_of(below))
+                await writer.add_directory(info._replace(mode=info.mode | mode.SNAPSHOT), _pair(entries))
+        return await writer.finish()
+
+    def _above(self, names: tuple[str, ...], shelf: Shelf) -> DirEntry:
+        when = self._snapshot.time
+        return DirEntry(
+            names[-1] if names else "root",
+            mode.DIRECTORY | 0o555,
+            qid=path_of(names),
+            uid="adm",
+            gid="adm",
+            mid="adm",
+            mtime=shelf.time or when,
+            mcount=shelf.version,
+            ctime=when,
+            atime=when,
+        )
+
+    # What is stored
+
+    async def _tree(self, root: Node) -> DirectoryTrees:
+        """A directory with all below it, however deep."""
+        stack = [_Open(root, self._writer.directory())]
+        while True:
+            at = stack[-1]
+            if not at.page and not at.ended:
+                await trio.lowlevel.checkpoint()
+                at.page.extend(self._past.page(at.node, at.after, PAGE))
+                at.ended = len(at.page) < PAGE
+                if at.page:
+                    at.after = at.page[-1][0].name
+            if at.page:
+                child, known = at.page.popleft()
+                if child.mode & st.DMTMP:
+                    continue
+                if not child.mode & st.DMDIR:
+                    await at.writer.add_file(_info(child), await self._file(child, known))
+                elif known is not None:
+                    await at.writer.add_directory(_info(child), _pair(known))
+                    self._files += 1
+                else:
+                    stack.append(_Open(child, self._writer.directory()))
+                continue
+            trees = await at.writer.finish()
+            await self._done(at.node, trees.entries.pack() + trees.meta.pack())
+            stack.pop()
+            if not stack:
+                return trees
+            await stack[-1].writer.add_directory(_info(at.node), trees)
+
+    async def _done(self, node: Node, entries: bytes) -> None:
+        self._entries.append((node.path, node.changed, entries))
+        self._files += 1
+        if len(self._entries) >= BATCH or self._unsynced >= BATCH_SIZE:
+            await self._note()
+
+    async def _note(self) -> None:
+        await self._behind.sync()
+        self._told(Written(self._files, self._size, self._entries))
+        self._entries = []
+        self._files = self._size = self._unsynced = 0
+
+    async def _file(self, node: Node, known: bytes | None) -> Entry:
+        if known is not None:
+            self._files += 1
+            return Entry.unpack(known)
+        old, changed = self._earlier(node)
+        if old is not None and not changed and old.size == node.length:
+            # Its name or mode is another one, its bytes are the same.
+            entry = old
+        else:
+            entry = await self._bytes(node, old, changed)
+        await self._done(node, entry.pack())
+        return entry
+
+    def _earlier(self, node: Node) -> tuple[Entry | None, Sequence[tuple[int, int]]]:
+        """The tree that the file had before, and the ranges of bytes that are different now."""
+        before = self._history.archived_before(node.path, node.changed)
+        if before is None:
+            return None, ()
+        changed, entries = before
+        return Entry.unpack(entries), self._past.changes(node, changed)
+
+    async def _bytes(self, node: Node, old: Entry | None, changed: Sequence[tuple[int, int]]) -> Entry:
+        tree = self._writer.tree()
+        if old is None or node.length < KEPT or not tree.can_keep(old):
+            await self._copy(tree, node, 0, node.length)
+            return await tree.finish()
+        reader = TreeReader(self._behind, old)
+        at = 0
+        for start, end in _whole(changed, node.length, old.size, old.dsize):
+            if start > at:
+                await tree.keep(reader, start - at)
+            await self._copy(tree, node, start, end)
+            at = end
+        if at < node.length:
+            await tree.keep(reader, node.length - at)
+        return await tree.finish()
+
+    async def _copy(self, tree: TreeWriter, node: Node, start: int, end: int) -> None:
+        """Writes a range of a file; what was never written costs nothing."""
+        at = start
+        for extent in list(self._past.extents(node)):
+            if extent.end <= at:
+                continue
+            if extent.start >= end:
+                break
+            if extent.start > at:
+                await tree.hole(extent.start - at)
+                at = extent.start
+            last = min(extent.end, end)
+            while at < last:
+                data = self._past.read(node, at, min(LONGEST, last - at))
+                if type(data) is CoroutineType:
+                    data = await data
+                count = len(cast("Buffer", data))
+                if not count:
+                    raise DamagedData(f"{node.name} ends before its length")
+                await tree.write(cast("Buffer", data))
+                at += count
+                self._size += count
+                self._unsynced += count
+        if at < end:
+            await tree.hole(end - at)
+
+
+def _whole(changed: Sequence[tuple[int, int]], length: int, old: int, dsize: int) -> Iterator[tuple[int, int]]:
+    """The ranges of whole leaves, merged and in order, that are not as they were in the older tree of ``old`` bytes."""
+    edge = min(length, old) // dsize * dsize if length != old else length
+    ranges = sorted([*changed, (edge, length - edge)]) if edge < length else sorted(changed)
+    low = high = 0
+    for start, count in ranges:
+        first = min(start, length) // dsize * dsize
+        last = min(-(-(start + count) // dsize) * dsize, length)
+        if first >= last:
+            continue
+        if first > high:
+            if high > low:
+                yield low, high
+            low = first
+        high = max(high, last)
+    if high > low:
+        yield low, high
+
+
+def _pair(entries: bytes) -> DirectoryTrees:
+    return DirectoryTrees(Entry.unpack(entries, 0), Entry.unpack(entries, 40))
+
+
+def _info(node: Node) -> DirEntry:
+    bits = node.mode & 0o777
+    for ours, theirs in _BITS:
+        if node.mode & ours:
+            bits |= theirs
+    return DirEntry(
+        node.name,
+        bits,
+        qid=node.path,
+        uid=node.uid,
+        gid=node.gid,
+        mid=node.muid,
+        mtime=node.mtime,
+        mcount=node.version,
+        ctime=node.mtime,
+        atime=node.atime,
+    )

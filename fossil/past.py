@@ -1,0 +1,122 @@
+"""The tree as it was in a snapshot."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from fossil.errors import DamagedData, SnapshotDeleted, Unlisted
+from fossil.extents import Extent
+from fossil.filesystem import ROOT, FileSystem
+from fossil.node import COLUMNS, Node
+from ninep.wire.dialect import Buffer, Maybe
+
+NODES = 20_000
+"""Nodes of one past tree that are kept in memory."""
+_OF_NODE = ", ".join(f"n.{column}" for column in COLUMNS.split(", "))
+
+
+class Past:
+    """The tree as it was at the end of one epoch."""
+
+    def __init__(self, system: FileSystem, epoch: int, gone: set[int]) -> None:
+        """``gone`` has the epochs of snapshots that may not be looked at any more."""
+        self._content = system.content
+        self._database = system.database
+        self._gone = gone
+        self._nodes: OrderedDict[int, Node] = OrderedDict()
+        self.epoch = epoch
+
+    def check(self) -> None:
+        """Raises ``SnapshotDeleted`` if the snapshot has been forgotten since."""
+        if self.epoch in self._gone:
+            raise SnapshotDeleted
+
+    @property
+    def root(self) -> Node:
+        """The root of the tree."""
+        return self.node(ROOT)
+
+    def node(self, path: int) -> Node:
+        """A node by its path."""
+        node = self._nodes.get(path)
+        if node is None:
+            row = self._database.execute(
+                f"SELECT {COLUMNS} FROM node WHERE path=? AND born<=? AND died>? LIMIT 1",
+                (path, self.epoch, self.epoch),
+            ).fetchone()
+            if row is None:
+                raise DamagedData(f"the database does not have file {path:x} in epoch {self.epoch}")
+            node = self._nodes[path] = Node(*row)
+            if len(self._nodes) > NODES:
+                self._nodes.popitem(last=False)
+        return node
+
+    def children(self, node: Node) -> dict[str, tuple[int, int]]:
+        """Name to (path, epoch of the name's row) of a directory. Raises ``Unlisted``, ``SnapshotDeleted``."""
+        self.check()
+        if node.children is None:
+            rows = self._database.execute(
+                "SELECT name, child, born FROM name WHERE parent=? AND born<=? AND died>?",
+                (node.path, self.epoch, self.epoch),
+            )
+            found = {name: (child, born) for name, child, born in rows}
+            if not found:
+                self._check_listed(node)
+            node.children = found
+        return node.children
+
+    def _check_listed(self, node: Node) -> None:
+        row = self._database.execute(
+            "SELECT born FROM unlisted WHERE path=? AND born<=? AND died>?", (node.path, self.epoch, self.epoch)
+        ).fetchone()
+        if row is not None:
+            raise Unlisted(node.path, row[0])
+
+    def page(self, node: Node, after: str, count: int) -> list[tuple[Node, bytes | None]]:
+        """At most ``count`` children whose names sort after ``after``, by the bytes of their names.
+
+        With each comes what entries it has in venti as it is, or None. Raises ``Unlisted``.
+        """
+        width = len(COLUMNS.split(", "))
+        rows = self._database.execute(
+            f"SELECT {_OF_NODE}, a.entries FROM name AS l "
+            "JOIN node AS n ON n.path=l.child AND n.born<=? AND n.died>? "
+            "LEFT JOIN archived AS a ON a.path=n.path AND a.changed=n.changed "
+            "WHERE l.parent=? AND l.name>? AND l.born<=? AND l.died>? ORDER BY l.name LIMIT ?",
+            (self.epoch, self.epoch, node.path, after, self.epoch, self.epoch, count),
+        ).fetchall()
+        if not rows and not after:
+            self._check_listed(node)
+        return [(Node(*row[:width]), row[width]) for row in rows]
+
+    def child(self, node: Node, name: str) -> Node | None:
+        """The node called ``name`` in a directory. Raises ``Unlisted``, ``SnapshotDeleted``."""
+        found = self.children(node).get(name)
+        return None if found is None else self.node(found[0])
+
+    def extents(self, node: Node) -> list[Extent]:
+        """The extents of a file, sorted."""
+        if node.extents is None or node.looked != self._content.moved:
+            rows = self._database.execute(
+                "SELECT start, length, place, skip, stored, digest, born FROM extent "
+                "WHERE path=? AND born<=? AND died>? ORDER BY start",
+                (node.path, self.epoch, self.epoch),
+            )
+            node.extents = [Extent(*row) for row in rows]
+            node.looked = self._content.moved
+        return node.extents
+
+    def changes(self, node: Node, since: int) -> list[tuple[int, int]]:
+        """(start, length) of the ranges of a file that may differ from what it was at the end of epoch ``since``.
+
+        That epoch must be one that an archive shows. A change of the length alone is not among them.
+        """
+        return self._database.execute(
+            "SELECT start, length FROM extent WHERE path=? AND ((born>? AND born<=?) OR (died>? AND died<=?))",
+            (node.path, since, self.epoch, since, self.epoch),
+        ).fetchall()
+
+    def read(self, node: Node, offset: int, count: int) -> Maybe[Buffer]:
+        """At most ``count`` bytes from ``offset``. Raises ``SnapshotDeleted``, ``DamagedData``, ``ArchiveAway``."""
+        self.check()
+        return self._content.read(self.extents(node), node.length, offset, count)

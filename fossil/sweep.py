@@ -1,0 +1,93 @@
+"""Takes away the rows that only forgotten snapshots show, a few at a time.
+
+Of a forgotten snapshot ``s`` between the living ``p`` and ``n``, those are the rows that were born after ``p`` and
+died not after ``n``. All are in the index of the dead between ``s`` and ``n``, so the work follows what changed then.
+While no living snapshot follows, rows that ``s`` shows still die: it is swept again until one does.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from fossil.filesystem import FileSystem
+from fossil.schema import ALIVE
+
+FORGOTTEN = "forgotten"
+"""The kind of a snapshot that can no longer be looked at and whose rows have not all been taken away."""
+BATCH = 500
+"""Rows looked at in one step."""
+
+_KEYS = {"extent": "path, start, born", "name": "parent, name, born", "node": "path, born", "unlisted": "path, born"}
+
+
+class _Range(NamedTuple):
+    """What is under way: a forgotten snapshot, its living neighbours, and how far it has come."""
+
+    epoch: int
+    before: int
+    after: int
+    last: bool
+    tables: tuple[str, ...]
+    place: tuple[Any, ...]
+
+
+class Sweep:
+    """Of one file system."""
+
+    def __init__(self, system: FileSystem) -> None:
+        self._system = system
+        self._under_way: _Range | None = None
+        self._done_at: dict[int, int] = {}
+
+    def some(self) -> bool:
+        """One step. Returns whether there may be more to do; False too when only time brings more."""
+        if self._under_way is None:
+            self._under_way = self._next()
+            if self._under_way is None:
+                self._done_at.clear()
+                return False
+        self._step(self._under_way)
+        return True
+
+    def _next(self) -> _Range | None:
+        run = self._system.database.execute
+        for (epoch,) in run("SELECT epoch FROM snapshot WHERE kind=? ORDER BY epoch", (FORGOTTEN,)).fetchall():
+            if epoch in self._done_at:
+                continue
+            before, after = (
+                run(
+                    f"SELECT {which}(epoch) FROM snapshot WHERE kind<>? AND epoch{side}?", (FORGOTTEN, epoch)
+                ).fetchone()[0]
+                for which, side in (("max", "<"), ("min", ">"))
+            )
+            last = after is None
+            return _Range(epoch, before or 0, self._system.epoch if last else after, last, tuple(_KEYS), ())
+        return None
+
+    def _step(self, under_way: _Range) -> None:
+        epoch, before, after, last, tables, place = under_way
+        table = tables[0]
+        keys = _KEYS[table]
+        count = keys.count(",") + 2
+        beyond = f"AND (died, {keys}) > ({', '.join('?' * count)})" if place else ""
+        more = ", place, stored" if table == "extent" else ""
+        with self._system.transaction() as database:
+            rows = database.execute(
+                f"SELECT died, {keys}{more} FROM {table} WHERE died>? AND died<=? AND died<{ALIVE} {beyond} "
+                f"ORDER BY died, {keys} LIMIT {BATCH}",
+                (epoch, after, *place),
+            ).fetchall()
+            gone = [row for row in rows if row[count - 1] > before]
+            where = " AND ".join(f"{key}=?" for key in keys.split(", "))
+            database.executemany(f"DELETE FROM {table} WHERE {where}", [row[1:count] for row in gone])
+            if len(rows) < BATCH and len(tables) == 1 and not last:
+                database.execute("DELETE FROM snapshot WHERE epoch=?", (epoch,))
+        if more:
+            self._system.freed += [row[count:] for row in gone]
+        if len(rows) == BATCH:
+            self._under_way = under_way._replace(place=rows[-1][:count])
+        elif len(tables) > 1:
+            self._under_way = under_way._replace(tables=tables[1:], place=())
+        else:
+            self._under_way = None
+            self._done_at[epoch] = after

@@ -1,0 +1,129 @@
+"""The venti of a file system: opened when it is needed, dialled again when it was lost.
+
+One task owns the connection, whoever uses it. While venti is away, whoever asks for it hears so at once, and it is
+dialled again after a while that grows; an error is never remembered beyond that.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import trio
+
+from fossil.errors import ArchiveAway
+from ninep.wire.errors import WireError
+from venti.errors import StoreFailed, StoreInUse, VentiError
+from venti.store import BlockStore
+
+log = logging.getLogger(__name__)
+
+OpenStore = Callable[[], AbstractAsyncContextManager[BlockStore]]
+"""Opens the archive anew for every use, so that one that went away can come back."""
+
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+"""Seconds until it is dialled again: after the first failure, and at most."""
+OPENING = 30.0
+"""Seconds that dialling may take."""
+IDLE = 3.0
+"""Seconds after the last use until it is closed."""
+
+_lost = (WireError, OSError, StoreFailed, StoreInUse, trio.TooSlowError, trio.BrokenResourceError)
+
+
+class Vault:
+    """A venti that may come and go.
+
+    Attributes:
+        trouble: why it cannot be used now, or None.
+    """
+
+    def __init__(self, open_store: OpenStore) -> None:
+        self._open_store = open_store
+        self._store: BlockStore | None = None
+        self._users = 0
+        self._wanted = trio.Event()
+        self._broken = trio.Event()
+        self._changed = trio.lowlevel.ParkingLot()
+        self.trouble: str | None = None
+
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[BlockStore]:
+        """The store, for a while. What goes wrong with it inside is told to whoever uses it next, too.
+
+        Raises:
+            ArchiveAway: it cannot be reached, or went away meanwhile.
+            VentiError: what the store itself says.
+        """
+        self._users += 1
+        try:
+            store = await self._opened()
+            try:
+                yield store
+            except _lost as error:
+                self._broken.set()
+                raise ArchiveAway(str(error) or type(error).__name__) from error
+        finally:
+            self._users -= 1
+            self._changed.unpark_all()
+
+    async def _opened(self) -> BlockStore:
+        while self._store is None or self._broken.is_set():
+            self._wanted.set()
+            if self.trouble is not None:
+                raise ArchiveAway(self.trouble)
+            await self._changed.park()
+        return self._store
+
+    async def run(self) -> None:
+        """Keeps it open while it is used, until cancelled."""
+        wait = FIRST_WAIT
+        while True:
+            await self._wanted.wait()
+            self._wanted, self._broken = trio.Event(), trio.Event()
+            try:
+                await self._serve()
+                wait = FIRST_WAIT
+            except (*_lost, VentiError, ExceptionGroup) as error:
+                found: BaseException = error
+                while isinstance(found, BaseExceptionGroup):
+                    found = found.exceptions[0]
+                if self.trouble is None:
+                    log.warning("venti is away: %s", found)
+                self.trouble = str(found) or "it does not answer"
+                self._changed.unpark_all()
+                await trio.sleep(wait)
+                wait = min(wait * 2, LONGEST_WAIT)
+                # The next who asks waits for the next attempt, and hears how it ended.
+                self.trouble = None if self._store is not None else self.trouble
+                if self._users == 0:
+                    self._wanted.set()
+
+    async def _serve(self) -> None:
+        with trio.CancelScope() as opening:
+            opening.deadline = trio.current_time() + OPENING
+            async with self._open_store() as store:
+                opening.deadline = float("inf")
+                if self.trouble is not None:
+                    log.warning("venti is back")
+                self.trouble, self._store = None, store
+                self._changed.unpark_all()
+                try:
+                    await self._until_unused()
+                finally:
+                    self._store = None
+        if opening.cancelled_caught:
+            raise trio.TooSlowError
+        if self._broken.is_set():
+            self._wanted.set()
+
+    async def _until_unused(self) -> None:
+        while True:
+            while self._users and not self._broken.is_set():
+                with trio.move_on_after(1.0):
+                    await self._broken.wait()
+            with trio.move_on_after(IDLE) as idle:
+                await self._broken.wait()
+            if not idle.cancelled_caught or not self._users:
+                return

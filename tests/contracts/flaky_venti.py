@@ -1,0 +1,76 @@
+"""A venti in memory that goes away and comes back, forgets what was not synced, and counts what it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from ninep.wire.dialect import Buffer
+from ninep.wire.errors import ConnectionLost, Unreachable
+from venti.blocktype import BlockType
+from venti.memory import MemoryStore
+from venti.score import Score
+from venti.store import BlockStore
+
+
+class FlakyVenti:
+    """Its method ``connect`` is what a file system opens; ``store`` has the blocks that are safe.
+
+    Attributes:
+        away: whether nobody answers.
+        fail_after: writes until it goes away, or None.
+        written: how many blocks were written to it.
+        dialled: how often it was connected to.
+    """
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.away = False
+        self.fail_after: int | None = None
+        self.written = 0
+        self.reads = 0
+        self.dialled = 0
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[BlockStore]:
+        if self.away:
+            raise Unreachable("nobody answers at tcp!127.0.0.1!17034")
+        self.dialled += 1
+        yield _Connection(self)
+
+
+class _Connection:
+    def __init__(self, venti: FlakyVenti) -> None:
+        self._venti = venti
+        self._unsynced: list[tuple[BlockType, bytes]] = []
+
+    def _check(self) -> None:
+        if self._venti.away:
+            raise ConnectionLost("the connection to venti was lost")
+
+    async def read(self, score: Score, type: BlockType, limit: int) -> bytes:
+        self._check()
+        self._venti.reads += 1
+        return await self._venti.store.read(score, type, limit)
+
+    async def write(self, type: BlockType, data: Buffer) -> Score:
+        venti = self._venti
+        self._check()
+        if venti.fail_after is not None:
+            venti.fail_after -= 1
+            if venti.fail_after < 0:
+                venti.fail_after, venti.away = None, True
+                self._check()
+        venti.written += 1
+        self._unsynced.append((type, bytes(data)))
+        return Score.of(data)
+
+    async def sync(self) -> None:
+        self._check()
+        for type, data in self._unsynced:
+            self._venti.store.write_nowait(type, data)
+        self._unsynced.clear()
+
+    async def aclose(self) -> None:
+        if not self._venti.away:
+            await self.sync()

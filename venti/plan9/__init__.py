@@ -1,1 +1,0 @@
-"""What the original venti keeps on its disks, for reading only."""
