@@ -22,11 +22,12 @@ from ninep.wire.edge import (
     add_listen_flags,
     announce,
     cache_home,
+    listening,
     networks_of,
     run_program,
     until_signalled,
 )
-from ninep.wire.listen import listen, where
+from ninep.wire.listen import where
 
 LISTEN = "/net.alt/tcp!*!5641"
 SIZE = "10G"
@@ -52,7 +53,7 @@ async def serve(arguments: argparse.Namespace) -> None:
     # A wrong address is better said now than to the first client.
     await trio.aclose_forcefully(await connect())
     directory = arguments.cache or cache_home() / "cfs" / re.sub(r"[^\w.-]+", "_", server).strip("_")
-    listeners = await listen(arguments.listen, service="9fs", networks=networks, no_auth=arguments.no_auth)
+    listeners = await listening(arguments, arguments.listen, service="9fs")
     try:
         with Store(directory, arguments.size, server) as store:
             places = ", ".join(where(listener) for listener in listeners)
@@ -60,7 +61,7 @@ async def serve(arguments: argparse.Namespace) -> None:
             await until_signalled(lambda: serve_cache(Cache(store), connect, listeners))
     finally:
         for listener in listeners:
-            listener.socket.close()
+            await trio.aclose_forcefully(listener)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

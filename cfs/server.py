@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 import trio
 
@@ -12,6 +12,8 @@ from cfs.cache import Cache
 from cfs.proxy import CachedTree
 from cfs.upstream import Dial, Upstream
 from ninep.server import is_local, serve_stream
+from ninep.wire.accept import accept
+from ninep.wire.listen import Listener
 
 log = logging.getLogger(__name__)
 
@@ -30,19 +32,16 @@ async def serve_client(stream: trio.abc.Stream, cache: Cache, dial: Dial, *, loc
 async def serve(
     cache: Cache,
     dial: Dial,
-    listeners: Sequence[trio.SocketListener],
+    listeners: Sequence[Listener],
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serves whoever connects until cancelled, and writes the cache out meanwhile; closes the listeners."""
 
-    async def converse(stream: trio.SocketStream) -> None:
+    async def converse(stream: trio.abc.Stream) -> None:
         await serve_client(stream, cache, dial, local=is_local(stream))
 
-    async with contextlib.AsyncExitStack() as stack:
-        for listener in listeners:
-            stack.push_async_callback(listener.aclose)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(cache.run)
-            await nursery.start(trio.serve_listeners, converse, list(listeners))
-            task_status.started()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(cache.run)
+        await nursery.start(partial(accept, listeners, converse))
+        task_status.started()

@@ -25,11 +25,12 @@ from ninep.wire.edge import (
     add_listen_flags,
     announce,
     data_home,
+    listening,
     networks_of,
     run_program,
     until_signalled,
 )
-from ninep.wire.listen import listen, where
+from ninep.wire.listen import Listener, where
 from venti.client import connect
 from venti.errors import DamagedStore, VentiError
 
@@ -47,9 +48,9 @@ async def run_serve(arguments: argparse.Namespace) -> None:
     """Serves a file system until interrupted. A fresh one belongs to whoever starts it."""
     networks = networks_of(arguments)
     folder = folder_of(arguments)
-    listeners: list[trio.SocketListener] = []
+    listeners: list[Listener] = []
     for address in arguments.listen or [DEFAULT_LISTEN]:
-        listeners += await listen(address, service="9fs", networks=networks, no_auth=arguments.no_auth)
+        listeners += await listening(arguments, address, service="9fs")
     venti = arguments.venti
     async with open_fossil(
         folder,

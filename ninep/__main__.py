@@ -1,4 +1,4 @@
-"""``python -m ninep``: a 9P client for the shell, and a file server in memory."""
+"""``python -m ninep``: a 9P client for the shell, and servers of a directory and of a tree in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ninep.wire.edge import FAILED, NOT_FOUND, run_program
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
-    parser = argparse.ArgumentParser("ninep", description="Use files on a 9P server, or serve some in memory.")
+    parser = argparse.ArgumentParser("ninep", description="Use files on a 9P server, or serve some.")
     parser.add_argument("-a", dest="address", metavar="ADDRESS", help="the server, for example tcp!fs!9fs")
     parser.add_argument("-A", dest="aname", metavar="ANAME", default="", help="which of its trees; default: its own")
     parser.add_argument("-u", dest="uname", metavar="UNAME", help="as which user; default: yourself")

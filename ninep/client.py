@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import getpass
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -149,8 +150,11 @@ async def connect(
     aname: str = "",
     msize: int = MSIZE,
     networks: Networks | None = None,
+    context: ssl.SSLContext | None = None,
 ) -> AsyncIterator[RemoteTree]:
     """Dials a server and attaches to the tree ``aname`` as ``uname``, by default whoever runs this program.
+
+    ``context`` is for ``tls!`` addresses: whom to trust, and who we are; see ``wire.tls``.
 
     Raises:
         Unreachable, BadAddress: there is nobody at ``address``.
@@ -158,7 +162,7 @@ async def connect(
         NinepError: it does not speak our 9P.
     """
     user = uname if uname is not None else local_user()
-    stream = await dial(address, service="9fs", networks=networks)
+    stream = await dial(address, service="9fs", networks=networks, context=context)
     async with connected(stream, msize=msize) as connection:
         yield RemoteTree(await connection.attach(user, aname))
 

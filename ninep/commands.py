@@ -15,28 +15,25 @@ from typing import Any, Protocol
 
 import trio
 
-from ninep.client import RemoteTree, connect, local_user, split
+from ninep.client import RemoteTree, connect, split
+from ninep.commands_serve import add_serving
 from ninep.errors import FileError, FileExists, FileNotFound, IsDirectory, NinepError
 from ninep.get import Get
 from ninep.listing import as_object, long_lines, shown, stat_line
 from ninep.put import Put
-from ninep.ramfs import RamTree
 from ninep.remove import Remove
-from ninep.server import serve
 from ninep.status_line import status_line
 from ninep.transfer import local
 from ninep.wire.edge import (
     DONE,
     FAILED,
     NOT_FOUND,
-    add_listen_flags,
+    add_dial_flags,
     add_network_flags,
-    announce,
+    client_context,
     networks_of,
-    until_signalled,
 )
 from ninep.wire.errors import BadAddress
-from ninep.wire.listen import listen, where
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +51,13 @@ def connected(arguments: argparse.Namespace) -> AbstractAsyncContextManager[Remo
     """The tree that the flags name."""
     if not arguments.address:
         raise BadAddress("which server? say -a ADDRESS before the command, for example -a tcp!127.0.0.1!5640")
-    return connect(arguments.address, uname=arguments.uname, aname=arguments.aname, networks=networks_of(arguments))
+    return connect(
+        arguments.address,
+        uname=arguments.uname,
+        aname=arguments.aname,
+        networks=networks_of(arguments),
+        context=client_context(arguments),
+    )
 
 
 class about:
@@ -199,25 +202,14 @@ async def get(arguments: argparse.Namespace) -> None:
             await Get(remote, report).get(arguments.remote, Path(arguments.local), recursive=arguments.recursive)
 
 
-async def ramfs(arguments: argparse.Namespace) -> None:
-    """Serves an empty tree in memory. Its root belongs to whoever runs this."""
-    owner = local_user()
-    listeners = await listen(
-        arguments.listen, service="9fs", networks=networks_of(arguments), no_auth=arguments.no_auth
-    )
-    places = " ".join(where(listener) for listener in listeners)
-    announce(f"serving an empty tree in memory on {places}")
-    tree = RamTree(owner, mode=0o777 if arguments.world else 0o775)
-    await until_signalled(lambda: serve(tree, listeners))
-
-
 def add_all(commands: Parsers) -> None:
     """Adds every command and what it takes."""
 
     def add(run: Callable[..., Awaitable[int | None]], text: str, *flags: str) -> argparse.ArgumentParser:
         parser = commands.add_parser(run.__name__, help=text, description=run.__doc__)
         parser.set_defaults(run=run)
-        (add_listen_flags if run is ramfs else add_network_flags)(parser)
+        add_network_flags(parser)
+        add_dial_flags(parser)
         for flag in flags:
             destination, explanation = _FLAGS[flag]
             parser.add_argument(flag, dest=destination, action="store_true", help=explanation)
@@ -238,8 +230,7 @@ def add_all(commands: Parsers) -> None:
     parser = add(get, "copy from the server", "-r")
     parser.add_argument("remote", metavar="REMOTE")
     parser.add_argument("local", metavar="LOCAL")
-    parser = add(ramfs, "serve an empty tree in memory", "--world")
-    parser.add_argument("listen", metavar="ADDRESS", nargs="?", default="/net.alt:5640")
+    add_serving(commands.add_parser)
 
 
 _FLAGS = {
@@ -249,5 +240,4 @@ _FLAGS = {
     "-p": ("parents", "and the directories above; existing is no error"),
     "-r": ("recursive", "a directory with all that is in it"),
     "-f": ("force", "what is not there is no error"),
-    "--world": ("world", "everybody may write in its root"),
 }

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
-import logging
 from collections.abc import Sequence
 
 import trio
 
 from ninep.dialect import MSIZE, NinePDialect
 from ninep.files import FileTree
-from ninep.session import NinePSession
+from ninep.session import MOST_FIDS, NinePSession
+from ninep.wire.accept import CONNECTIONS, accept
+from ninep.wire.listen import Listener
 from ninep.wire.server import Limits, serve_connection
-
-log = logging.getLogger(__name__)
 
 DEFAULT_LIMITS = Limits()
 
@@ -26,46 +24,50 @@ async def serve_stream(
     max_msize: int = MSIZE,
     local: bool = False,
     limits: Limits = DEFAULT_LIMITS,
+    max_fids: int = MOST_FIDS,
 ) -> None:
     """Serves one client until it hangs up, breaks the protocol, or the caller cancels; closes the stream.
 
     ``local`` tells the tree that the client is on this machine.
     """
     dialect = NinePDialect()
-    session = NinePSession(tree, dialect, max_msize=max_msize, local=local)
+    session = NinePSession(tree, dialect, max_msize=max_msize, local=local, max_fids=max_fids)
     await serve_connection(stream, dialect, session, limits=limits)
 
 
 async def serve(
     tree: FileTree,
-    listeners: Sequence[trio.abc.Listener[trio.SocketStream]],
+    listeners: Sequence[Listener],
     *,
     max_msize: int = MSIZE,
     limits: Limits = DEFAULT_LIMITS,
+    max_fids: int = MOST_FIDS,
+    connections: int = CONNECTIONS,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serves whoever connects until cancelled; closes the listeners."""
+    """Serves whoever connects until cancelled; closes the listeners.
 
-    async def converse(stream: trio.SocketStream) -> None:
-        try:
-            await serve_stream(stream, tree, max_msize=max_msize, local=is_local(stream), limits=limits)
-        except Exception:
-            log.exception("a connection failed")
+    ``limits`` and ``max_fids`` hold for each connection; past ``connections`` a new one is closed at once. Exceeding
+    one of them gets an error or a close, and is nothing to the others.
+    """
 
-    async with contextlib.AsyncExitStack() as stack:
-        for listener in listeners:
-            stack.push_async_callback(listener.aclose)
-        async with trio.open_nursery() as nursery:
-            await nursery.start(trio.serve_listeners, converse, list(listeners))
-            task_status.started()
+    async def converse(stream: trio.abc.Stream) -> None:
+        await serve_stream(stream, tree, max_msize=max_msize, local=is_local(stream), limits=limits, max_fids=max_fids)
+
+    await accept(listeners, converse, connections=connections, task_status=task_status)
 
 
-def is_local(stream: trio.SocketStream) -> bool:
+def is_local(stream: trio.abc.Stream) -> bool:
     """Whether the other end of a socket is on this machine: a Unix socket, loopback, or one address at both ends."""
-    if stream.socket.family == trio.socket.AF_UNIX:
+    if isinstance(stream, trio.SSLStream):
+        stream = stream.transport_stream
+    socket = getattr(stream, "socket", None)
+    if socket is None:
+        return False
+    if socket.family == trio.socket.AF_UNIX:
         return True
     try:
-        peer, own = (_address(name) for name in (stream.socket.getpeername(), stream.socket.getsockname()))
+        peer, own = (_address(name) for name in (socket.getpeername(), socket.getsockname()))
     except (OSError, ValueError):
         return False
     return peer.is_loopback or peer == own

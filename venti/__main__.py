@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 from ninep.wire.edge import DAMAGED, FAILED, NOT_FOUND, run_program
-from venti.commands import blocks, serve, unvac, vac
+from venti.commands import blocks, check, copy, importing, serve, unvac, vac
 from venti.errors import BlockNotFound, DamagedArchive, DamagedBlock, DamagedStore, NotInArchive, VentiError
 
-COMMANDS = (serve, blocks, vac, unvac)
+COMMANDS = (serve, blocks, vac, unvac, check, copy, importing)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,10 +17,15 @@ from ninep.wire.networks import Networks
 from venti import messages as m
 from venti.blocktype import BlockType
 from venti.dialect import VentiDialect
-from venti.errors import BlockTooLarge, DamagedBlock
+from venti.errors import BlockTooLarge, DamagedBlock, Refusal
 from venti.handshake import exchange_versions
 from venti.score import ZERO_SCORE, Score
 
+_DAMAGE = re.compile(
+    "damaged block|loading clump|loadclump|clump is marked|decompression of|index and clump|reading beyond|"
+    "score mismatch"
+)
+"""How servers, the original one among them, begin to say that what they have of a block is damaged."""
 HELLO_PATIENCE = 20.0
 """Seconds that a server has for its version line and hello."""
 
@@ -39,7 +45,12 @@ class RemoteStore:
         """See ``BlockStore``."""
         if score == ZERO_SCORE:
             return b""
-        reply = await self._client.call(m.Tread(score, type, limit))
+        try:
+            reply = await self._client.call(m.Tread(score, type, limit))
+        except Refusal as error:
+            if _DAMAGE.match(str(error)):
+                raise DamagedBlock(score, self._name, str(error)) from error
+            raise
         data = bytes(reply.data)
         if Score.of(data) != score:
             raise DamagedBlock(score, self._name)

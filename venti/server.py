@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, cast
 
 import trio
 
+from ninep.wire.accept import accept
 from ninep.wire.errors import ConnectionLost, Hangup, Malformed
+from ninep.wire.listen import Listener
 from ninep.wire.server import Limits, serve_connection
 from venti import messages as m
 from venti.dialect import VentiDialect
@@ -117,23 +119,14 @@ async def serve_stream(stream: trio.abc.Stream, store: BlockStore, *, limits: Li
 
 async def serve(
     store: BlockStore,
-    listeners: Sequence[trio.abc.Listener[trio.SocketStream]],
+    listeners: Sequence[Listener],
     *,
     limits: Limits | None = None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serves whoever connects until cancelled; closes the listeners, not the store."""
 
-    async def converse(stream: trio.SocketStream) -> None:
-        try:
-            await serve_stream(stream, store, limits=limits)
-        except Exception:
-            log.exception("a connection failed")
+    async def converse(stream: trio.abc.Stream) -> None:
+        await serve_stream(stream, store, limits=limits)
 
-    start: Callable[..., Any] = trio.serve_listeners
-    async with contextlib.AsyncExitStack() as stack:
-        for listener in listeners:
-            stack.push_async_callback(listener.aclose)
-        async with trio.open_nursery() as nursery:
-            await nursery.start(start, converse, list(listeners))
-            task_status.started()
+    await accept(listeners, converse, task_status=task_status)

@@ -7,6 +7,10 @@
 ``/net.alt/tcp!*!17034``        on another network than ``/net``
 ``/net.alt:17034``, ``/net.alt`` the network's own address, as short as it gets
 ``unix!/path``, ``/path``       a Unix socket
+``tls!host!service``            the same as ``tcp``, encrypted, and with proof of who it is
+``exec!command``                a program that speaks on its standard input and output, say ``exec!ssh fs u9fs``
+``-``                           listening: this program's own standard input and output
+``systemd!name``, ``systemd!``  listening: sockets that were opened for this program, those of a name or all of them
 =============================== =====================================================
 """
 
@@ -59,19 +63,23 @@ class Address(NamedTuple):
         network: which network it is on; ``/net`` is every address of the machine.
         host: a name or a number, or ``ANY``; empty for a Unix socket.
         port: 0 lets the system choose when listening.
-        path: of a Unix socket, else empty.
+        path: of a Unix socket, the command of ``exec``, the name of ``systemd``; else empty.
+        protocol: ``tcp``, ``tls``, ``unix``, ``exec``, ``stdio`` or ``systemd``.
     """
 
     network: str
     host: str
     port: int
     path: str = ""
+    protocol: str = "tcp"
 
     def __str__(self) -> str:
-        if self.path:
-            return f"unix!{self.path}"
+        if self.protocol == "stdio":
+            return "-"
+        if self.protocol not in ("tcp", "tls"):
+            return f"{self.protocol}!{self.path}"
         prefix = "" if self.network == "/net" else f"{self.network}/"
-        return f"{prefix}tcp!{self.host}!{self.port}"
+        return f"{prefix}{self.protocol}!{self.host}!{self.port}"
 
 
 def parse(text: str, service: str) -> Address:
@@ -82,6 +90,8 @@ def parse(text: str, service: str) -> Address:
     """
     if not text or text != text.strip() or not text.isprintable():
         raise BadAddress(f"{text!r} is not an address: write for example 'tcp!fs.example.org!{service}'")
+    if text == "-":
+        return Address("/net", "", 0, "", "stdio")
     if "!" in text:
         return _dial_string(text, service)
     if short := _SHORT.fullmatch(text):
@@ -89,7 +99,7 @@ def parse(text: str, service: str) -> Address:
     if _BELOW_NETWORK.fullmatch(text):
         raise BadAddress(f"{text!r} names no host: write for example '/net.alt/tcp!*!{service}', or '/net.alt'")
     if text.startswith(("/", "./", "../")):
-        return Address("/net", "", 0, text)
+        return Address("/net", "", 0, text, "unix")
     if bracketed := re.fullmatch(r"\[([^]]*)\](?::(.*))?", text):
         return Address(
             "/net", _host(bracketed[1], text), _port(service if bracketed[2] is None else bracketed[2], text)
@@ -102,6 +112,8 @@ def parse(text: str, service: str) -> Address:
 
 def _dial_string(text: str, service: str) -> Address:
     head, _, rest = text.partition("!")
+    if head == "systemd" or (head == "exec" and rest.strip()):
+        return Address("/net", "", 0, rest, head)
     slash = head.rfind("/")
     network, protocol = ("/net", head) if slash < 0 else (head[:slash], head[slash + 1 :])
     if not NETWORK.fullmatch(network):
@@ -109,15 +121,15 @@ def _dial_string(text: str, service: str) -> Address:
     if protocol == "unix":
         if not rest:
             raise BadAddress(f"{text!r} names no socket: write 'unix!/path'")
-        return Address("/net", "", 0, rest)
-    if protocol in ("tcp", "net", ""):
+        return Address("/net", "", 0, rest, "unix")
+    if protocol in ("tcp", "net", "tls", ""):
         host, _, port = rest.rpartition("!") if rest.count("!") == 1 else (rest, "", service)
         if "!" in host:
             raise BadAddress(f"{text!r} has too many parts: write 'tcp!host!service'")
-        return Address(network, _host(host, text), _port(port, text))
+        return Address(network, _host(host, text), _port(port, text), "", "tls" if protocol == "tls" else "tcp")
     if slash < 0 and "!" not in rest:
         return Address("/net", _host(protocol, text), _port(rest, text))
-    raise BadAddress(f"{text!r} asks for {protocol!r}: there are only 'tcp', 'net' and 'unix'")
+    raise BadAddress(f"{text!r} asks for {protocol!r}: there are only 'tcp', 'net', 'tls', 'unix' and 'exec'")
 
 
 def _host(host: str, text: str) -> str:

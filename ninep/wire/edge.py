@@ -9,6 +9,7 @@ import argparse
 import logging
 import os
 import signal
+import ssl
 import sys
 import tomllib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -16,7 +17,9 @@ from pathlib import Path
 
 import trio
 
+from ninep.wire import tls
 from ninep.wire.errors import BadAddress, ConnectionLost, Unreachable, WireError
+from ninep.wire.listen import Listener, listen
 from ninep.wire.networks import Networks
 
 DONE = 0
@@ -57,6 +60,45 @@ def add_listen_flags(parser: argparse.ArgumentParser) -> None:
     add_network_flags(parser)
     parser.add_argument(
         "--no-auth", action="store_true", help="listen where strangers can come in, although nobody proves who he is"
+    )
+    parser.add_argument(
+        "--tls-cert", metavar="FILE", default="", help="for tls! addresses: certificate and private key, in PEM"
+    )
+    parser.add_argument(
+        "--tls-clients", metavar="FILE", default="", help="let in only who has a certificate of these authorities"
+    )
+
+
+def add_dial_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of a client."""
+    parser.add_argument(
+        "--tls-ca", metavar="FILE", default="", help="for tls! addresses: trust these authorities, not the system's"
+    )
+    parser.add_argument(
+        "--tls-cert", metavar="FILE", default="", help="for tls! addresses: who we are; certificate and key, in PEM"
+    )
+
+
+def client_context(arguments: argparse.Namespace) -> ssl.SSLContext | None:
+    """What the flags of a client say about TLS; None where they say nothing."""
+    if not arguments.tls_ca and not arguments.tls_cert:
+        return None
+    return tls.client_context(arguments.tls_ca, arguments.tls_cert)
+
+
+async def listening(
+    arguments: argparse.Namespace, address: str, *, service: str, environment: Mapping[str, str] = os.environ
+) -> list[Listener]:
+    """Listens as the flags of a server say. Raises what ``listen`` does."""
+    if arguments.tls_clients and not arguments.tls_cert:
+        raise BadAddress("--tls-clients needs --tls-cert: a server that asks for proof has to give its own")
+    return await listen(
+        address,
+        service=service,
+        networks=networks_of(arguments),
+        no_auth=arguments.no_auth,
+        context=tls.server_context(arguments.tls_cert, arguments.tls_clients) if arguments.tls_cert else None,
+        environment=environment,
     )
 
 

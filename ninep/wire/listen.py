@@ -6,14 +6,20 @@ import errno
 import ipaddress
 import os
 import socket
+import ssl
 import stat
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import trio
 
 from ninep.wire.address import ANY, Address, parse
 from ninep.wire.errors import BadAddress, CannotListen
 from ninep.wire.networks import Networks, Place
+from ninep.wire.passed import passed
+
+Listener: TypeAlias = trio.SocketListener | trio.SSLListener[trio.SocketStream]
 
 BACKLOG = 1024
 
@@ -22,14 +28,23 @@ _DEAD = (errno.ECONNREFUSED, errno.ENOENT)
 
 
 async def listen(
-    text: str, *, service: str, networks: Networks | None = None, no_auth: bool = False
-) -> list[trio.SocketListener]:
+    text: str,
+    *,
+    service: str,
+    networks: Networks | None = None,
+    no_auth: bool = False,
+    context: ssl.SSLContext | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> list[Listener]:
     """Listens on the address ``text``; see ``address.parse``.
 
-    As nobody who connects is asked for proof, only loopback, Unix sockets and named private networks are allowed
+    Where nobody who connects is asked for proof, only loopback, Unix sockets and named private networks are allowed
     unless ``no_auth`` says that the rest is meant, too. A socket for a private network accepts only from that
     network's interface and from this machine itself (SO_BINDTODEVICE, socket(7)): having the right destination is not
     enough, for a neighbour on another side can route packets to any of this machine's addresses.
+
+    ``context`` is what a ``tls!`` address needs; one that asks clients for certificates is proof enough. For sockets
+    from systemd, ``environment`` is this program's, and ``context`` makes them speak TLS.
 
     A name with several addresses is listened on at each that this machine has. A Unix socket that a dead server left
     behind is replaced. Where one of several sockets fails, none stays open.
@@ -39,16 +54,34 @@ async def listen(
         CannotListen: the address is taken, or needs a right.
     """
     address = parse(text, service)
+    if address.protocol in ("stdio", "exec"):
+        raise BadAddress(
+            f"{text!r} is no address that this program can listen on: name for example 'tcp!127.0.0.1!5640'"
+        )
+    if address.protocol == "tls" and context is None:
+        raise BadAddress(f"{address} needs a certificate to prove who it is: give one with --tls-cert")
+    if address.protocol in ("tcp", "unix") and context is not None:
+        raise BadAddress(f"{address} is not encrypted, but a certificate was given: write a 'tls!' address")
+    proof = no_auth or (context is not None and context.verify_mode == ssl.CERT_REQUIRED)
+    found = (
+        passed(address.path, environment or {})
+        if address.protocol == "systemd"
+        else await _sockets(address, networks or Networks(), proof)
+    )
+    return [trio.SSLListener(one, context) for one in found] if context is not None else [*found]
+
+
+async def _sockets(address: Address, table: Networks, proof: bool) -> list[trio.SocketListener]:
     if address.path:
         return [await _listen_unix(Path(address.path))]
-    table = networks or Networks()
     places = table.places(address.network) if address.host == ANY else await _numeric(address, table)
-    if not no_auth:
+    if not proof:
         for place in places:
             if place.host == ANY or (address.network == "/net" and not _is_loopback(place.host)):
                 raise BadAddress(
                     f"{address} is open to everybody who can reach this machine, and nobody has to prove who he is: "
-                    "listen on '/net.alt' or 127.0.0.1, or say --no-auth if that is what you want"
+                    "listen on '/net.alt' or 127.0.0.1, ask for certificates "
+                    "(--tls-clients), or say --no-auth if that is what you want"
                 )
     listeners: list[trio.SocketListener] = []
     port = address.port
@@ -73,8 +106,11 @@ async def listen(
     return listeners
 
 
-def where(listener: trio.SocketListener) -> str:
+def where(listener: Listener) -> str:
     """The dial string that reaches a listener."""
+    if isinstance(listener, trio.SSLListener):
+        plain = where(listener.transport_listener)  # type: ignore[arg-type]
+        return plain.replace("tcp!", "tls!", 1)
     name = listener.socket.getsockname()
     if listener.socket.family == socket.AF_UNIX:
         return f"unix!{name}"

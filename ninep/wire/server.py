@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from types import CoroutineType
@@ -28,6 +29,9 @@ log = logging.getLogger(__name__)
 Q = TypeVar("Q")
 R = TypeVar("R")
 
+TURN = 1024
+"""Requests of one connection that are begun before the others have their turn."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -39,6 +43,8 @@ class Limits:
         reply_bytes: most bytes of replies that wait for the peer to take them.
         grace: seconds that running requests get to end after the peer has closed its side.
         closing: seconds that the session gets to close.
+        handshake: seconds until the first whole request must have come, what TLS needs included.
+        idle: seconds without a whole request, and without one that runs, after which the connection is closed.
     """
 
     requests: int = 1024
@@ -46,6 +52,8 @@ class Limits:
     reply_bytes: int = 1024 * 1024
     grace: float = 1.0
     closing: float = 10.0
+    handshake: float = 60.0
+    idle: float = math.inf
 
 
 class _Running(Generic[R]):
@@ -105,10 +113,12 @@ class _Connection(Generic[Q, R]):
         self.ready: list[Buffer] = []
         self.ready_tags: list[int] = []
         self.ready_size = 0
+        self.heard = -math.inf
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.outbox.run)
+            nursery.start_soon(self._watch, nursery.cancel_scope)
             self.nursery = nursery
             try:
                 await self._read()
@@ -125,6 +135,23 @@ class _Connection(Generic[Q, R]):
                 await self._finish(self.limits.grace)
             nursery.cancel_scope.cancel()
 
+    async def _watch(self, scope: trio.CancelScope) -> None:
+        """Ends the connection of a client that does not begin, or has nothing to say for too long."""
+        limits = self.limits
+        if limits.handshake < math.inf:
+            await trio.sleep(limits.handshake)
+            if self.heard == -math.inf:
+                log.info("closing connection: no request came within %g seconds", limits.handshake)
+                scope.cancel()
+        while limits.idle < math.inf:
+            now = trio.current_time()
+            if self.begun or self.heard == -math.inf:
+                self.heard = now
+            if now >= self.heard + limits.idle:
+                log.info("closing connection: idle for %g seconds", limits.idle)
+                scope.cancel()
+            await trio.sleep_until(self.heard + limits.idle)
+
     async def _finish(self, grace: float) -> None:
         """Gives what runs ``grace`` seconds, and the peer the same to take its replies."""
         with trio.move_on_after(grace):
@@ -137,7 +164,11 @@ class _Connection(Generic[Q, R]):
         buffer, stream = self.buffer, self.stream
         while True:
             while frames := buffer.frames():
-                await self._chunk(frames)
+                self.heard = trio.current_time()
+                for at in range(0, len(frames), TURN):
+                    if at:
+                        await trio.lowlevel.checkpoint()
+                    await self._chunk(frames[at : at + TURN] if len(frames) > TURN else frames)
             data = await stream.receive_some(max(CHUNK, buffer.wanted))
             if not data:
                 return
@@ -232,6 +263,7 @@ class _Connection(Generic[Q, R]):
         # and a flush is answered after the request that it gave up.
         self.begun -= 1
         self.begun_bytes -= running.size
+        self.heard = trio.current_time()
         pieces: list[Buffer] = []
         size = self.dialect.encode(running.tag, reply, pieces) if reply is not None else 0
         for tag in running.flushes:

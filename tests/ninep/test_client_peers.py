@@ -258,6 +258,7 @@ async def test_fid_of_a_file_that_cannot_be_removed_is_given_up() -> None:
             nursery.start_soon(serve)
             with pytest.raises(PermissionDenied):
                 await file.remove()
+        await trio.testing.wait_all_tasks_blocked()
         assert root.connection.take_fid() == number
 
 

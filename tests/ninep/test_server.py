@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
 import pytest
 import trio
@@ -38,11 +41,11 @@ class Watched(RamTree):
 
 
 @asynccontextmanager
-async def served(tree: RamTree) -> AsyncIterator[int]:
+async def served(tree: RamTree, **limits: Any) -> AsyncIterator[int]:
     """The port of a running server."""
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with trio.open_nursery() as nursery:
-        await nursery.start(serve, tree, listeners)
+        await nursery.start(partial(serve, tree, listeners, **limits))
         yield listeners[0].socket.getsockname()[1]
         nursery.cancel_scope.cancel()
     assert listeners[0].socket.fileno() == -1
@@ -168,7 +171,7 @@ async def test_a_client_that_sends_one_byte_an_hour(autojump_clock: trio.testing
     tree = RamTree(OWNER)
     near, far = trio.testing.memory_stream_pair()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve_stream, far, tree)
+        nursery.start_soon(lambda: serve_stream(far, tree, limits=Limits(handshake=math.inf)))
         for byte in HELLO:
             await near.send_all(bytes([byte]))
             await trio.sleep(3600)

@@ -15,6 +15,7 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as some
+from trio.testing import MockClock
 
 from contracts.block_store import BlockStoreContract
 from venti.blocktype import BlockType
@@ -22,6 +23,8 @@ from venti.client import connected
 from venti.disk import DiskStore, open_disk_store
 from venti.disk import arena as arenas
 from venti.disk.clump import HEADER
+from venti.disk.files import OsFile, OsFolder
+from venti.disk.space import PATIENCE
 from venti.errors import (
     BlockNotFound,
     DamagedBlock,
@@ -101,8 +104,12 @@ async def check(path: Path, written: list[bytes]) -> None:
 
 async def fill(path: Path, written: list[bytes], arena_size: int = 20_000) -> None:
     async with open_disk_store(path, arena_size=arena_size) as store:
-        for block in written:
-            await store.write(DATA, block)
+        await write_all(store, written)
+
+
+async def write_all(store: BlockStore, written: list[bytes]) -> None:
+    for block in written:
+        await store.write(DATA, block)
 
 
 async def test_reopening(tmp_path: Path) -> None:
@@ -116,16 +123,17 @@ async def test_reopening(tmp_path: Path) -> None:
 async def test_sealed_arenas_verify_and_notice_damage(tmp_path: Path) -> None:
     await fill(tmp_path, blocks(100))
     path = arenas.arena_path(tmp_path / "arenas", 0)
-    descriptor = os.open(path, os.O_RDWR)
+    path.chmod(0o600)
+    file = OsFolder(path.parent).open(path.name, writable=True)
     try:
-        footer = arenas.verify_seal(descriptor)
+        footer = arenas.verify_seal(file)
         assert footer["number"] == 0
         assert len(footer["directory"]) == footer["clumps"] * 37  # type: ignore[arg-type,operator]
-        os.pwrite(descriptor, b"\xff", 1000)
+        file.write((b"\xff",), 1000)
         with pytest.raises(DamagedStore):
-            arenas.verify_seal(descriptor)
+            arenas.verify_seal(file)
     finally:
-        os.close(descriptor)
+        file.close()
 
 
 @pytest.mark.parametrize("how", ["deleted", "garbage", "empty"])
@@ -160,7 +168,7 @@ async def test_a_torn_tail_is_cut_wherever_it_is_torn(tmp_path: Path) -> None:
     await fill(original, [first, last])
     whole = arenas.arena_path(original / "arenas", 0).read_bytes()
     start = len(whole) - HEADER - len(last)
-    for size in range(start, len(whole)):
+    for size in (*range(start, len(whole), 19), len(whole) - 1):
         for tail in (b"", bytes(len(whole) - size)):
             path = tmp_path / "copy"
             shutil.copytree(original, path)
@@ -189,6 +197,7 @@ async def test_damage_in_the_middle_costs_what_it_hit(tmp_path: Path) -> None:
                 assert await store.read(Score.of(block), DATA, 8192) == block
 
 
+@pytest.mark.expects_errors
 async def test_damage_under_an_intact_index(tmp_path: Path) -> None:
     written = blocks(5)
     await fill(tmp_path, written, arena_size=1 << 30)
@@ -201,6 +210,7 @@ async def test_damage_under_an_intact_index(tmp_path: Path) -> None:
                 await store.read(Score.of(written[0]), DATA, 8192)
 
 
+@pytest.mark.expects_errors
 async def test_writing_a_damaged_block_again_heals_it(tmp_path: Path) -> None:
     """Once the damage has been met; the new copy counts after a restart, too, and when the index is made anew."""
     written = blocks(5)
@@ -224,7 +234,7 @@ async def test_writing_a_damaged_block_again_heals_it(tmp_path: Path) -> None:
 
 async def test_two_at_once(tmp_path: Path) -> None:
     async with open_disk_store(tmp_path):
-        with pytest.raises(StoreInUse, match="in use by another process"):
+        with pytest.raises(StoreInUse, match=f"in use by process {os.getpid()}: stop it"):
             async with open_disk_store(tmp_path):
                 pass
 
@@ -249,11 +259,13 @@ async def test_crash_while_sealing(tmp_path: Path) -> None:
     await fill(tmp_path, written)
     path = arenas.arena_path(tmp_path / "arenas", 0)
     whole = path.read_bytes()
-    descriptor = os.open(path, os.O_RDWR)
-    end = arenas.sealed_at(descriptor)
-    os.close(descriptor)
+    path.chmod(0o600)
+    file = OsFolder(path.parent).open(path.name, writable=False)
+    end = arenas.sealed_at(file)
+    file.close()
     assert end is not None
     for size in (end, end + 1, len(whole) - 1):
+        path.chmod(0o600)
         path.write_bytes(whole[:size])
         shutil.rmtree(tmp_path / "index")
         await check(tmp_path, written)
@@ -261,35 +273,28 @@ async def test_crash_while_sealing(tmp_path: Path) -> None:
         assert path.read_bytes().endswith(arenas.SEAL)
 
 
-async def test_forged_collision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_forged_collision(tmp_path: Path) -> None:
     """Two blocks under one SHA-1 are told apart, before and after the index has the first."""
-
-    class Forged:
-        def __init__(self, *_: object, **__: object) -> None:
-            pass
-
-        def digest(self) -> bytes:
-            return b"collides" + bytes(12)
-
-    monkeypatch.setattr("venti.disk.store.sha1", Forged)
+    forged = Score(b"collides" + bytes(12))
     for _ in range(2):
-        async with open_disk_store(tmp_path) as store:
-            score = await store.write(DATA, b"one")
-            with pytest.raises(ScoreCollision):
+        async with open_disk_store(tmp_path, score_of=lambda _: forged) as store:
+            assert await store.write(DATA, b"one") == forged
+            with pytest.raises(ScoreCollision, match=str(forged)):
                 await store.write(DATA, b"two")
-            assert await store.read(score, DATA, 10) == b"one"
+            assert await store.write(DATA, b"one") == forged
+            assert await store.read(forged, DATA, 10) == b"one"
 
 
 @pytest.mark.expects_errors
-async def test_failed_sync_is_final(tmp_path: Path) -> None:
+async def test_failed_sync_is_final(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = False
 
-    def fdatasync(descriptor: int) -> None:
+    def sync(file: OsFile) -> None:
         if broken:
             raise OSError(errno.EIO, "Input/output error")
-        os.fdatasync(descriptor)
 
-    async with open_disk_store(tmp_path, fdatasync=fdatasync) as store:
+    monkeypatch.setattr(OsFile, "sync", sync)
+    async with open_disk_store(tmp_path) as store:
         score = await store.write(DATA, b"safe")
         await store.sync()
         await store.write(DATA, b"doubtful")
@@ -306,8 +311,8 @@ async def test_failed_sync_is_final(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [0, 1, 79, 80, 500])
-async def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int) -> None:
-    """A write that the disk has no room for is refused; nothing of it stays, everything else does."""
+async def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int, autojump_clock: MockClock) -> None:
+    """A write that the disk has no room for is refused; nothing of it stays, everything else does, and goes on."""
     async with open_disk_store(tmp_path) as store:
         await store.write(DATA, b"before")
         real = os.pwritev
@@ -322,9 +327,48 @@ async def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: 
             await store.write(DATA, block)
         with pytest.raises(BlockNotFound):
             await store.read(Score.of(block), DATA, 1000)
+        await store.write(DATA, b"before")
+        await store.sync()
         monkeypatch.setattr(os, "pwritev", real)
+        with pytest.raises(StoreFull):
+            await store.write(DATA, block)
+        await trio.sleep(PATIENCE)
         await store.write(DATA, block)
-    await check(tmp_path, [b"before", block])
+        await store.write(DATA, b"more")
+    await check(tmp_path, [b"before", block, b"more"])
+
+
+async def test_a_part_of_the_disk_is_left_alone(
+    tmp_path: Path, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The store stops before the disk is full, so that index and seals have room, and starts again by itself."""
+    free = 10_000
+
+    class Shrinking(OsFolder):
+        def free(self) -> int:
+            return free - sum(file.stat().st_size for file in (tmp_path / "arenas").iterdir())
+
+    written = [random.Random(n).randbytes(1000) for n in range(20)]
+    async with open_disk_store(tmp_path, folder=Shrinking, reserve=2000) as store:
+        with pytest.raises(StoreFull):
+            await write_all(store, written)
+        taken = (tmp_path / "arenas/00000000.arena").stat().st_size
+        assert free - 4000 < taken < free
+        with pytest.raises(StoreFull, match="no space left"):
+            await store.write(DATA, b"more")
+        await trio.sleep(PATIENCE)
+        with pytest.raises(StoreFull):
+            await store.write(DATA, b"more")
+        assert await store.read(Score.of(written[0]), DATA, 1000) == written[0]
+        assert await store.write(DATA, written[0]) == Score.of(written[0])
+        free = 100_000
+        await trio.sleep(PATIENCE)
+        await write_all(store, written)
+    assert [record.message[:28] for record in caplog.records] == [
+        "the disk is almost full: the",
+        "there is room on the disk ag",
+    ]
+    await check(tmp_path, written)
 
 
 async def test_short_writes_are_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

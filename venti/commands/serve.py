@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from ninep.wire.edge import add_listen_flags, announce, data_home, networks_of, until_signalled
-from ninep.wire.listen import listen, where
+from ninep.wire.edge import add_listen_flags, announce, data_home, listening, until_signalled
+from ninep.wire.listen import where
 from venti.commands.connection import Parsers
 from venti.disk import open_disk_store
 from venti.server import serve
@@ -14,9 +14,7 @@ from venti.server import serve
 async def run(arguments: argparse.Namespace) -> None:
     """Serves the archive until interrupted. The directory is made if need be; nothing has to be formatted."""
     path = arguments.store or str(data_home() / "venti")
-    listeners = await listen(
-        arguments.address, service="venti", networks=networks_of(arguments), no_auth=arguments.no_auth
-    )
+    listeners = await listening(arguments, arguments.address, service="venti")
     async with open_disk_store(path) as store:
         announce(f"serving {path} on {' '.join(where(listener) for listener in listeners)}")
         await until_signalled(lambda: serve(store, listeners))

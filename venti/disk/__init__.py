@@ -1,5 +1,6 @@
 """The store on disk. Formats are in ``docs/reference/venti-store.md``."""
 
-from venti.disk.store import DiskStore, open_disk_store
+from venti.disk.opening import open_disk_store
+from venti.disk.store import DiskStore
 
 __all__ = ["DiskStore", "open_disk_store"]

@@ -17,8 +17,8 @@ sealed arena never changes again; it can be copied or kept elsewhere as one obje
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from hashlib import sha1
 from pathlib import Path
 from struct import Struct
 from typing import NamedTuple
@@ -27,6 +27,7 @@ import msgpack
 from blake3 import blake3
 
 from venti.disk.clump import HEADER, MAGIC, BadClump, Clump, unpack, unpack_header
+from venti.disk.files import ArenaFile, ArenaFolder
 from venti.errors import DamagedStore
 
 START = 64
@@ -45,34 +46,52 @@ class Found(NamedTuple):
     offset: int
     clump: Clump
 
+    @property
+    def end(self) -> int:
+        """Where the next clump begins."""
+        return self.offset + HEADER + self.clump.stored
+
+
+class Gap(NamedTuple):
+    """Bytes between clumps that are none: damage, or what a crash left."""
+
+    start: int
+    end: int
+
+
+def arena_name(number: int) -> str:
+    """The file name of an arena."""
+    return f"{number:08d}.arena"
+
 
 def arena_path(folder: Path, number: int) -> Path:
     """The file of an arena."""
-    return folder / f"{number:08d}.arena"
+    return folder / arena_name(number)
 
 
-def create(folder: Path, number: int, time: int) -> int:
-    """Makes an empty arena, durable in its directory, and returns its descriptor."""
-    path = arena_path(folder, number)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+def create(folder: ArenaFolder, number: int, time: int) -> ArenaFile:
+    """Makes an empty arena, durable in its directory."""
+    name = arena_name(number)
+    file = folder.create(name)
     try:
-        os.pwrite(descriptor, _HEAD.pack(_LABEL, 1, number, time), 0)
-        os.fsync(descriptor)
-        directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        write_head(file, number, time)
+        folder.sync()
     except BaseException:
-        os.close(descriptor)
-        path.unlink(missing_ok=True)
+        file.close()
+        folder.remove(name)
         raise
-    return descriptor
+    return file
 
 
-def check_head(descriptor: int, number: int, path: Path) -> None:
+def write_head(file: ArenaFile, number: int, time: int) -> None:
+    """Makes the beginning of an arena that has no clumps yet, durably."""
+    file.write((_HEAD.pack(_LABEL, 1, number, time),), 0)
+    file.sync()
+
+
+def check_head(file: ArenaFile, number: int, path: str) -> None:
     """Raises ``DamagedStore`` unless the file is the arena that its name says."""
-    head = os.pread(descriptor, START, 0)
+    head = file.read(START, 0)
     if len(head) < START or head[:16] != _LABEL:
         raise DamagedStore(f"{path} is not an arena: restore it from a copy, or move it away")
     _, version, found, _ = _HEAD.unpack(head)
@@ -82,98 +101,127 @@ def check_head(descriptor: int, number: int, path: Path) -> None:
         raise DamagedStore(f"{path} holds arena {found}: was it renamed?")
 
 
-def clumps(descriptor: int, start: int, end: int) -> Iterator[Found]:
+def clumps(file: ArenaFile, start: int, end: int, gaps: list[Gap] | None = None) -> Iterator[Found]:
     """Every clump between two offsets whose header is whole, in order.
 
-    Bytes that are no clump are stepped over to the next header, so that damage in the middle costs what it hit. The
-    blocks themselves are not checked here.
+    Bytes that are no clump are stepped over to the next header, so that damage in the middle costs what it hit; where
+    they were is added to ``gaps``. Blocks are not checked here, but for the first behind a gap: the bytes of a block
+    may look like a clump with a score that is not theirs, and only stepping over the true header would find those.
     """
     at = start
     data = b""
     base = start
+    lost: int | None = None
     while end - at >= HEADER:
         if at - base + HEADER > len(data):
-            data = os.pread(descriptor, min(_STEP, end - at), at)
+            data = file.read(min(_STEP, end - at), at)
             base = at
             if len(data) < HEADER:
-                return
+                break
         try:
             clump = unpack_header(data, at - base)
+            found = Found(at, clump)
+            if found.end > end or (lost is not None and not is_genuine(file, found)):
+                raise BadClump("not one of ours")
         except BadClump:
-            found = data.find(MAGIC, at - base + 1)
-            at = base + found if found >= 0 else max(at + 1, base + len(data) - 3)
+            lost = at if lost is None else lost
+            next_ = data.find(MAGIC, at - base + 1)
+            at = base + next_ if next_ >= 0 else max(at + 1, base + len(data) - 3)
             continue
-        if at + clump.end > end:
-            at += 1
-            continue
-        yield Found(at, clump)
-        at += clump.end
+        if lost is not None:
+            if gaps is not None:
+                gaps.append(Gap(lost, at))
+            lost = None
+        yield found
+        at = found.end
+    lost = at if lost is None else lost
+    if gaps is not None and lost < end:
+        gaps.append(Gap(lost, end))
 
 
-def is_whole(descriptor: int, found: Found) -> bool:
+def block_of(file: ArenaFile, found: Found) -> bytes:
+    """The block of a clump, checked against its BLAKE3. Raises ``BadClump``."""
+    return unpack(found.clump, file.read(found.clump.stored, found.offset + HEADER))
+
+
+def is_whole(file: ArenaFile, found: Found) -> bool:
     """Whether the block of a clump is all there."""
     try:
-        unpack(found.clump, os.pread(descriptor, found.clump.stored, found.offset + HEADER))
+        block_of(file, found)
     except BadClump:
         return False
     return True
 
 
-def sealed_at(descriptor: int) -> int | None:
-    """Where the footer of a sealed arena begins; None for one that is not sealed."""
-    size = os.fstat(descriptor).st_size
+def is_genuine(file: ArenaFile, found: Found) -> bool:
+    """Whether the block of a clump is all there and its score is its SHA-1."""
+    try:
+        return sha1(block_of(file, found), usedforsecurity=False).digest() == found.clump.score
+    except BadClump:
+        return False
+
+
+def sealed_at(file: ArenaFile) -> int | None:
+    """Where the footer of a sealed arena begins; None for one that is not sealed.
+
+    Only a look: an arena whose last block ends like a seal passes, too. See ``verify_seal``.
+    """
+    size = file.size()
     if size < START + _TRAILER.size:
         return None
-    length, seal = _TRAILER.unpack(os.pread(descriptor, _TRAILER.size, size - _TRAILER.size))
+    trailer = file.read(_TRAILER.size, size - _TRAILER.size)
+    if len(trailer) < _TRAILER.size:
+        return None
+    length, seal = _TRAILER.unpack(trailer)
     start = size - _TRAILER.size - length
     return start if seal == SEAL and start >= START else None
 
 
-def seal(descriptor: int, end: int, number: int) -> None:
+def seal(file: ArenaFile, end: int, number: int) -> None:
     """Writes the footer behind the clumps, which end at ``end``, and makes everything durable.
 
     The footer has the sorted directory of the clumps and the BLAKE3 of all bytes before it.
     """
-    os.fdatasync(descriptor)
+    file.sync()
     entries = sorted(
-        (found.clump.score, found.clump.type, found.offset, found.clump.stored, found.clump.size)
-        for found in clumps(descriptor, START, end)
+        _ENTRY.pack(found.clump.score, found.clump.type, found.offset, found.clump.stored, found.clump.size)
+        for found in clumps(file, START, end)
     )
-    whole = blake3()
-    for at in range(0, end, _STEP):
-        whole.update(os.pread(descriptor, min(_STEP, end - at), at))
     footer = msgpack.packb(
         {
             "format": 1,
             "number": number,
             "clumps": len(entries),
             "end": end,
-            "blake3": whole.digest(),
-            "directory": b"".join(_ENTRY.pack(*entry) for entry in entries),
+            "blake3": _digest(file, end),
+            "directory": b"".join(entries),
         }
     )
-    os.ftruncate(descriptor, end)
-    os.pwrite(descriptor, footer + _TRAILER.pack(len(footer), SEAL), end)
-    os.fdatasync(descriptor)
+    file.truncate(end)
+    file.write((footer, _TRAILER.pack(len(footer), SEAL)), end)
+    file.sync()
 
 
-def verify_seal(descriptor: int) -> dict[str, object]:
+def verify_seal(file: ArenaFile) -> dict[str, object]:
     """The footer of a sealed arena, after the BLAKE3 of the whole has been checked.
 
     Raises:
         DamagedStore: it is not sealed, or some byte is not what it was.
     """
-    start = sealed_at(descriptor)
+    start = sealed_at(file)
     if start is None:
         raise DamagedStore("arena is not sealed")
-    size = os.fstat(descriptor).st_size
     try:
-        footer = msgpack.unpackb(os.pread(descriptor, size - _TRAILER.size - start, start))
-        whole = blake3()
-        for at in range(0, start, _STEP):
-            whole.update(os.pread(descriptor, min(_STEP, start - at), at))
-        if footer["blake3"] != whole.digest():
+        footer = msgpack.unpackb(file.read(file.size() - _TRAILER.size - start, start))
+        if footer["blake3"] != _digest(file, start):
             raise DamagedStore("arena is not what it was when it was sealed")
     except (ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
         raise DamagedStore(f"footer of a sealed arena cannot be read: {error}") from error
     return dict(footer)
+
+
+def _digest(file: ArenaFile, end: int) -> bytes:
+    whole = blake3()
+    for at in range(0, end, _STEP):
+        whole.update(file.read(min(_STEP, end - at), at))
+    return whole.digest()

@@ -11,20 +11,30 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from struct import Struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import lmdb
+
+from venti.disk.log import Position
 
 log = logging.getLogger(__name__)
 
 _VALUE = Struct("<IQII16s")
 _COVERED = Struct("<IQ")
 _COVERED_KEY = b"covered"
+_PAGE = 4096
 FIRST_SIZE = 256 * 1024 * 1024
 """Bytes of address space to begin with; it grows as needed, the file is only as large as its content."""
+MEMORY = 256 * 1024 * 1024
+"""Bytes of the index that may be mapped into this process; see ``Index``."""
+_LOOKUPS = 8192
+"""Look-ups after which the mapped memory is measured."""
+
+CHECK = slice(20, 36)
+"""Where in a packed place the half digest is."""
 
 
 class Place(NamedTuple):
@@ -36,13 +46,38 @@ class Place(NamedTuple):
     size: int
     check: bytes
 
+    @classmethod
+    def unpack(cls, value: bytes) -> Place:
+        """From what the index keeps."""
+        return cls._make(_VALUE.unpack(value))
+
+
+pack_place = _VALUE.pack
+"""The fields of a ``Place``, as the index keeps them."""
+
 
 class Index:
-    """Look-ups in the thread of the event loop, writes of whole batches in another, never two at once."""
+    """Look-ups in the thread of the event loop, writes of whole batches in another, never two at once.
 
-    def __init__(self, path: Path) -> None:
-        """Opens or makes the index at ``path``, a directory; one that cannot be used is thrown away and made anew."""
+    LMDB maps its file, and mapped pages count as memory of this process although the kernel can have them back at any
+    time. When more than ``memory`` bytes are mapped the mapping is dropped and begins anew: the pages stay in the
+    kernel's cache, and the process stays small.
+    """
+
+    def __init__(self, path: Path, *, memory: int = MEMORY, read_only: bool = False) -> None:
+        """Opens or makes the index at ``path``, a directory; one that cannot be used is thrown away and made anew.
+
+        ``read_only``: nothing is made or changed, and an index that cannot be used counts as empty.
+        """
         self._path = path
+        self._memory = memory
+        self._read_only = read_only
+        self._environment: Any = None
+        self._get: Callable[[bytes], bytes | None] = _nothing
+        self._writing = False
+        self._lookups = 0
+        self._apart = _mapped()
+        self.covered: Position | None = None
         try:
             self._open()
         except lmdb.Error as error:
@@ -50,51 +85,79 @@ class Index:
             self.clear()
 
     def _open(self) -> None:
-        self._path.mkdir(exist_ok=True)
-        size = max(FIRST_SIZE, 2 * sum(file.stat().st_size for file in self._path.iterdir()))
-        self._environment = lmdb.open(str(self._path), map_size=size, metasync=False, mode=0o600, max_readers=8)
-        self._reader = self._environment.begin()
-        self._get = self._reader.get
+        if not self._read_only:
+            self._path.mkdir(exist_ok=True)
+        size = max(FIRST_SIZE, 2 * sum(file.stat().st_size for file in self._path.glob("*")))
+        self._environment = lmdb.open(
+            str(self._path),
+            map_size=size,
+            metasync=False,
+            mode=0o600,
+            max_readers=8,
+            readahead=False,
+            readonly=self._read_only,
+            create=not self._read_only,
+            lock=not self._read_only,
+        )
+        self._renew()
         covered = self._get(_COVERED_KEY)
-        self.covered: tuple[int, int] | None = _COVERED.unpack(covered) if covered else None
+        self.covered = Position(*_COVERED.unpack(covered)) if covered else None
 
     def clear(self) -> None:
         """Forgets everything."""
-        if hasattr(self, "_environment"):
-            self.close()
+        self.close()
+        self.covered = None
+        if self._read_only:
+            self._get = _nothing
+            return
         shutil.rmtree(self._path, ignore_errors=True)
         self._open()
 
-    def get(self, key: bytes) -> Place | None:
-        """Where the block is, as far as the last batch."""
-        value = self._get(key)
-        return None if value is None else Place._make(_VALUE.unpack(value))
+    def get(self, key: bytes) -> bytes | None:
+        """The packed ``Place`` of a block, as far as the last batch."""
+        self._lookups += 1
+        if self._lookups >= _LOOKUPS:
+            self._lookups = 0
+            self._bound()
+        return self._get(key)
+
+    def _bound(self) -> None:
+        if not self._writing and self._environment is not None and _mapped() - self._apart > self._memory:
+            self.close()
+            self._open()
 
     def prepare(self) -> None:
         """Makes room for a batch; in the thread of the look-ups, while nothing is being written."""
         information = self._environment.info()
-        used = (information["last_pgno"] + 1) * 4096
+        used = (information["last_pgno"] + 1) * _PAGE
         if used * 2 > information["map_size"]:
             self._reader.abort()
             self._environment.set_mapsize(information["map_size"] * 2)
             self._renew()
+        self._writing = True
 
-    def write(self, batch: Mapping[bytes, Place], covered: tuple[int, int]) -> None:
-        """Adds entries and the place in the log that they reach to, durably; in any thread.
+    def write(self, batch: Mapping[bytes, bytes], covered: Position) -> None:
+        """Adds packed places, and the position in the log that they reach to, durably; in any thread.
 
         Raises:
             lmdb.Error: nothing was added.
         """
-        pack = _VALUE.pack
         with self._environment.begin(write=True) as transaction, transaction.cursor() as cursor:
-            cursor.putmulti([(key, pack(*batch[key])) for key in sorted(batch)])
+            cursor.putmulti(sorted(batch.items()))
             transaction.put(_COVERED_KEY, _COVERED.pack(*covered))
 
-    def refresh(self, covered: tuple[int, int]) -> None:
-        """Lets look-ups see the last batch; in their thread."""
-        self._reader.abort()
-        self._renew()
-        self.covered = covered
+    def finish(self, covered: Position | None) -> None:
+        """Ends what ``prepare`` began; look-ups see the batch that reaches to ``covered``, None if there is none."""
+        self._writing = False
+        if covered is not None:
+            self._reader.abort()
+            self._renew()
+            self.covered = covered
+            self._bound()
+
+    def entries(self) -> int:
+        """How many blocks it knows."""
+        return 0 if self._environment is None else max(0, int(self._environment.stat()["entries"]) - 1)
 
     def _renew(self) -> None:
         self._reader = self._environment.begin()
@@ -102,5 +165,21 @@ class Index:
 
     def close(self) -> None:
         """Releases the files."""
-        self._reader.abort()
-        self._environment.close()
+        if self._environment is not None:
+            self._reader.abort()
+            self._environment.close()
+            self._environment = None
+
+
+def _nothing(key: bytes) -> bytes | None:
+    """The look-up of an index that is not there."""
+    return None
+
+
+def _mapped() -> int:
+    """Bytes of files that are mapped into this process and present."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[2]) * _PAGE
+    except OSError:
+        return 0

@@ -1,4 +1,4 @@
-"""Blocks on disk: arenas, an index over them, and the promises of both.
+"""Blocks on disk: the log, an index over it, and the promises of both.
 
 Order of things: a block is appended to the active arena; before its score leaves, the operating system has it
 (``flush_nowait``); before a sync is answered, the disk has it. The index follows later in batches. After a crash the
@@ -8,14 +8,9 @@ tail of the log that is not whole is cut, and the rest is read into the index.
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
-import os
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from hashlib import sha1
-from pathlib import Path
+from collections.abc import Callable
 
 import lmdb
 import trio
@@ -23,147 +18,111 @@ from blake3 import blake3
 
 from ninep.wire.dialect import Buffer
 from venti.blocktype import BlockType
-from venti.disk import arena as arenas
-from venti.disk.clump import HEADER, BadClump, Clump, pack, unpack, unpack_header
-from venti.disk.index import Index, Place
+from venti.disk import space as spaces
+from venti.disk.arena import Found
+from venti.disk.clump import HEADER, BadClump, pack, unpack, unpack_header
+from venti.disk.index import CHECK, Index, Place, pack_place
+from venti.disk.log import BEGINNING, Log, Position
+from venti.disk.space import Space
 from venti.errors import (
     BlockNotFound,
     BlockTooLarge,
     DamagedBlock,
-    DamagedStore,
+    ReadOnlyStore,
     ReadTooSmall,
     ScoreCollision,
     StoreFailed,
     StoreFull,
-    StoreInUse,
 )
 from venti.messages import LARGEST_BLOCK
 from venti.score import ZERO_SCORE, Score
 
 log = logging.getLogger(__name__)
 
-ARENA_SIZE = 512 * 1024 * 1024
-"""Bytes after which an arena is sealed and the next one begun."""
 BATCH = 16384
 """Entries that collect in memory before they go to the index."""
-FORMAT = "ninegrid venti store 1\n"
-MOST_PIECES = 1000
-"""Buffers of one gathering write."""
-MOST_FILES = 256
-"""Arenas that are kept open at the same time."""
+BATCHES = 8
+"""So many batches may collect; then writes wait for the index."""
+RETRY = 2.0
+"""Seconds after which work in the background that failed is tried again."""
+MOST_DAMAGED = 100_000
+"""Damaged blocks that are remembered, so that whoever has them can write them again."""
 
 _WIRE = [bytes((kind.wire,)) for kind in BlockType]
-_full = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+_NO_NOWAIT = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 
 class DiskStore:
-    """An ``ImmediateStore`` in a directory. ``open_disk_store`` makes one."""
+    """An ``ImmediateStore`` in a directory. ``opening.open_disk_store`` makes one.
+
+    Attributes:
+        log: the arenas, for tools that go through all of them.
+        read_only: it takes no writes.
+    """
 
     def __init__(
-        self, path: Path, arena_size: int, clock: Callable[[], float], fdatasync: Callable[[int], None]
+        self,
+        log: Log,
+        index: Index,
+        space: Space,
+        *,
+        clock: Callable[[], float] = time.time,
+        score_of: Callable[[Buffer], Score] = Score.of,
     ) -> None:
-        self._folder = path / "arenas"
-        self._arena_size = arena_size
+        self.log = log
+        self.read_only = log.read_only
+        self._index = index
+        self._space = space
         self._clock = clock
-        self._fdatasync = fdatasync
-        self._index = Index(path / "index")
-        self._files: dict[int, int] = {}
-        self._recent: dict[bytes, Place] = {}
-        self._frozen: dict[bytes, Place] = {}
-        self._pieces: list[Buffer] = []
+        self._score_of = score_of
+        self._recent: dict[bytes, bytes] = {}
+        self._frozen: dict[bytes, bytes] = {}
         self._waiting: dict[bytes, Buffer] = {}
         self._damaged: set[bytes] = set()
-        self._unsealed: set[int] = set()
         self._failed: str | None = None
+        self._index_failed: str | None = None
         self._work = trio.Lock()
         self._nowait = True
         self._wake = trio.Event()
-        self._synced = -1
+        self._settled = trio.lowlevel.ParkingLot()
+        self._synced = Position(-1, 0)
         self._closed = False
-        self._number = 0
-        self._tail = self._flushed = arenas.START
-        self._recover()
+        self._catch_up()
 
-    # Opening
-
-    def _recover(self) -> None:
-        """Brings log and index together, and cuts what a crash left half written."""
-        numbers = sorted(int(file.stem) for file in self._folder.glob("*.arena"))
-        if numbers != list(range(len(numbers))):
-            missing = sorted(set(range(max(numbers) + 1)) - set(numbers))
-            raise DamagedStore(f"{self._folder}: arenas {missing} are missing: put them back")
-        if not numbers:
-            self._index.clear()
-            self._files[0] = arenas.create(self._folder, 0, int(self._clock()))
-            return
-        ends = {number: self._end(number, last=number == numbers[-1]) for number in numbers}
-        covered = self._index.covered or (0, arenas.START)
-        if covered[0] not in ends or covered[1] > ends[covered[0]]:
-            log.warning("the index is ahead of the arenas: it is made anew")
-            self._index.clear()
-            covered = (0, arenas.START)
-        for number in numbers[covered[0] :]:
-            start = covered[1] if number == covered[0] else arenas.START
-            for found in arenas.clumps(self._file(number), start, ends[number]):
-                self._add(number, found)
-                if len(self._recent) >= BATCH:
-                    self._write_index(self._recent, (number, found.offset + found.clump.end))
-                    self._recent = {}
-        self._number = numbers[-1]
-        self._tail = self._flushed = ends[self._number]
-        if arenas.sealed_at(self._file(self._number)) is not None:
-            self._next_arena()
-
-    def _end(self, number: int, *, last: bool) -> int:
-        """Where the clumps of an arena end; an arena that should be sealed and is not gets its seal."""
-        descriptor = self._file(number)
-        arenas.check_head(descriptor, number, arenas.arena_path(self._folder, number))
-        sealed = arenas.sealed_at(descriptor)
-        if sealed is not None:
-            return sealed
-        size = os.fstat(descriptor).st_size
-        start = arenas.START
-        if self._index.covered and self._index.covered[0] == number and self._index.covered[1] <= size:
-            start = self._index.covered[1]
-        end = start
-        for found in arenas.clumps(descriptor, start, size):
-            if arenas.is_whole(descriptor, found):
-                end = found.offset + found.clump.end
-        if end < size:
-            log.warning("arena %d: %d bytes at its end are no whole clump and are cut", number, size - end)
-            os.ftruncate(descriptor, end)
-        if not last:
-            arenas.seal(descriptor, end, number)
-        return end
-
-    def _add(self, number: int, found: arenas.Found) -> None:
-        clump = found.clump
-        key = clump.score + bytes((clump.type,))
-        # A block is only ever written again because its first copy was damaged: the last one counts.
-        self._recent[key] = Place(number, found.offset, clump.stored, clump.size, clump.digest[:16])
-
-    def _file(self, number: int) -> int:
-        descriptor = self._files.get(number)
-        if descriptor is None:
-            if len(self._files) >= MOST_FILES:
-                for old in list(self._files):
-                    if old != self._number and old not in self._unsealed:
-                        os.close(self._files.pop(old))
-                        break
-            path = arenas.arena_path(self._folder, number)
-            descriptor = self._files[number] = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        return descriptor
+    def _catch_up(self) -> None:
+        """Reads into the index what the log has and it has not."""
+        covered = self._index.covered or BEGINNING
+        if covered.arena >= len(self.log.numbers) or covered.offset > self.log.end(covered.arena):
+            if self._index.covered is not None:
+                log.warning("the index is ahead of the arenas: it is made anew")
+                self._index.clear()
+            covered = BEGINNING
+        for number, found in self.log.since(covered):
+            clump = found.clump
+            # Of two clumps with one key the later one is good: it was written because the other was damaged.
+            self._recent[clump.score + bytes((clump.type,))] = pack_place(
+                number, found.offset, clump.stored, clump.size, clump.digest[:16]
+            )
+            if len(self._recent) >= BATCH and not self.read_only:
+                self._write_index(self._recent, Position(number, found.end))
+                self._recent = {}
 
     # Reading
 
-    def _place(self, key: bytes) -> Place | None:
+    def locate(self, score: Score, type: BlockType) -> Place | None:
+        """Where a block is; None if it is not stored."""
+        value = self._value(score + _WIRE[type])
+        return None if value is None else Place.unpack(value)
+
+    def _value(self, key: bytes) -> bytes | None:
         return self._recent.get(key) or self._frozen.get(key) or self._index.get(key)
 
     def _find(self, score: Score, type: BlockType, limit: int) -> tuple[bytes, Place]:
         key = score + _WIRE[type]
-        place = self._place(key)
-        if place is None:
+        value = self._recent.get(key) or self._frozen.get(key) or self._index.get(key)
+        if value is None:
             raise BlockNotFound(score, type)
+        place = Place.unpack(value)
         if place.size > limit:
             raise ReadTooSmall(limit, place.size)
         return key, place
@@ -180,17 +139,17 @@ class DiskStore:
             raise trio.WouldBlock
         buffer = bytearray(HEADER + place.stored)
         try:
-            count = os.preadv(self._file(place.arena), [buffer], place.offset, os.RWF_NOWAIT)
+            count = self.log.file(place.arena).read_nowait(buffer, place.offset)
         except BlockingIOError:
             raise trio.WouldBlock from None
         except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+            if error.errno not in _NO_NOWAIT:
                 raise self._damage(key, place, error.strerror or "") from error
             self._nowait = False
             raise trio.WouldBlock from None
         if count < len(buffer):
             raise trio.WouldBlock
-        return self._checked(score, key, place, buffer)
+        return self._checked(key, place, buffer)
 
     async def read(self, score: Score, type: BlockType, limit: int) -> bytes:
         """See ``BlockStore``."""
@@ -199,136 +158,135 @@ class DiskStore:
         except trio.WouldBlock:
             pass
         key, place = self._find(score, type, limit)
-        descriptor = os.dup(self._file(place.arena))
         try:
-            data = await trio.to_thread.run_sync(os.pread, descriptor, HEADER + place.stored, place.offset)
+            file = self.log.file(place.arena).duplicate()
+            try:
+                data = await trio.to_thread.run_sync(file.read, HEADER + place.stored, place.offset)
+            finally:
+                file.close()
         except OSError as error:
             raise self._damage(key, place, error.strerror or "") from error
-        finally:
-            os.close(descriptor)
-        return self._checked(score, key, place, data)
+        return self._checked(key, place, data)
 
-    def _checked(self, score: Score, key: bytes, place: Place, data: Buffer) -> bytes:
+    def _checked(self, key: bytes, place: Place, data: Buffer) -> bytes:
         try:
-            clump: Clump = unpack_header(data)
-            if clump.score != score or clump.type != key[20]:
+            clump = unpack_header(data)
+            if clump.score != key[:20] or clump.type != key[20]:
                 raise BadClump("another block is there")
             return unpack(clump, memoryview(data)[HEADER:])
         except BadClump as error:
             raise self._damage(key, place, str(error)) from error
 
-    def _damage(self, key: bytes, place: Place, detail: str) -> DamagedBlock:
-        """The error to raise; from now on a write of the same block stores it again."""
-        self._damaged.add(key)
-        return DamagedBlock(Score(key[:20]), self._where(place), detail)
+    # Damage
 
-    def _where(self, place: Place) -> str:
-        return f"arena {place.arena} offset {place.offset}"
+    def _damage(self, key: bytes, place: Place, detail: str) -> DamagedBlock:
+        """The error for a block that cannot be read; the log tells it once."""
+        error = DamagedBlock(Score(key[:20]), f"arena {place.arena} offset {place.offset}", detail)
+        if key not in self._damaged:
+            log.error("%s", error)
+            if len(self._damaged) < MOST_DAMAGED:
+                self._damaged.add(key)
+        return error
+
+    def distrust(self, number: int, found: Found, detail: str) -> DamagedBlock | None:
+        """Somebody saw that a clump is damaged: the next write of its block stores it anew.
+
+        None if the block has been stored anew since, or is not in the index.
+        """
+        key = found.clump.score + bytes((found.clump.type,))
+        value = self._value(key)
+        place = None if value is None else Place.unpack(value)
+        if place is None or (place.arena, place.offset) != (number, found.offset):
+            return None
+        return self._damage(key, place, detail)
 
     # Writing
 
     def write_nowait(self, type: BlockType, data: Buffer) -> Score:
-        """See ``ImmediateStore``; never waits.
+        """See ``ImmediateStore``; waits for nothing but an index that has fallen far behind.
 
-        A block whose copy was found damaged by a read is stored again and served from there.
+        A block that is known to be damaged is stored anew.
         """
-        if len(data) > LARGEST_BLOCK:
+        size = len(data)
+        if size > LARGEST_BLOCK:
             raise BlockTooLarge
-        if not len(data):
+        if self.read_only:
+            raise ReadOnlyStore
+        if not size:
             return ZERO_SCORE
         if self._failed is not None:
             raise StoreFailed(self._failed)
-        score: Score = bytes.__new__(Score, sha1(data, usedforsecurity=False).digest())
+        score = self._score_of(data)
         digest = blake3(data).digest()
         key = score + _WIRE[type]
-        place = self._recent.get(key) or self._frozen.get(key) or self._index.get(key)
-        if place is not None:
-            if place.check != digest[:16]:
+        value = self._recent.get(key) or self._frozen.get(key) or self._index.get(key)
+        if value is not None:
+            if value[CHECK] != digest[:16]:
                 raise ScoreCollision(score)
-            if key not in self._damaged:
+            if not self._damaged or key not in self._damaged:
                 return score
-            self._damaged.discard(key)
+        if self._space.full and not self._space.allows():
+            raise StoreFull
+        if len(self._recent) >= BATCH * BATCHES:
+            if self._index_failed is not None:
+                raise StoreFull(f"no space left in the index: {self._index_failed}")
+            raise trio.WouldBlock
         header, stored = pack(type.wire, data, score, digest, int(self._clock()))
-        self._pieces += (header, stored)
-        self._recent[key] = Place(self._number, self._tail, len(stored), len(data), digest[:16])
+        length = len(stored)
+        place = self.log.append((header, stored), HEADER + length)
+        self._recent[key] = pack_place(place.arena, place.offset, length, size, digest[:16])
         self._waiting[key] = data
-        self._tail += HEADER + len(stored)
         return score
 
     def flush_nowait(self) -> None:
         """See ``ImmediateStore``."""
-        if not self._pieces:
+        if not self._waiting:
             return
-        descriptor = self._files[self._number]
-        pieces = self._pieces
-        at = self._flushed
+        before = self.log.flushed
         try:
-            for first in range(0, len(pieces), MOST_PIECES):
-                group = pieces[first : first + MOST_PIECES]
-                size = sum(map(len, group))
-                done = os.pwritev(descriptor, group, at)
-                if done < size:
-                    rest = b"".join(group)[done:]
-                    while rest:
-                        count = os.pwrite(descriptor, rest, at + done)
-                        done += count
-                        rest = rest[count:]
-                at += size
+            self.log.flush()
         except OSError as error:
-            self._unwrite(descriptor)
-            if error.errno in _full:
+            # What was not flushed is forgotten, so that nobody is ever told that it is stored.
+            for key in self._waiting:
+                self._recent.pop(key, None)
+            self._waiting.clear()
+            self.log.forget()
+            if spaces.is_full(error):
+                self._space.ended(f"writing to arena {before.arena} failed: {error.strerror}")
                 raise StoreFull from error
-            self._fail(f"writing to arena {self._number} failed: {error.strerror}")
+            self._fail(f"writing to arena {before.arena} failed: {error.strerror}")
             raise StoreFailed(self._failed) from error
-        self._pieces = []
+        if self._damaged:
+            self._damaged -= self._waiting.keys()
         self._waiting.clear()
-        self._flushed = at
-        if at >= self._arena_size:
-            self._roll()
+        self._space.took(self.log.flushed.offset - before.offset)
+        if self.log.is_full:
+            try:
+                self.log.begin_arena()
+                self._wake.set()
+            except OSError as error:
+                log.warning("cannot begin the next arena yet: %s", error)
         if len(self._recent) >= BATCH and not self._frozen:
             self._wake.set()
 
-    def _unwrite(self, descriptor: int) -> None:
-        """Forgets what was not flushed, so that nobody is ever told that it is stored."""
-        for key in self._waiting:
-            self._recent.pop(key, None)
-        self._pieces = []
-        self._waiting.clear()
-        self._tail = self._flushed
-        with suppress(OSError):
-            os.ftruncate(descriptor, self._flushed)
-
-    def _fail(self, text: str) -> None:
-        log.error("%s; the store takes no more writes", text)
-        self._failed = f"{text}: restart the server once the disk is well"
-
-    def _roll(self) -> None:
-        """The active arena is full: the next begins, the old one is sealed in the background."""
-        self._unsealed.add(self._number)
-        try:
-            self._next_arena()
-        except OSError as error:
-            self._unsealed.discard(self._number)
-            log.warning("cannot begin the next arena yet: %s", error)
-            return
-        self._wake.set()
-
-    def _next_arena(self) -> None:
-        descriptor = arenas.create(self._folder, self._number + 1, int(self._clock()))
-        self._number += 1
-        self._files[self._number] = descriptor
-        self._tail = self._flushed = arenas.START
-
     async def write(self, type: BlockType, data: Buffer) -> Score:
         """See ``BlockStore``."""
-        score = self.write_nowait(type, data)
-        self.flush_nowait()
-        return score
+        while True:
+            try:
+                score = self.write_nowait(type, data)
+            except trio.WouldBlock:
+                self._wake.set()
+                await self._settled.park()
+            else:
+                self.flush_nowait()
+                return score
 
     async def sync(self) -> None:
         """See ``BlockStore``. Callers that come while one sync runs share the next."""
+        if self.read_only:
+            return
         self.flush_nowait()
-        wanted = (self._number << 48) + self._flushed
+        wanted = self.log.flushed
         async with self._work:
             if self._failed is not None:
                 raise StoreFailed(self._failed)
@@ -337,16 +295,20 @@ class DiskStore:
 
     async def _sync_log(self) -> None:
         """Makes everything durable that has been flushed; the caller holds ``_work``."""
-        reached = (self._number << 48) + self._flushed
-        descriptors = [self._files[number] for number in sorted({*self._unsealed, self._number})]
+        reached = self.log.flushed
+        files = self.log.to_sync()
         try:
-            for descriptor in descriptors:
-                await trio.to_thread.run_sync(self._fdatasync, descriptor)
+            for file in files:
+                await trio.to_thread.run_sync(file.sync)
         except OSError as error:
             # What the kernel could not write it may have dropped; a second try would find nothing to do and lie.
             self._fail(f"fdatasync failed: {error.strerror}")
             raise StoreFailed(self._failed) from error
         self._synced = reached
+
+    def _fail(self, text: str) -> None:
+        log.error("%s; the store takes no more writes", text)
+        self._failed = f"{text}: restart the server once the disk is well"
 
     # In the background
 
@@ -358,42 +320,45 @@ class DiskStore:
             try:
                 with trio.CancelScope(shield=True):
                     await self._settle()
-            except (OSError, lmdb.Error, StoreFailed) as error:
-                log.warning("work in the background failed and is tried again later: %s", error)
+            except (OSError, lmdb.Error, StoreFailed, StoreFull) as error:
+                if self._index_failed != str(error):
+                    log.warning("work in the background failed and is tried again: %s", error)
+                self._index_failed = str(error)
+                self._settled.unpark_all()
+                await trio.sleep(RETRY)
+                self._wake.set()
 
     async def _settle(self) -> None:
         async with self._work:
             if self._recent:
-                await self._sync_log()
-                covered = (self._synced >> 48, self._synced & (1 << 48) - 1)
-                done, self._frozen, self._recent = dict(self._recent), self._recent, {}
-                for key in self._waiting:
-                    # Not flushed when the log was synced: the next batch has them.
-                    done.pop(key, None)
-                    self._recent[key] = self._frozen.pop(key)
-                for key, place in list(done.items()):
-                    if (place.arena, place.offset) >= covered:
-                        del done[key]
-                        self._recent[key] = self._frozen.pop(key)
+                self.flush_nowait()
+                self._frozen, self._recent = self._recent, {}
+                reached = self.log.flushed
                 try:
+                    await self._sync_log()
                     self._index.prepare()
-                    await trio.to_thread.run_sync(self._index.write, done, covered)
-                    self._index.refresh(covered)
-                    self._frozen = {}
+                    try:
+                        await trio.to_thread.run_sync(self._index.write, self._frozen, reached)
+                    except BaseException:
+                        self._index.finish(None)
+                        raise
+                    self._index.finish(reached)
                 except BaseException:
                     self._recent = self._frozen | self._recent
-                    self._frozen = {}
                     raise
-            for number in sorted(self._unsealed):
-                descriptor = self._files[number]
-                end = os.fstat(descriptor).st_size
-                await trio.to_thread.run_sync(arenas.seal, descriptor, end, number)
-                self._unsealed.discard(number)
+                finally:
+                    self._frozen = {}
+                self._index_failed = None
+                self._settled.unpark_all()
+        for number in self.log.full:
+            await trio.to_thread.run_sync(self.log.seal, number)
+            async with self._work:
+                self.log.sealed(number)
 
-    def _write_index(self, batch: dict[bytes, Place], covered: tuple[int, int]) -> None:
+    def _write_index(self, batch: dict[bytes, bytes], covered: Position) -> None:
         self._index.prepare()
         self._index.write(batch, covered)
-        self._index.refresh(covered)
+        self._index.finish(covered)
 
     async def aclose(self) -> None:
         """See ``BlockStore``. A store that failed is closed without a word: it said so when it failed."""
@@ -401,7 +366,7 @@ class DiskStore:
             return
         self._closed = True
         try:
-            if self._failed is None:
+            if self._failed is None and not self.read_only:
                 self.flush_nowait()
                 await self._settle()
                 async with self._work:
@@ -410,59 +375,4 @@ class DiskStore:
             log.warning("closing the store: %s", error)
         finally:
             self._index.close()
-            for descriptor in self._files.values():
-                os.close(descriptor)
-            self._files.clear()
-
-
-@asynccontextmanager
-async def open_disk_store(
-    path: str | Path,
-    *,
-    arena_size: int = ARENA_SIZE,
-    clock: Callable[[], float] = time.time,
-    fdatasync: Callable[[int], None] = os.fdatasync,
-) -> AsyncIterator[DiskStore]:
-    """Opens the store in the directory ``path``, which is made if it is not there.
-
-    ``arena_size`` is in bytes; ``clock`` gives seconds since 1970. Cancelled, the store is synced and closed.
-
-    Raises:
-        StoreInUse: another process has it open.
-        DamagedStore: it is damaged beyond what can be repaired here, or not a store.
-    """
-    path = Path(path)
-    (path / "arenas").mkdir(parents=True, exist_ok=True)
-    lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StoreInUse(f"{path} is in use by another process: stop it, or choose another --store") from error
-        _check_format(path)
-        store = DiskStore(path, arena_size, clock, fdatasync)
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(store.run)
-                try:
-                    yield store
-                finally:
-                    nursery.cancel_scope.cancel()
-        finally:
-            with trio.CancelScope(shield=True):
-                await store.aclose()
-    finally:
-        os.close(lock)
-
-
-def _check_format(path: Path) -> None:
-    file = path / "format"
-    try:
-        found = file.read_text()
-    except FileNotFoundError:
-        if any((path / "arenas").iterdir()):
-            raise DamagedStore(f"{file} is missing: restore it, it says {FORMAT.strip()!r}") from None
-        file.write_text(FORMAT)
-        return
-    if found != FORMAT:
-        raise DamagedStore(f"{path} is {found.strip()!r}, which this program does not know: use a newer one")
+            self.log.close()

@@ -1,0 +1,219 @@
+"""A local directory served: the contract of every tree, and what only a directory of a real system has."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from contracts.ninep_client import connected
+from contracts.served_file import OWNER, ServedTreeContract
+from ninep import messages as m
+from ninep import stat as st
+from ninep.errors import NinepError, UnknownUser
+from ninep.export import Accounts, ExportTree, Identity
+from ninep.files import FileTree
+from ninep.stat import Stat
+
+ROOT = os.geteuid() == 0
+OWN = Identity(54321, 54321, (54321,))
+OTHER = Identity(54322, 54322, (54322,))
+
+
+class Renamed(Accounts):
+    """The contract's owner: an invented user where we may act as one, else this process's own."""
+
+    def identity(self, uname: str) -> Identity | None:
+        return (OWN if uname == OWNER else OTHER) if ROOT else None
+
+    def user(self, uid: int) -> str:
+        return OWNER if uid == (OWN.uid if ROOT else os.geteuid()) else super().user(uid)
+
+    def group(self, gid: int) -> str:
+        return OWNER if gid == (OWN.gid if ROOT else os.getegid()) else super().group(gid)
+
+
+class TestExport(ServedTreeContract):
+    @pytest.fixture(autouse=True)
+    def _place(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "served"
+        self.path.mkdir()
+        if ROOT:
+            os.chown(self.path, OWN.uid, OWN.gid)
+
+    @asynccontextmanager
+    async def tree(self) -> AsyncIterator[FileTree]:
+        tree = ExportTree(self.path, accounts=Renamed())
+        open_before = len(os.listdir("/proc/self/fd"))
+        yield tree
+        assert len(os.listdir("/proc/self/fd")) == open_before
+        tree.close()
+
+    async def test_append_only(self) -> None:
+        """Unix has no such files that any user could make."""
+        async with self.client() as raw:
+            fid = await raw.walk()
+            assert "append-only" in await raw.refused(m.Tcreate(fid, "log", st.DMAPPEND | 0o644, m.OWRITE))
+            assert await raw.list() == []
+
+    async def test_exclusive_use(self) -> None:
+        async with self.client() as raw:
+            fid = await raw.walk()
+            assert "exclusive" in await raw.refused(m.Tcreate(fid, "lock", st.DMEXCL | 0o644, m.OWRITE))
+
+    async def test_a_new_mode_shows_in_the_qid(self) -> None:
+        async with self.client() as raw:
+            await raw.made("file", data=b"x")
+            before = await raw.stat("file")
+            assert await raw.refused(m.Twstat(await raw.walk("file"), Stat(mode=st.DMAPPEND | 0o644)))
+            assert await raw.stat("file") == before
+            await raw.ask(m.Twstat(await raw.walk("file"), Stat(mode=0o640)))
+            after = await raw.stat("file")
+            assert (after.mode, after.qid.path) == (0o640, before.qid.path)
+            assert after.qid.version != before.qid.version
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """A directory with an exported one in it, and a secret beside that."""
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "file").write_text("content")
+    return tmp_path
+
+
+@asynccontextmanager
+async def exported(path: Path, **keywords: bool) -> AsyncIterator[ExportTree]:
+    tree = ExportTree(path, accounts=Accounts(switch=False), **keywords)
+    yield tree
+    tree.close()
+
+
+async def test_nothing_leads_outside(outside: Path) -> None:
+    inside = outside / "in"
+    (inside / "up").symlink_to("../secret")
+    (inside / "parent").symlink_to("..")
+    (inside / "absolute").symlink_to(outside / "secret")
+    (inside / "deep").mkdir()
+    async with exported(inside) as tree, connected(tree) as raw:
+        reply = await raw.ask(m.Twalk(0, 50, ["..", "..", "deep", "..", "..", "file"]))
+        assert len(reply.wqids) == 6
+        await raw.ask(m.Topen(50, m.OREAD))
+        assert await raw.read(50) == b"content"
+        assert len((await raw.ask(m.Twalk(0, 51, ["..", "secret"]))).wqids) == 1
+        for name in ("up", "absolute"):
+            fid = await raw.walk(name)
+            for mode in (m.OREAD, m.ORDWR, m.OWRITE | m.OTRUNC):
+                assert await raw.refused(m.Topen(fid, mode))
+        assert await raw.refused(m.Twalk(await raw.walk("parent"), 52, ["secret"]))
+        await raw.ask(m.Tattach(60, m.NOFID, "glenda", "../.."))
+        assert {entry.name for entry in await raw.list()} == {"up", "parent", "absolute", "deep", "file"}
+    assert (outside / "secret").read_text() == "secret"
+
+
+async def test_a_directory_that_becomes_a_link_leads_nowhere_else(outside: Path) -> None:
+    inside = outside / "in"
+    (inside / "dir").mkdir()
+    (inside / "dir" / "secret").write_text("ours")
+    async with exported(inside) as tree, connected(tree) as raw:
+        fid = await raw.walk("dir")
+        (inside / "dir").rename(inside / "moved")
+        (inside / "dir").symlink_to("..")
+        await raw.ask(m.Twalk(fid, 50, ["secret"]))
+        await raw.ask(m.Topen(50, m.OREAD))
+        assert await raw.read(50) == b"ours"
+        assert await raw.refused(m.Tremove(fid)) == "file has been removed"
+        assert (outside / "secret").read_text() == "secret"
+
+
+async def test_devices_and_pipes_are_listed_and_never_opened(outside: Path) -> None:
+    os.mkfifo(outside / "in" / "pipe")
+    async with exported(outside / "in") as tree, connected(tree) as raw:
+        assert {entry.name for entry in await raw.list()} == {"file", "pipe"}
+        for mode in (m.OREAD, m.OWRITE):
+            assert "plain files" in await raw.refused(m.Topen(await raw.walk("pipe"), mode))
+
+
+async def test_a_read_only_tree(outside: Path) -> None:
+    async with exported(outside / "in", read_only=True) as tree, connected(tree) as raw:
+        assert await raw.content("file") == b"content"
+        fid = await raw.walk("file")
+        for request in (
+            m.Topen(fid, m.OWRITE),
+            m.Topen(fid, m.OREAD | m.OTRUNC),
+            m.Topen(fid, m.OREAD | m.ORCLOSE),
+            m.Tcreate(await raw.walk(), "new", 0o644, m.OWRITE),
+            m.Tcreate(await raw.walk(), "new", st.DMDIR | 0o755, m.OREAD),
+            m.Twstat(fid, Stat(mode=0o600)),
+            m.Twstat(fid, Stat(name="other")),
+            m.Tremove(fid),
+        ):
+            assert await raw.refused(request) == "read only file system", request
+        assert os.listdir(outside / "in") == ["file"]
+
+
+async def test_a_name_keeps_its_file_for_all_fids(outside: Path) -> None:
+    async with exported(outside / "in") as tree, connected(tree) as raw:
+        one, two = await raw.walk("file"), await raw.walk("file")
+        await raw.ask(m.Twstat(one, Stat(name="renamed")))
+        assert (await raw.ask(m.Tstat(two))).stat.name == "renamed"
+        await raw.ask(m.Tremove(two))
+        assert os.listdir(outside / "in") == []
+        assert await raw.refused(m.Tremove(one)) == "file has been removed"
+
+
+async def test_what_this_machine_changes_is_seen(outside: Path) -> None:
+    inside = outside / "in"
+    async with exported(inside) as tree, connected(tree) as raw:
+        before = await raw.stat("file")
+        (inside / "file").write_text("changed by somebody else")
+        assert await raw.content("file") == b"changed by somebody else"
+        assert (await raw.stat("file")).qid.version != before.qid.version
+        (inside / "file").rename(inside / "elsewhere")
+        assert await raw.content("elsewhere") == b"changed by somebody else"
+
+
+async def test_aname_is_a_directory_below(outside: Path) -> None:
+    (outside / "in" / "sub").mkdir()
+    async with exported(outside / "in") as tree, connected(tree, aname="/sub") as raw:
+        assert await raw.list() == []
+        assert "directory" in await raw.refused(m.Tattach(90, m.NOFID, "glenda", "file"))
+        assert await raw.refused(m.Tattach(90, m.NOFID, "glenda", "none")) == "file does not exist"
+
+
+async def test_names_that_are_no_text_are_listed_as_they_are(outside: Path) -> None:
+    name = b"caf\xe9".decode("utf-8", "surrogateescape")
+    (outside / "in" / name).write_text("latin")
+    async with exported(outside / "in") as tree, connected(tree) as raw:
+        assert name in {entry.name for entry in await raw.list()}
+        assert await raw.refused(m.Twalk(0, 50, [name])) == "illegal name"
+
+
+def test_who_is_who() -> None:
+    nobody = Accounts(switch=True)
+    root, unknown = nobody.identity("root"), nobody.identity("no such user")
+    assert root is not None
+    assert root.uid != 0
+    assert root == unknown
+    allowed = Accounts({"root": "root"}, switch=True).identity("root")
+    assert allowed is not None
+    assert allowed.uid == 0
+    assert Accounts(switch=False).identity("anybody") is None
+    strict = Accounts({"*": ""}, switch=False)
+    with pytest.raises(UnknownUser, match="may not attach"):
+        strict.identity("glenda")
+
+
+@pytest.mark.parametrize("setting", ["glenda", "=bob", "", "glenda=no-such-user-here"])
+def test_mappings_that_mean_nothing(setting: str) -> None:
+    with pytest.raises(NinepError, match="--map-users"):
+        Accounts.parse([setting])
+
+
+@pytest.mark.skipif(ROOT, reason="root can act as everybody")
+def test_only_root_acts_as_others() -> None:
+    with pytest.raises(NinepError, match="only root"):
+        Accounts({"glenda": "root"})

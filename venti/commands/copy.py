@@ -1,0 +1,61 @@
+"""``copy``: a tree from one archive to another. Source: venti(1)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from ninep.wire.edge import DAMAGED, DONE, add_network_flags, networks_of
+from venti.blocktype import BlockType
+from venti.client import connect
+from venti.commands.connection import Parsers
+from venti.commands.gauge import Gauge
+from venti.commands.score import named
+from venti.copy import Copier
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Copies everything that a score leads to from one archive to another, the archives before it included.
+
+    A copy that was interrupted is started again; with -f it goes quickly over what has been copied.
+    """
+    score = named(arguments.score)
+    networks = networks_of(arguments)
+    async with (
+        connect(arguments.source, networks=networks) as source,
+        connect(arguments.destination, networks=networks) as destination,
+    ):
+        with Gauge("copied") as gauge:
+            copier = Copier(source, destination, fast=arguments.fast, ignore=arguments.ignore, progress=gauge.add)
+            await copier.run(score, BlockType(arguments.type))
+    for error in copier.failures:
+        print(f"venti: {error}", file=sys.stderr)
+    counts = {"written": copier.written, "skipped": copier.skipped, "bytes": copier.size}
+    if arguments.json:
+        print(json.dumps({**counts, "failures": [str(error) for error in copier.failures]}))
+    else:
+        print(f"{copier.written} blocks, {copier.size} bytes written, {copier.skipped} trees were there")
+    return DAMAGED if copier.failures else DONE
+
+
+def add(commands: Parsers) -> None:
+    """Adds the command."""
+    parser = commands.add_parser("copy", help="copy a tree from one archive to another", description=run.__doc__)
+    parser.add_argument("-f", dest="fast", action="store_true", help="a tree whose top is there is there as a whole")
+    parser.add_argument("-i", dest="ignore", action="store_true", help="go on where a block cannot be read")
+    parser.add_argument(
+        "-t",
+        dest="type",
+        type=int,
+        choices=range(17),
+        default=16,
+        metavar="TYPE",
+        help="type of the block that the score names: 16 root (the default), 8 directory, 0 data",
+    )
+    parser.add_argument("--json", action="store_true", help="print an object at the end")
+    parser.add_argument("source", metavar="SRC", help="address of the archive to copy from")
+    parser.add_argument("destination", metavar="DST", help="address of the archive to copy to")
+    parser.add_argument("score", metavar="SCORE", help="vac: and 40 digits, or a file that holds them")
+    add_network_flags(parser)
+    parser.set_defaults(run=run)

@@ -1,0 +1,83 @@
+"""The directory of a store that a command works on by itself, without a server."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from ninep.wire.edge import data_home
+from ninep.wire.errors import BadAddress
+from venti.commands.connection import Parsers, archive
+from venti.disk import DiskStore, open_disk_store
+from venti.errors import DamagedStore
+from venti.store import BlockStore
+
+
+def add_folder_command(commands: Parsers, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    """A command that works on a store's directory."""
+    parser = commands.add_parser(name, help=text, description=run.__doc__)
+    add_store_flag(parser, "where the blocks are; default: venti in your data directory")
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="say more on standard error")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_store_flag(parser: argparse.ArgumentParser, text: str) -> None:
+    """Adds ``--store``."""
+    parser.add_argument("--store", metavar="DIR", help=text)
+
+
+def folder(arguments: argparse.Namespace) -> Path:
+    """The directory of a store that exists and may be read.
+
+    Raises:
+        BadAddress, DamagedStore: it is none.
+    """
+    return existing(arguments.store or data_home() / "venti")
+
+
+def existing(name: str | Path) -> Path:
+    """``name``, if there is a store in it.
+
+    Raises:
+        BadAddress: there is no such directory, or it must not be read.
+        DamagedStore: there is one, and no store in it.
+    """
+    path = Path(name)
+    if not path.is_dir():
+        raise BadAddress(f"{path}: no such directory: name the store with --store DIR")
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise BadAddress(f"{path}: permission denied: run this as the owner of the store")
+    if not (path / "arenas").is_dir():
+        raise DamagedStore(f"{path} is no store: it has no directory 'arenas'")
+    return path
+
+
+@asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[DiskStore]:
+    """The store in a directory, for writing, while no server has it.
+
+    Raises:
+        BadAddress: the directory must not be written.
+        StoreInUse: a server has it.
+    """
+    if path.exists() and not path.is_dir():
+        raise BadAddress(f"{path} is not a directory: name one with --store DIR")
+    place = path if path.exists() else path.parent
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise BadAddress(f"{path}: permission denied: run this as the owner of the store, or choose another --store")
+    async with open_disk_store(path) as store:
+        yield store
+
+
+def destination(arguments: argparse.Namespace) -> AbstractAsyncContextManager[BlockStore]:
+    """Where blocks go: to the directory of ``--store``, else to the archive of ``-h`` or the environment."""
+    if arguments.store is None:
+        return archive(arguments)
+    if arguments.address is not None:
+        raise BadAddress("where to? -h names an archive on the network and --store a directory: say one of them")
+    return opened(Path(arguments.store))

@@ -1,0 +1,68 @@
+"""How far long work is: one line on a terminal, with rate and time to go."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+EVERY = 0.2
+"""Seconds between two versions of the line."""
+
+
+class Gauge:
+    """Counts bytes and blocks; shows them on standard error if that is a terminal. A context manager."""
+
+    def __init__(self, label: str, total: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        """``total`` is in bytes; without it there is no time to go."""
+        self._label = label
+        self._total = total
+        self._clock = clock
+        self._shown = sys.stderr.isatty()
+        self._start = self._next = clock()
+        self._drawn = False
+        self.bytes = 0
+        self.blocks = 0
+
+    def __enter__(self) -> Gauge:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+
+    def add(self, size: int, blocks: int = 1) -> None:
+        """So much more is done."""
+        self.bytes += size
+        self.blocks += blocks
+        if self._shown:
+            now = self._clock()
+            if now >= self._next:
+                self._next = now + EVERY
+                self._drawn = True
+                print(f"\r\x1b[K{self.text(now - self._start)}", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Takes the line away, so that something else can be printed."""
+        if self._drawn:
+            self._drawn = False
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def text(self, elapsed: float) -> str:
+        """The line, after so many seconds."""
+        rate = self.bytes / elapsed if elapsed > 0 else 0.0
+        done = f"{self._label}: {self.blocks} blocks, {_mega(self.bytes)}"
+        if self._total is None:
+            return f"{done} MB, {_mega(rate)} MB/s"
+        share = f"{done} of {_mega(self._total)} MB, {_mega(rate)} MB/s"
+        left = max(0, self._total - self.bytes)
+        return f"{share}, {_clock_time(left / rate)} to go" if rate else share
+
+
+def _mega(size: float) -> str:
+    return f"{size / 1e6:.1f}"
+
+
+def _clock_time(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,101 @@
+"""``import``: the blocks of the original venti's arena partitions. Source: venti(8)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from contextlib import AsyncExitStack
+from typing import Any
+
+import trio
+
+from ninep.wire.edge import DAMAGED, DONE
+from venti.commands.connection import Parsers, add_command
+from venti.commands.folder import add_store_flag, destination
+from venti.commands.gauge import Gauge
+from venti.errors import DamagedStore
+from venti.plan9.partition import Damage, Partition
+from venti.writebehind import WriteBehind, write_behind
+
+_MANY = 64
+"""Blocks that are only checked between two looks at the world."""
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Reads arena partitions of the original venti, checks every block, and stores those that are sound.
+
+    What is damaged is named, block by block, and does not keep the others back. Blocks that the archive has already
+    cost nothing, so an import that was interrupted is simply started again.
+    """
+    damaged = False
+    async with AsyncExitStack() as stack:
+        behind: WriteBehind | None = None
+        if not arguments.check:
+            store = await stack.enter_async_context(destination(arguments))
+            behind = await stack.enter_async_context(write_behind(store))
+        for name in arguments.files:
+            damaged |= await _import(name, behind, arguments)
+    return DAMAGED if damaged else DONE
+
+
+async def _import(name: str, behind: WriteBehind | None, arguments: argparse.Namespace) -> bool:
+    damage: list[Damage] = []
+    try:
+        partition = Partition(name)
+    except DamagedStore as error:
+        print(f"venti: {error}", file=sys.stderr)
+        return True
+    with partition, Gauge(name, partition.size) as gauge:
+        blocks = size = last = 0
+        if partition.trouble:
+            print(f"venti: {name}: {partition.trouble}", file=sys.stderr)
+        for item in partition.blocks():
+            if isinstance(item, Damage):
+                damage.append(item)
+                gauge.clear()
+                print(f"venti: {name}: damaged: {item}", file=sys.stderr)
+                continue
+            blocks += 1
+            size += len(item.data)
+            if behind is not None:
+                await behind.write(item.type, item.data)
+            if blocks % _MANY == 0:
+                await trio.lowlevel.checkpoint()
+            gauge.add(item.end - last)
+            last = item.end
+        if behind is not None:
+            await behind.sync()
+    _report(name, blocks, size, damage, partition.trouble, arguments)
+    return bool(damage) or bool(partition.trouble)
+
+
+def _report(
+    name: str, blocks: int, size: int, damage: list[Damage], trouble: str, arguments: argparse.Namespace
+) -> None:
+    if arguments.json:
+        found: list[dict[str, Any]] = [
+            {
+                "arena": item.arena,
+                "offset": item.offset,
+                "score": None if item.score is None else str(item.score),
+                "type": None if item.type is None else int(item.type),
+                "detail": item.detail,
+            }
+            for item in damage
+        ]
+        if trouble:
+            found.insert(0, {"arena": None, "offset": None, "score": None, "type": None, "detail": trouble})
+        print(json.dumps({"file": name, "blocks": blocks, "bytes": size, "damaged": found}))
+    else:
+        what = "sound" if arguments.check else "stored"
+        print(f"{name}: {blocks} blocks, {size} bytes {what}, {len(damage)} damaged")
+
+
+def add(commands: Parsers) -> None:
+    """Adds the command."""
+    parser = add_command(commands, "import", run, "take the blocks out of arena partitions of the original venti")
+    add_store_flag(parser, "store them in this directory instead, which no server may have open")
+    parser.add_argument("--check", action="store_true", help="only check them, and store nothing")
+    parser.add_argument("--json", action="store_true", help="print an object for each file")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="an arena partition, version 4 or 5")

@@ -1,0 +1,208 @@
+"""The narrow layer between the store and the disk: every byte of an arena passes here, and every promise of the disk.
+
+``ArenaFolder`` and ``ArenaFile`` are what the store asks for; ``OsFolder`` gives it from a directory. Tests give it
+from memory, where writes and syncs are recorded, lost and torn.
+
+Methods raise ``OSError``. They wait for the disk, except where the name says otherwise; a thread may call them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+from ninep.wire.dialect import Buffer
+
+MOST_PIECES = 1000
+"""Buffers of one gathering write; IOV_MAX of Linux is 1024."""
+READ_ONLY = 0o400
+"""Mode of a file that never changes again."""
+
+
+class ArenaFile(Protocol):
+    """One arena's bytes."""
+
+    def read(self, size: int, offset: int) -> bytes:
+        """``size`` bytes, fewer only where the file ends."""
+        ...
+
+    def read_nowait(self, buffer: bytearray, offset: int) -> int:
+        """Fills ``buffer`` as far as memory has it, without waiting; returns how many bytes that are.
+
+        Raises:
+            BlockingIOError: the disk would have to be asked.
+            OSError: EOPNOTSUPP and the like: this file can only be waited for.
+        """
+        ...
+
+    def write(self, pieces: Sequence[Buffer], offset: int) -> None:
+        """Hands all the pieces to the system, one behind the other; after an error any part of them may be there."""
+        ...
+
+    def sync(self) -> None:
+        """Returns when everything written is on stable storage."""
+        ...
+
+    def truncate(self, size: int) -> None:
+        """Cuts the file."""
+        ...
+
+    def size(self) -> int:
+        """Bytes in the file."""
+        ...
+
+    def duplicate(self) -> ArenaFile:
+        """The same file, to be closed on its own: for a thread that must not lose it."""
+        ...
+
+    def close(self) -> None:
+        """Gives it back to the system; says nothing about stable storage."""
+        ...
+
+
+class ArenaFolder(Protocol):
+    """The directory of the arenas."""
+
+    def names(self) -> list[str]:
+        """What there is."""
+        ...
+
+    def create(self, name: str) -> ArenaFile:
+        """An empty file that was not there before, to be written."""
+        ...
+
+    def open(self, name: str, *, writable: bool) -> ArenaFile:
+        """A file that is there."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Only for a file whose creation failed."""
+        ...
+
+    def protect(self, name: str) -> None:
+        """Nobody may write this file any more."""
+        ...
+
+    def protected(self, name: str) -> bool:
+        """Whether nobody may write this file."""
+        ...
+
+    def sync(self) -> None:
+        """Returns when names that were made or removed are on stable storage."""
+        ...
+
+    def free(self) -> int:
+        """Bytes that the disk has left for us."""
+        ...
+
+    def where(self, name: str) -> str:
+        """What to call a file in a message."""
+        ...
+
+
+class OsFile:
+    """An ``ArenaFile`` of the operating system."""
+
+    __slots__ = ("_descriptor",)
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def read(self, size: int, offset: int) -> bytes:
+        """See ``ArenaFile``."""
+        data = os.pread(self._descriptor, size, offset)
+        while len(data) < size:
+            more = os.pread(self._descriptor, size - len(data), offset + len(data))
+            if not more:
+                break
+            data += more
+        return data
+
+    def read_nowait(self, buffer: bytearray, offset: int) -> int:
+        """See ``ArenaFile``."""
+        return os.preadv(self._descriptor, (buffer,), offset, os.RWF_NOWAIT)
+
+    def write(self, pieces: Sequence[Buffer], offset: int) -> None:
+        """See ``ArenaFile``. A short write is finished piece by piece."""
+        for first in range(0, len(pieces), MOST_PIECES):
+            group = pieces[first : first + MOST_PIECES]
+            size = sum(map(len, group))
+            done = os.pwritev(self._descriptor, group, offset)
+            if done < size:
+                rest = memoryview(b"".join(group))
+                while done < size:
+                    done += os.pwrite(self._descriptor, rest[done:], offset + done)
+            offset += size
+
+    def sync(self) -> None:
+        """See ``ArenaFile``."""
+        os.fdatasync(self._descriptor)
+
+    def truncate(self, size: int) -> None:
+        """See ``ArenaFile``."""
+        os.ftruncate(self._descriptor, size)
+
+    def size(self) -> int:
+        """See ``ArenaFile``."""
+        return os.fstat(self._descriptor).st_size
+
+    def duplicate(self) -> OsFile:
+        """See ``ArenaFile``."""
+        return OsFile(os.dup(self._descriptor))
+
+    def close(self) -> None:
+        """See ``ArenaFile``."""
+        os.close(self._descriptor)
+
+
+class OsFolder:
+    """An ``ArenaFolder`` that is a directory."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def names(self) -> list[str]:
+        """See ``ArenaFolder``."""
+        return os.listdir(self._path)
+
+    def create(self, name: str) -> OsFile:
+        """See ``ArenaFolder``."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        return OsFile(os.open(self._path / name, flags, 0o600))
+
+    def open(self, name: str, *, writable: bool) -> OsFile:
+        """See ``ArenaFolder``."""
+        return OsFile(os.open(self._path / name, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC))
+
+    def remove(self, name: str) -> None:
+        """See ``ArenaFolder``."""
+        (self._path / name).unlink(missing_ok=True)
+
+    def protect(self, name: str) -> None:
+        """See ``ArenaFolder``. On a disk without modes nothing is lost but this safeguard."""
+        with suppress(OSError):
+            (self._path / name).chmod(READ_ONLY)
+
+    def protected(self, name: str) -> bool:
+        """See ``ArenaFolder``."""
+        return not (self._path / name).stat().st_mode & 0o222
+
+    def sync(self) -> None:
+        """See ``ArenaFolder``."""
+        descriptor = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def free(self) -> int:
+        """See ``ArenaFolder``."""
+        status = os.statvfs(self._path)
+        return status.f_bavail * status.f_frsize
+
+    def where(self, name: str) -> str:
+        """See ``ArenaFolder``."""
+        return str(self._path / name)

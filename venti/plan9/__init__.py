@@ -1,0 +1,1 @@
+"""What the original venti keeps on its disks, for reading only."""
