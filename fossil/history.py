@@ -81,6 +81,13 @@ class History:
         row = self._database.execute("SELECT * FROM snapshot WHERE kind=? AND name=?", (kind, name)).fetchone()
         return None if row is None else Snapshot(*row)
 
+    def newest(self, kind: str) -> Snapshot | None:
+        """The snapshot of a kind that was taken last."""
+        row = self._database.execute(
+            "SELECT * FROM snapshot WHERE kind=? ORDER BY epoch DESC LIMIT 1", (kind,)
+        ).fetchone()
+        return None if row is None else Snapshot(*row)
+
     def waiting(self) -> list[Snapshot]:
         """The archives that have not been written to venti, oldest first."""
         rows = self._database.execute(

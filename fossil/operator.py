@@ -119,6 +119,8 @@ class Operator:
         waiting = len(fossil.history.waiting())
         if waiting:
             lines.append(f"{waiting} archives wait to be written")
+        if (progress := fossil.archiver.progress) is not None:
+            lines.append(f"archiving {progress.name}: {progress.files} files, {progress.size} bytes so far")
         if fossil.archiver.trouble:
             lines.append(f"archiver: {fossil.archiver.trouble}")
         try:

@@ -18,6 +18,7 @@ from fossil.errors import DataInUse, WritesStopped
 from fossil.filesystem import FileSystem
 from fossil.history import History
 from fossil.rules import STRICT, Rules
+from fossil.schedule import Schedule
 from fossil.schema import checkpoint, open_reader, pinned
 from fossil.served import FossilTree
 from fossil.vault import OpenStore, Vault
@@ -46,7 +47,9 @@ class Fossil:
         system: the live tree.
         history: its snapshots.
         tree: both over 9P.
-        archiver: writes archives to venti.
+        vault: the venti that they go to.
+        archiver: writes archives to it.
+        schedule: takes snapshots and archives, and forgets snapshots, by the clock.
     """
 
     def __init__(self, folder: Path, system: FileSystem, open_store: OpenStore, *, rules: Rules) -> None:
@@ -58,6 +61,7 @@ class Fossil:
         self._reader = open_reader(folder / "metadata")
         self.vault = Vault(open_store)
         self.archiver = Archiver(system, self.history, self.vault)
+        self.schedule = Schedule(system, self.history, self.archiver.wake)
 
     async def settle(self) -> None:
         """Makes everything durable that has been committed: the data first, then what speaks of it.
@@ -153,6 +157,7 @@ async def open_fossil(
                 nursery.start_soon(fossil.run)
                 nursery.start_soon(fossil.vault.run)
                 nursery.start_soon(fossil.archiver.run)
+                nursery.start_soon(fossil.schedule.run)
                 try:
                     yield fossil
                 finally:
