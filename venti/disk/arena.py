@@ -28,7 +28,7 @@ from blake3 import blake3
 
 from venti.disk.clump import HEADER, MAGIC, BadClump, Clump, unpack, unpack_header
 from venti.disk.files import ArenaFile, ArenaFolder
-from venti.errors import DamagedStore
+from venti.errors import DamagedStore, StoreFailed
 
 START = 64
 """Where the first clump begins."""
@@ -181,8 +181,12 @@ def seal(file: ArenaFile, end: int, number: int) -> None:
     """Writes the footer behind the clumps, which end at ``end``, and makes everything durable.
 
     The footer has the sorted directory of the clumps and the BLAKE3 of all bytes before it.
+
+    Raises:
+        OSError: the footer could not be written; it may be tried again.
+        StoreFailed: something could not be made durable, and nobody can know what; see ``DiskStore.sync``.
     """
-    file.sync()
+    _sync(file, number)
     entries = sorted(
         _ENTRY.pack(found.clump.score, found.clump.type, found.offset, found.clump.stored, found.clump.size)
         for found in clumps(file, START, end)
@@ -199,7 +203,14 @@ def seal(file: ArenaFile, end: int, number: int) -> None:
     )
     file.truncate(end)
     file.write((footer, _TRAILER.pack(len(footer), SEAL)), end)
-    file.sync()
+    _sync(file, number)
+
+
+def _sync(file: ArenaFile, number: int) -> None:
+    try:
+        file.sync()
+    except OSError as error:
+        raise StoreFailed(f"fdatasync of arena {number} failed: {error.strerror}") from error
 
 
 def verify_seal(file: ArenaFile) -> dict[str, object]:

@@ -329,6 +329,8 @@ class DiskStore:
                 self._wake.set()
 
     async def _settle(self) -> None:
+        if self._failed is not None:
+            return
         async with self._work:
             if self._recent:
                 self.flush_nowait()
@@ -351,7 +353,11 @@ class DiskStore:
                 self._index_failed = None
                 self._settled.unpark_all()
         for number in self.log.full:
-            await trio.to_thread.run_sync(self.log.seal, number)
+            try:
+                await trio.to_thread.run_sync(self.log.seal, number)
+            except StoreFailed as error:
+                self._fail(str(error))
+                raise
             async with self._work:
                 self.log.sealed(number)
 
