@@ -146,12 +146,12 @@ class Log:
             self.begin_arena()
 
     def _end(self, number: int, known: Position, *, last: bool) -> int:
-        """Where the clumps of an arena end; an arena that should be sealed and is not gets its seal."""
+        """Where the clumps of an arena end; one that should be sealed and is not is among the ``full`` ones."""
         file = self.file(number)
         name = arena_name(number)
         path = self.folder.where(name)
         size = file.size()
-        if last and size <= START and not self.read_only:
+        if last and size <= START and not self.read_only and not _has_head(file, number, path):
             # The crash came while this arena was made: it never had a clump.
             self._unsealed.add(number)
             file = self._reopen(number)
@@ -176,10 +176,6 @@ class Log:
         if end < size:
             log.warning("arena %d: %d bytes at its end are no whole clump and are cut", number, size - end)
             file.truncate(end)
-        if not last:
-            self._ends[number] = end
-            self.seal(number)
-            self.sealed(number)
         return end
 
     def _is_true_seal(self, file: ArenaFile, number: int, path: str) -> bool:
@@ -258,3 +254,11 @@ class Log:
         for file in self._files.values():
             file.close()
         self._files.clear()
+
+
+def _has_head(file: ArenaFile, number: int, path: str) -> bool:
+    try:
+        arenas.check_head(file, number, path)
+    except DamagedStore:
+        return False
+    return True

@@ -88,6 +88,8 @@ class DiskStore:
         self._synced = Position(-1, 0)
         self._closed = False
         self._catch_up()
+        if self.log.full and not self.read_only:
+            self._wake.set()
 
     def _catch_up(self) -> None:
         """Reads into the index what the log has and it has not."""

@@ -1,0 +1,251 @@
+"""Damage, accident and malice under the store on disk: it says so, and never gives other bytes than were stored."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from pathlib import Path
+
+import msgpack
+import pytest
+
+from venti.blocktype import BlockType
+from venti.disk import arena as arenas
+from venti.disk import open_disk_store
+from venti.disk.clump import HEADER, pack, unpack_header
+from venti.disk.files import OsFile, OsFolder
+from venti.errors import BlockNotFound, DamagedBlock, DamagedStore, ReadOnlyStore, StoreInUse, VentiError
+from venti.score import Score
+
+DATA = BlockType.DATA
+
+
+def noise(count: int, size: int = 1000) -> list[bytes]:
+    return [random.Random(n).randbytes(size) for n in range(count)]
+
+
+async def fill(path: Path, written: list[bytes], arena_size: int = 1 << 30) -> None:
+    async with open_disk_store(path, arena_size=arena_size) as store:
+        for block in written:
+            await store.write(DATA, block)
+
+
+def arena(path: Path, number: int = 0) -> Path:
+    return arenas.arena_path(path / "arenas", number)
+
+
+FIELDS = {
+    "magic": (0, 4),
+    "type": (4, 1),
+    "encoding": (5, 1),
+    "zero": (6, 2),
+    "stored": (8, 4),
+    "size": (12, 4),
+    "time": (16, 8),
+    "score": (24, 20),
+    "blake3": (44, 32),
+    "crc": (76, 4),
+    "data": (80, 1000),
+}
+
+
+@pytest.mark.expects_errors
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("index", [True, False])
+async def test_a_flipped_bit_in_any_field(
+    tmp_path: Path, field: str, index: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The block is damaged where the index knows it and missing where it does not; its neighbours are untouched."""
+    written = noise(3)
+    await fill(tmp_path, written)
+    path = arena(tmp_path)
+    whole = path.read_bytes()
+    start = arenas.START + HEADER + 1000
+    first, length = FIELDS[field]
+    for bit in random.Random(field).sample(range(length * 8), min(8, length * 8)):
+        hurt = bytearray(whole)
+        hurt[start + first + bit // 8] ^= 1 << bit % 8
+        path.write_bytes(hurt)
+        if not index:
+            shutil.rmtree(tmp_path / "index")
+        caplog.clear()
+        async with open_disk_store(tmp_path) as store:
+            with pytest.raises(DamagedBlock if index else BlockNotFound, match=str(Score.of(written[1]))):
+                await store.read(Score.of(written[1]), DATA, 8192)
+            for block in (written[0], written[2]):
+                assert await store.read(Score.of(block), DATA, 8192) == block
+        if index:
+            assert f"arena 0 offset {start}" in caplog.text
+
+
+async def test_a_block_that_looks_like_a_clump_is_no_clump(tmp_path: Path) -> None:
+    """Bytes inside a block are never taken for a stored block, wherever the header of the true one is damaged."""
+    lie = b"not what the score says" * 10
+    claimed = b"the true block" * 10
+    header, stored = pack(
+        DATA.wire, lie, Score.of(claimed), unpack_header(b"".join(pack(13, lie, b"", b"", 0))).digest, 1
+    )
+    forged = b"".join((header, stored))
+    carrier = random.Random(1).randbytes(100) + forged + random.Random(2).randbytes(100)
+    await fill(tmp_path, [carrier, b"after"])
+    path = arena(tmp_path)
+    whole = bytearray(path.read_bytes())
+    whole[arenas.START] ^= 1
+    path.write_bytes(whole)
+    shutil.rmtree(tmp_path / "index")
+    async with open_disk_store(tmp_path) as store:
+        with pytest.raises(BlockNotFound):
+            await store.read(Score.of(claimed), DATA, 8192)
+        assert await store.read(Score.of(b"after"), DATA, 8192) == b"after"
+
+
+async def test_a_block_that_looks_like_a_seal_is_no_seal(tmp_path: Path) -> None:
+    """An arena stays open however its last block ends."""
+    source = random.Random(1)
+    before = source.randbytes(500)
+    footer = msgpack.packb({"format": 1, "number": 0, "clumps": 0, "end": 64, "blake3": bytes(32), "directory": b""})
+    for length in (len(footer), len(footer) + 300, 1, 0):
+        block = source.randbytes(600) + footer + length.to_bytes(8, "little") + arenas.SEAL
+        path = tmp_path / str(length)
+        await fill(path, [before, block])
+        for _ in range(2):
+            async with open_disk_store(path) as store:
+                assert await store.read(Score.of(block), DATA, 8192) == block
+                assert not store.log.is_sealed(0)
+                await store.write(DATA, b"more")
+            shutil.rmtree(path / "index")
+
+
+async def test_sealed_arenas_are_read_only_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have no right to write, and nothing opens them for writing any more."""
+    await fill(tmp_path, noise(30), arena_size=5000)
+    names = sorted(path.name for path in (tmp_path / "arenas").iterdir())
+    assert len(names) > 4
+    assert [arena(tmp_path, n).stat().st_mode & 0o222 for n in range(len(names) - 1)] == [0] * (len(names) - 1)
+    assert arena(tmp_path, len(names) - 1).stat().st_mode & 0o200
+    before = {name: (tmp_path / "arenas" / name).read_bytes() for name in names[:-1]}
+    opened: list[tuple[str, bool]] = []
+    original = OsFolder.open
+
+    def note(folder: OsFolder, name: str, *, writable: bool) -> OsFile:
+        opened.append((name, writable))
+        return original(folder, name, writable=writable)
+
+    monkeypatch.setattr(OsFolder, "open", note)
+    shutil.rmtree(tmp_path / "index")
+    async with open_disk_store(tmp_path, arena_size=5000) as store:
+        for block in noise(40):
+            assert await store.read(await store.write(DATA, block), DATA, 8192) == block
+    assert {name for name, writable in opened if writable} == {names[-1]}
+    assert before == {name: (tmp_path / "arenas" / name).read_bytes() for name in names[:-1]}
+
+
+@pytest.mark.expects_errors
+async def test_a_sealed_arena_that_lost_its_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is served as far as it goes, told of, and not touched: the rest may come back from a copy."""
+    written = noise(12)
+    await fill(tmp_path, written, arena_size=5000)
+    path = arena(tmp_path)
+    whole = path.read_bytes()
+    path.chmod(0o600)
+    os.truncate(path, 3000)
+    path.chmod(0o400)
+    async with open_disk_store(tmp_path, arena_size=5000) as store:
+        assert await store.read(Score.of(written[0]), DATA, 8192) == written[0]
+        with pytest.raises(DamagedBlock):
+            await store.read(Score.of(written[3]), DATA, 8192)
+        await store.write(DATA, written[3])
+        assert await store.read(Score.of(written[3]), DATA, 8192) == written[3]
+    assert "00000000.arena has lost its end" in caplog.text
+    assert path.read_bytes() == whole[:3000]
+
+
+async def test_short_reads_are_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = noise(20, 300)
+    await fill(tmp_path, written, arena_size=3000)
+    pread, preadv = os.pread, os.preadv
+    monkeypatch.setattr(os, "pread", lambda descriptor, size, at: pread(descriptor, min(size, 29), at))
+    monkeypatch.setattr(
+        os,
+        "preadv",
+        lambda descriptor, buffers, at, flags: preadv(descriptor, [memoryview(buffers[0])[:50]], at, flags),
+    )
+    shutil.rmtree(tmp_path / "index")
+    async with open_disk_store(tmp_path) as store:
+        for block in written:
+            assert await store.read(Score.of(block), DATA, 8192) == block
+
+
+async def test_an_arena_whose_making_was_cut_short(tmp_path: Path) -> None:
+    for content in (b"", b"ninegrid", bytes(64)):
+        await fill(tmp_path, noise(3))
+        last = max((tmp_path / "arenas").iterdir())
+        number = int(last.stem) + 1
+        arena(tmp_path, number).write_bytes(content)
+        async with open_disk_store(tmp_path) as store:
+            for block in noise(3):
+                assert await store.read(Score.of(block), DATA, 8192) == block
+            await store.write(DATA, content + b"x")
+            assert store.log.tail.arena == number
+            assert await store.read(Score.of(content + b"x"), DATA, 8192) == content + b"x"
+
+
+@pytest.mark.parametrize("index", [True, False])
+async def test_read_only(tmp_path: Path, index: bool) -> None:
+    """Nothing is written, not even to cut a torn tail; several may read at once, and nobody may write meanwhile."""
+    written = noise(12)
+    await fill(tmp_path, written, arena_size=5000)
+    last = max((tmp_path / "arenas").iterdir())
+    with last.open("ab") as file:
+        file.write(b"9clp, a torn tail")
+    if not index:
+        shutil.rmtree(tmp_path / "index")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    async with open_disk_store(tmp_path, read_only=True) as store, open_disk_store(tmp_path, read_only=True) as other:
+        for block in written:
+            assert await store.read(Score.of(block), DATA, 8192) == block
+            assert await other.read(Score.of(block), DATA, 8192) == block
+            with pytest.raises(ReadOnlyStore, match="read only"):
+                await store.write(DATA, block)
+        await store.sync()
+        with pytest.raises(StoreInUse, match="another process"):
+            await fill(tmp_path, written)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    async with open_disk_store(tmp_path):
+        with pytest.raises(StoreInUse, match=str(os.getpid())):
+            async with open_disk_store(tmp_path, read_only=True):
+                pass
+    with pytest.raises(DamagedStore, match="holds no store"):
+        async with open_disk_store(tmp_path / "nothing", read_only=True):
+            pass
+
+
+async def test_the_number_of_a_dead_holder_is_not_told(tmp_path: Path) -> None:
+    await fill(tmp_path, [b"x"])
+    async with open_disk_store(tmp_path, read_only=True):
+        (tmp_path / "lock").write_text("4194304999\n")
+        with pytest.raises(StoreInUse, match="another process"):
+            await fill(tmp_path, [b"x"])
+
+
+@pytest.mark.expects_errors
+async def test_damage_is_logged_once_and_forgotten_when_healed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    written = noise(3)
+    await fill(tmp_path, written)
+    path = arena(tmp_path)
+    whole = bytearray(path.read_bytes())
+    whole[arenas.START + HEADER] ^= 1
+    path.write_bytes(whole)
+    async with open_disk_store(tmp_path) as store:
+        for _ in range(3):
+            with pytest.raises(DamagedBlock):
+                await store.read(Score.of(written[0]), DATA, 8192)
+        assert len(caplog.records) == 1
+        found = next(store.log.clumps(0))
+        assert isinstance(store.distrust(0, found, "seen by a scrub"), VentiError)
+        await store.write(DATA, written[0])
+        assert await store.read(Score.of(written[0]), DATA, 8192) == written[0]
+        assert store.distrust(0, found, "seen by a scrub") is None
