@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import trio
 
-from fossil.console import Console, open_console
-from fossil.errors import ConsoleRefused, DamagedData, FossilError, NoSnapshot, NotServed
-from fossil.operator import Operator
+from fossil.console import open_console
+from fossil.errors import BadConfiguration, ConsoleRefused, DamagedData, FossilError, NoSnapshot, NotServed
+from fossil.fileserver import FileServer, Surroundings, open_file_server
+from fossil.fsys import Fsys
+from fossil.interpreter import Interpreter
 from fossil.rules import Rules
-from fossil.service import CONSOLE, open_fossil
-from ninep.server import serve
+from fossil.served import NAME
+from fossil.service import CONSOLE
+from fossil.startup import read_configuration, start, understood
 from ninep.wire.edge import (
     DAMAGED,
+    DONE,
     FAILED,
     NOT_FOUND,
     UNREACHABLE,
+    USAGE,
     add_listen_flags,
     announce,
     data_home,
@@ -30,11 +35,8 @@ from ninep.wire.edge import (
     run_program,
     until_signalled,
 )
-from ninep.wire.listen import Listener, where
 from venti.client import connect
 from venti.errors import DamagedStore, VentiError
-
-log = logging.getLogger(__name__)
 
 DEFAULT_LISTEN = "/net.alt/tcp!*!564"
 
@@ -45,37 +47,60 @@ def folder_of(arguments: argparse.Namespace) -> Path:
 
 
 async def run_serve(arguments: argparse.Namespace) -> None:
-    """Serves a file system until interrupted. A fresh one belongs to whoever starts it."""
-    networks = networks_of(arguments)
+    """Serves file systems until interrupted: one, or what a configuration says. A fresh one belongs to its starter."""
+    commands = [("-c", command) for command in arguments.command]
+    if arguments.config:
+        commands = read_configuration(Path(arguments.config)) + commands
+    lines = understood(commands)
+    if lines and (arguments.listen or arguments.no_permissions):
+        raise BadConfiguration("with --config or -c, say 'listen' and 'open -P' there and not as flags")
     folder = folder_of(arguments)
-    listeners: list[Listener] = []
-    for address in arguments.listen or [DEFAULT_LISTEN]:
-        listeners += await listening(arguments, address, service="9fs")
-    venti = arguments.venti
-    async with open_fossil(
+    networks = networks_of(arguments)
+    around = Surroundings(
         folder,
-        owner=getpass.getuser(),
-        open_store=(lambda: connect(venti, networks=networks)) if venti else None,
-        rules=Rules(permissions=not arguments.no_permissions),
+        Path(os.environ.get("NAMESPACE") or folder / "srv"),
+        getpass.getuser(),
+        listen=lambda address: listening(arguments, address, service="9fs"),
+        dial=lambda address: connect(address, networks=networks),
+        venti=arguments.venti or os.environ.get("venti") or None,  # noqa: SIM112
         durable=arguments.durable,
-    ) as fossil:
-        operator = Operator(fossil)
-        try:
-            await operator.read_users()
-        except ConsoleRefused as error:
-            log.warning("%s; the standard users are used", error)
-        console = Console(operator.commands)
+    )
 
-        async def both() -> None:
-            async with trio.open_nursery() as nursery:
-                await nursery.start(console.serve, folder / CONSOLE)
-                places = [where(listener) for listener in listeners]
-                archive = f"venti {venti}" if venti else f"the embedded venti in {folder / 'venti'}"
-                announce(f"serving {folder} on {' '.join(places)}, archiving to {archive}")
-                announce(f"try: python -m ninep -a '{places[0]}' ls -l")
-                await serve(fossil.tree, listeners)
+    async def run() -> None:
+        async with open_file_server(around) as server:
+            if lines:
+                sys.stdout.writelines(await start(Interpreter(server), lines))
+            else:
+                await _serve_one(arguments, server)
+            await server.attend()
+            for fsys in server.table.values():
+                if fsys.fossil is not None:
+                    _announce(server, fsys)
+            await trio.sleep_forever()
 
-        await until_signalled(both)
+    await until_signalled(run)
+
+
+async def _serve_one(arguments: argparse.Namespace, server: FileServer) -> None:
+    """The one file system of a data directory; an address that cannot be listened on is told before it is touched."""
+    addresses = arguments.listen or [DEFAULT_LISTEN]
+    listeners = [await server.surroundings.listen(address) for address in addresses]
+    server.configure(NAME, "*")
+    await server.open(server.fsys(NAME), Rules(permissions=not arguments.no_permissions), archiving=True)
+    for address, found in zip(addresses, listeners, strict=True):
+        await server.listen(address, found)
+
+
+def _announce(server: FileServer, fsys: Fsys) -> None:
+    doors = [*server.listening.values(), *(door for door in server.services.values() if door.serves_files)]
+    places = [place for door in doors for place in door.places]
+    venti = fsys.venti or server.surroundings.venti
+    archive = f"venti {venti}" if venti else f"the embedded venti in {fsys.folder / 'venti'}"
+    name = "" if fsys.name == NAME else f" as {fsys.name}"
+    archiving = f", archiving to {archive}" if fsys.archiving else ""
+    announce(f"serving {fsys.folder}{name} on {' '.join(places) or 'nothing but the console'}{archiving}")
+    if places and not name:
+        announce(f"try: python -m ninep -a '{places[0]}' ls -l")
 
 
 async def run_command(arguments: argparse.Namespace) -> None:
@@ -90,6 +115,36 @@ async def run_command(arguments: argparse.Namespace) -> None:
             raise
 
 
+async def run_console(arguments: argparse.Namespace) -> int:
+    """Gives one command to the console, or each line of standard input; at a terminal with prompts."""
+    async with open_console(folder_of(arguments) / CONSOLE) as line:
+        if arguments.command:
+            sys.stdout.write(await line.ask(" ".join(arguments.command)))
+            return DONE
+        await line.ask("")
+        people = sys.stdin.isatty()
+        code = DONE
+        while text := await trio.to_thread.run_sync(_typed, line.prompt if people else "", abandon_on_cancel=True):
+            try:
+                sys.stdout.write(await line.ask(text.rstrip("\n")))
+            except ConsoleRefused as error:
+                code = FAILED
+                print(error, file=sys.stdout if people else sys.stderr)
+            sys.stdout.flush()
+        return DONE if people else code
+
+
+def _typed(prompt: str) -> str:
+    """The next line of standard input; empty at its end."""
+    if not prompt:
+        return sys.stdin.readline()
+    try:
+        return input(prompt) + "\n"
+    except EOFError:
+        print()
+        return ""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
     parser = argparse.ArgumentParser("fossil", description="Serve files over 9P and remember how they were.")
@@ -101,6 +156,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     server.add_argument("--listen", metavar="ADDRESS", action="append", help=f"default: {DEFAULT_LISTEN}")
     server.add_argument("--venti", metavar="ADDRESS", help="where archives go; default: an embedded venti")
     server.add_argument("--no-permissions", action="store_true", help="everybody may do everything")
+    server.add_argument("--config", "-f", metavar="FILE", help="start with the console's commands in FILE")
+    server.add_argument("-c", dest="command", metavar="COMMAND", action="append", default=[], help="and with this one")
     server.add_argument("--durable", action="store_true", help="answer only what is on the disk; slower")
     add_listen_flags(server)
 
@@ -110,9 +167,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         command.set_defaults(run=run_command, word=name, words=lambda arguments: [])
         return command
 
-    command = add("snap", "make a snapshot")
+    command = add("snap", "make a snapshot and print its path")
     command.add_argument("-a", dest="archive", action="store_true", help="one that is archived in venti")
-    command.set_defaults(words=lambda arguments: ["-a"] if arguments.archive else [])
+    command.set_defaults(words=lambda arguments: ["-ap" if arguments.archive else "-p"])
     command = add("last", "print the score of the newest archive")
     command.add_argument("--wait", action="store_true", help="wait until everything is archived")
     command.set_defaults(words=lambda arguments: ["-w"] if arguments.wait else [])
@@ -120,12 +177,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("status", "say whether anything is wrong")
     add("df", "say how much room is used")
     add("sync", "return when everything is on the disk")
-    command = add("console", "give any command to the console")
-    command.add_argument("command", nargs="+")
+    command = commands.add_parser("con", aliases=["console"], help="talk to the console, or give it one command")
+    command.add_argument("--data", metavar="DIR", help="the directory that is served")
+    command.add_argument("command", nargs="*", metavar="COMMAND")
     command.set_defaults(run=run_console)
 
     codes = {
         NoSnapshot: NOT_FOUND,
+        BadConfiguration: USAGE,
         NotServed: UNREACHABLE,
         DamagedData: DAMAGED,
         FossilError: FAILED,
@@ -133,12 +192,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         VentiError: FAILED,
     }
     return run_program("fossil", parser, argv, codes)
-
-
-async def run_console(arguments: argparse.Namespace) -> None:
-    """Gives the words to the console as they are."""
-    async with open_console(folder_of(arguments) / CONSOLE) as line:
-        sys.stdout.write(await line.ask(" ".join(arguments.command)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The console: commands on a Unix socket in the data directory, after fossilcons(8).
 
 A connection carries any number of commands. Each is one line of UTF-8, words quoted as rc(1) does; each answer is a
-line ``ok N`` or ``error N`` and then N bytes of text. The socket is open to its owner alone.
+line ``ok N PROMPT`` or ``error N PROMPT`` and then N bytes of text. The socket is open to its owner alone. For people
+and scripts that want a terminal's look there is ``prompt``.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import contextlib
 import logging
 import os
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol
 
 import trio
 
@@ -25,66 +26,24 @@ LONGEST_LINE = 8192
 LONGEST_ANSWER = 64 * 1024 * 1024
 """Bytes of an answer that a client accepts."""
 
-Command: TypeAlias = Callable[[Sequence[str]], Awaitable[str]]
-"""What a command does with its arguments; returns the text to print, raises FossilError to refuse."""
 
+class Commander(Protocol):
+    """Who carries out what comes over one connection."""
 
-def split_words(line: str) -> list[str]:
-    """Splits a line as rc(1) does: blanks separate, quotes ``'`` protect, a doubled quote is one, ``#`` ends the line.
+    @property
+    def prompt(self) -> str:
+        """What stands before a line that somebody types."""
 
-    Raises:
-        ConsoleRefused: a quote is left open.
-    """
-    words: list[str] = []
-    word: str | None = None
-    quoted = False
-    at = 0
-    while at < len(line):
-        letter = line[at]
-        if quoted:
-            if letter == "'" and line[at + 1 : at + 2] == "'":
-                word, at = (word or "") + "'", at + 1
-            elif letter == "'":
-                quoted = False
-            else:
-                word = (word or "") + letter
-        elif letter == "'":
-            quoted, word = True, word or ""
-        elif letter == "#" and word is None:
-            break
-        elif letter.isspace():
-            if word is not None:
-                words.append(word)
-            word = None
-        else:
-            word = (word or "") + letter
-        at += 1
-    if quoted:
-        raise ConsoleRefused("unmatched quote")
-    if word is not None:
-        words.append(word)
-    return words
+    async def execute(self, line: str) -> str:
+        """Does one line and returns what it prints. Raises FossilError to refuse."""
 
 
 class Console:
-    """A table of commands and the socket that they are given on."""
+    """A socket on which commands are given."""
 
-    def __init__(self, commands: Mapping[str, Command]) -> None:
-        self._commands = commands
-
-    async def execute(self, line: str) -> str:
-        """What one command prints.
-
-        Raises:
-            FossilError: it is unknown or was refused.
-        """
-        words = split_words(line)
-        if not words:
-            return ""
-        command = self._commands.get(words[0])
-        if command is None:
-            raise ConsoleRefused(f"{words[0]}: - eh? (commands: {' '.join(sorted(self._commands))})")
-        return await command(words[1:])
+    def __init__(self, commander: Callable[[], Commander]) -> None:
+        """``commander`` makes one for each connection."""
+        self._commander = commander
 
     async def serve(self, path: Path, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Listens on ``path`` until cancelled; a socket left there by a process that is gone is replaced.
@@ -112,35 +71,42 @@ class Console:
     async def _converse(self, stream: trio.SocketStream) -> None:
         async with stream:
             pending = b""
+            commander = self._commander()
             with contextlib.suppress(trio.BrokenResourceError):
                 while data := await stream.receive_some(LONGEST_LINE):
                     pending += data
                     while b"\n" in pending:
                         line, pending = pending.split(b"\n", 1)
                         if len(line) >= LONGEST_LINE:
-                            await stream.send_all(_framed("error", "line too long"))
+                            await stream.send_all(_framed("error", "line too long", commander))
                             return
-                        await stream.send_all(await self._answer(line))
+                        await stream.send_all(await _answer(commander, line))
                     if len(pending) > LONGEST_LINE:
-                        await stream.send_all(_framed("error", "line too long"))
+                        await stream.send_all(_framed("error", "line too long", commander))
                         return
 
-    async def _answer(self, line: bytes) -> bytes:
-        try:
-            return _framed("ok", await self.execute(line.decode()))
-        except UnicodeDecodeError:
-            return _framed("error", "a command is text in UTF-8")
-        except FossilError as error:
-            return _framed("error", str(error))
-        except Exception:
-            log.exception("console command %r failed", line)
-            return _framed("error", "internal error; the server's log has the details")
+
+async def _answer(commander: Commander, line: bytes) -> bytes:
+    try:
+        return _framed("ok", await commander.execute(line.decode()), commander)
+    except UnicodeDecodeError:
+        return _framed("error", "a command is text in UTF-8", commander)
+    except FossilError as error:
+        return _framed("error", str(error), commander)
+    except Exception:
+        log.exception("console command %r failed", line)
+        return _framed("error", "internal error; the server's log has the details", commander)
 
 
 class Line:
-    """A client's connection to a console."""
+    """A client's connection to a console.
+
+    Attributes:
+        prompt: what to show before the next line, as of the last answer.
+    """
 
     def __init__(self, stream: trio.SocketStream) -> None:
+        self.prompt = ""
         self._stream = stream
         self._pending = b""
 
@@ -156,7 +122,7 @@ class Line:
             while b"\n" not in self._pending:
                 await self._receive()
             head, self._pending = self._pending.split(b"\n", 1)
-            verdict, _, count = head.decode().partition(" ")
+            verdict, count, self.prompt = head.decode().split(" ", 2)
             size = int(count)
             if size > LONGEST_ANSWER:
                 raise ValueError(size)
@@ -209,6 +175,6 @@ def _short_name(path: Path) -> Iterator[str]:
         os.close(folder)
 
 
-def _framed(verdict: str, text: str) -> bytes:
+def _framed(verdict: str, text: str, commander: Commander) -> bytes:
     body = text.encode()
-    return f"{verdict} {len(body)}\n".encode() + body
+    return f"{verdict} {len(body)} {commander.prompt}\n".encode() + body

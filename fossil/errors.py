@@ -7,6 +7,8 @@
 * ``DataInUse``: another process has the directory open.
 * ``DamagedData``: what is stored is not what was written, or not a file system.
 * ``WritesStopped``: an earlier failure; nothing more is promised until a restart.
+* ``BadConfiguration``: the configuration that a server should start with has lines that are no commands.
+* ``NotStarted``: what the configuration asks for could not be done.
 * ``NoSnapshot``: there is none of that name, or none yet.
 * ``ArchiveAway``: what is asked for is in venti alone, and venti does not answer; try again later.
 * ``Unlisted``: a directory's names are in venti and have not been fetched; fetch them and try again.
@@ -25,6 +27,14 @@ class FossilError(Exception):
 
 class ConsoleRefused(FossilError):
     """A command on the console that is unknown or cannot be done."""
+
+
+class BadConfiguration(FossilError):
+    """Lines of a configuration that cannot be understood; the text names each."""
+
+
+class NotStarted(FossilError):
+    """A server could not become what its configuration asks for; the text names the line."""
 
 
 class NotServed(FossilError):

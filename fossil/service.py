@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
@@ -14,9 +12,10 @@ from pathlib import Path
 import trio
 
 from fossil.archiver import Archiver
-from fossil.errors import DataInUse, WritesStopped
+from fossil.errors import WritesStopped
 from fossil.filesystem import FileSystem
 from fossil.history import History
+from fossil.lock import held
 from fossil.rules import STRICT, Rules
 from fossil.schedule import Schedule
 from fossil.schema import checkpoint, open_reader, pinned
@@ -138,13 +137,7 @@ async def open_fossil(
         DataInUse: another process has it open.
         DamagedData: it is not a file system that this program can use.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DataInUse(f"{folder} is in use by another process: stop it, or choose another --data") from error
+    with held(folder):
         system = FileSystem(folder, owner=owner, durable=durable, clock=clock)
         fossil = Fossil(
             folder,
@@ -167,5 +160,3 @@ async def open_fossil(
                 if system.stopped is None:
                     await fossil.settle()
             fossil.close()
-    finally:
-        os.close(lock)

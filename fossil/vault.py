@@ -46,6 +46,7 @@ class Vault:
         self._wanted = trio.Event()
         self._broken = trio.Event()
         self._changed = trio.lowlevel.ParkingLot()
+        self._hurry = trio.Event()
         self.trouble: str | None = None
 
     @asynccontextmanager
@@ -67,6 +68,12 @@ class Vault:
         finally:
             self._users -= 1
             self._changed.unpark_all()
+
+    def redial(self) -> None:
+        """Lets go of the store, and forgets that it was away: the next use opens it anew, at once."""
+        self.trouble = None
+        self._broken.set()
+        self._hurry.set()
 
     async def _opened(self) -> BlockStore:
         while self._store is None or self._broken.is_set():
@@ -93,7 +100,9 @@ class Vault:
                     log.warning("venti is away: %s", found)
                 self.trouble = str(found) or "it does not answer"
                 self._changed.unpark_all()
-                await trio.sleep(wait)
+                self._hurry = trio.Event()
+                with trio.move_on_after(wait):
+                    await self._hurry.wait()
                 wait = min(wait * 2, LONGEST_WAIT)
                 # The next who asks waits for the next attempt, and hears how it ended.
                 self.trouble = None if self._store is not None else self.trouble

@@ -1,53 +1,33 @@
-"""The console's words and its socket."""
+"""The console's two kinds of sockets."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
-from fossil.console import Console, open_console, split_words
+from fossil.console import Console, open_console
 from fossil.errors import ConsoleRefused, NotServed
-
-WORDS = [
-    ("", []),
-    ("snap -a", ["snap", "-a"]),
-    ("  snap\t-a  ", ["snap", "-a"]),
-    ("create '/active/a b' glenda sys 664", ["create", "/active/a b", "glenda", "sys", "664"]),
-    ("echo 'it''s'", ["echo", "it's"]),
-    ("echo ''", ["echo", ""]),
-    ("a'b c'd", ["ab cd"]),
-    ("df # how full", ["df"]),
-    ("a#b", ["a#b"]),
-]
+from fossil.prompt import serve_prompts
 
 
-@pytest.mark.parametrize(("line", "words"), WORDS)
-def test_words(line: str, words: list[str]) -> None:
-    assert split_words(line) == words
+class Parrot:
+    """Knows four words."""
 
+    prompt = "parrot: "
 
-def test_open_quote_is_refused() -> None:
-    with pytest.raises(ConsoleRefused, match="quote"):
-        split_words("echo 'oops")
-
-
-async def echo(words: Sequence[str]) -> str:
-    return "|".join(words)
-
-
-async def refuse(words: Sequence[str]) -> str:
-    raise ConsoleRefused("not today")
-
-
-async def fail(words: Sequence[str]) -> str:
-    raise ZeroDivisionError
-
-
-COMMANDS = {"echo": echo, "refuse": refuse, "fail": fail}
+    async def execute(self, line: str) -> str:
+        word, _, rest = line.partition(" ")
+        if word == "refuse":
+            raise ConsoleRefused("not today")
+        if word == "fail":
+            raise ZeroDivisionError
+        if word == "call":
+            self.prompt = f"{rest}: "
+        return rest
 
 
 @pytest.fixture
@@ -61,16 +41,20 @@ def deep(tmp_path: Path) -> Path:
 async def test_commands_over_the_socket(deep: Path) -> None:
     path = deep / "console"
     async with trio.open_nursery() as nursery:
-        await nursery.start(Console(COMMANDS).serve, path)
+        await nursery.start(Console(Parrot).serve, path)
         assert os.stat(path).st_mode & 0o777 == 0o600
         async with open_console(path) as line:
-            assert await line.ask("echo a 'b c'") == "a|b c"
+            assert await line.ask("echo a 'b c'") == "a 'b c'"
+            assert line.prompt == "parrot: "
             assert await line.ask("") == ""
             assert await line.ask("echo " + "ü" * 3000) == "ü" * 3000
             with pytest.raises(ConsoleRefused, match="not today"):
                 await line.ask("refuse")
-            with pytest.raises(ConsoleRefused, match=r"nonsense: - eh\?"):
-                await line.ask("nonsense")
+            assert await line.ask("call polly") == "polly"
+            assert line.prompt == "polly: "
+            async with open_console(path) as other:
+                await other.ask("")
+                assert other.prompt == "parrot: "
             with pytest.raises(ConsoleRefused, match="too long"):
                 await line.ask("echo " + "x" * 9000)
         nursery.cancel_scope.cancel()
@@ -80,7 +64,7 @@ async def test_commands_over_the_socket(deep: Path) -> None:
 @pytest.mark.expects_errors
 async def test_a_bug_in_a_command_is_told_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with trio.open_nursery() as nursery:
-        await nursery.start(Console(COMMANDS).serve, tmp_path / "console")
+        await nursery.start(Console(Parrot).serve, tmp_path / "console")
         async with open_console(tmp_path / "console") as line:
             with pytest.raises(ConsoleRefused, match="internal error"):
                 await line.ask("fail")
@@ -91,7 +75,7 @@ async def test_a_bug_in_a_command_is_told_and_logged(tmp_path: Path, caplog: pyt
 
 async def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     async with trio.open_nursery() as nursery:
-        await nursery.start(Console(COMMANDS).serve, tmp_path / "console")
+        await nursery.start(Console(Parrot).serve, tmp_path / "console")
         stream = await trio.open_unix_socket(tmp_path / "console")
         await stream.send_all(b"\xff\xfe\n")
         assert (await stream.receive_some()).startswith(b"error ")
@@ -115,7 +99,45 @@ async def test_socket_of_a_dead_server_is_replaced(tmp_path: Path) -> None:
         async with open_console(path):
             pass
     async with trio.open_nursery() as nursery:
-        await nursery.start(Console(COMMANDS).serve, path)
+        await nursery.start(Console(Parrot).serve, path)
         async with open_console(path) as line:
             assert await line.ask("echo alive") == "alive"
         nursery.cancel_scope.cancel()
+
+
+async def told(stream: trio.abc.Stream, end: str) -> str:
+    """What comes until ``end``."""
+    text = ""
+    while not text.endswith(end):
+        data = await stream.receive_some()
+        assert data, text
+        text += data.decode()
+    return text
+
+
+async def test_prompts() -> None:
+    """As the original looks: whoever waits for the prompt knows that the command has been done."""
+    near, far = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve_prompts, Parrot, far)
+        assert await told(near, ": ") == "parrot: "
+        await near.send_all(b"echo a")
+        await near.send_all(b" b\nrefu")
+        assert await told(near, "parrot: ") == "a bparrot: "
+        await near.send_all(b"se\r\n")
+        assert await told(near, "parrot: ") == "not today\nparrot: "
+        await near.send_all(b"call x\n\xff\n")
+        assert await told(near, "UTF-8\nx: ") == "xx: a command is text in UTF-8\nx: "
+        await near.send_all(b"x" * 9000)
+        assert await told(near, "line too long\n")
+        assert await near.receive_some() == b""
+
+
+@pytest.mark.expects_errors
+async def test_a_bug_does_not_end_a_prompt() -> None:
+    near, far = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve_prompts, Parrot, far)
+        await near.send_all(b"fail\necho on\n")
+        assert "internal error" in await told(near, "onparrot: ")
+        await near.aclose()

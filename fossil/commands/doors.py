@@ -1,0 +1,96 @@
+"""Commands about the ways to the server, and about who has come by them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fossil.connections import Way
+from fossil.errors import ConsoleRefused
+from fossil.registry import SERVER, server_command
+from fossil.words import Given, number, quoted
+
+if TYPE_CHECKING:
+    from fossil.interpreter import Interpreter
+
+
+@server_command("srv [-AINPWdp] [service]", flags="AINPWdp", most=1, vital=True)
+async def srv(interpreter: Interpreter, given: Given) -> str:
+    """Serves 9P, or with -p a console, on a Unix socket of that name; with -d not any more. Alone: lists them.
+
+    -P looks at no permissions, -W lets everybody change owners and groups. -A, -N and -I, which are about proof of
+    who somebody is, change nothing here.
+    """
+    server, options = interpreter.server, given.options
+    if "p" in options and "P" in options:
+        raise ConsoleRefused("srv: cannot use -P with -p")
+    if not given.words:
+        if options:
+            raise SERVER["srv"].usage.refusal()
+        return "".join(f"\t{name}\t{door.places[0]}\n" for name, door in server.services.items())
+    (name,) = given.words
+    if "d" in options:
+        server.close(server.services, name, "srv")
+    elif "p" in options:
+        await server.post_console(name)
+    else:
+        await server.post(Way(name, permissions="P" not in options, wstat_anything="W" in options))
+    return ""
+
+
+@server_command("listen [-dIN] [address]", flags="dIN", most=1, vital=True)
+async def listen(interpreter: Interpreter, given: Given) -> str:
+    """Serves 9P on a network address; with -d not any more. Alone: lists them.
+
+    -N and -I, which are about proof of who somebody is, change nothing here.
+    """
+    server = interpreter.server
+    if not given.words:
+        return "".join(f"\t{name}\t{' '.join(door.places)}\n" for name, door in server.listening.items())
+    (address,) = given.words
+    if "d" in given.options:
+        server.close(server.listening, address, "listen")
+    else:
+        await server.listen(address)
+    return ""
+
+
+@server_command("con [-m ncon]", valued="m")
+async def con(interpreter: Interpreter, given: Given) -> str:
+    """Prints how many clients are served at once, and which; -m sets the most."""
+    clients = interpreter.server.clients
+    if "m" in given.options:
+        most = number(given.options["m"], SERVER["con"].usage)
+        if not most:
+            raise SERVER["con"].usage.refusal()
+        clients.most = most
+    names = [client.way.name for client in clients]
+    lines = [f"con -m {clients.most}", f"ncon {len(names)} nconstarve {clients.starved}", *names]
+    return "".join(f"\t{line}\n" for line in lines)
+
+
+@server_command("msg [-m nmsg] [-p nproc]", valued="mp")
+async def msg(interpreter: Interpreter, given: Given) -> str:
+    """Prints how many requests of one client run at once; -m sets that for clients to come. There are no processes."""
+    clients, usage = interpreter.server.clients, SERVER["msg"].usage
+    if "p" in given.options:
+        raise ConsoleRefused("msg: one process serves all clients here: there is no number of them to set with -p")
+    if "m" in given.options:
+        most = number(given.options["m"], usage)
+        if not most:
+            raise usage.refusal()
+        clients.limits = replace(clients.limits, requests=most)
+    return f"\tmsg -m {clients.limits.requests}\n"
+
+
+@server_command("who")
+async def who(interpreter: Interpreter, given: Given) -> str:
+    """Prints the clients, where each came from, and the users that have attached there."""
+    clients = list(interpreter.server.clients)
+    wide = max((len(client.way.name) for client in clients), default=0)
+    far = max((len(client.remote) for client in clients), default=0)
+    lines = []
+    for client in clients:
+        users = " ".join(map(quoted, sorted(client.users)))
+        lines.append(f"\t{client.way.name.ljust(wide)} {client.remote.ljust(far)} {users}\n")
+    return "".join(lines)

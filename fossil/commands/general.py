@@ -1,0 +1,90 @@
+"""Commands about the console itself."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fossil.errors import ConsoleRefused
+from fossil.registry import ANY, FSYS, SERVER, FsysCommand, ServerCommand, server_command
+from fossil.words import Given, quoted
+
+if TYPE_CHECKING:
+    from fossil.interpreter import Interpreter
+
+TRACED = ("fossil", "ninep", "venti")
+"""Loggers that ``dflag`` makes talk."""
+LARGEST_SCRIPT = 1024 * 1024
+"""Bytes of a file of commands."""
+
+
+@server_command(". file", least=1, most=1)
+async def dot(interpreter: Interpreter, given: Given) -> str:
+    """Does each line of a file of this machine; an error does not stop it."""
+    path = Path(given.words[0])
+    try:
+        with path.open("rb") as file:
+            text = file.read(LARGEST_SCRIPT + 1).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConsoleRefused(f". {path}: {getattr(error, 'strerror', None) or 'is no text in UTF-8'}") from error
+    if len(text) > LARGEST_SCRIPT:
+        raise ConsoleRefused(f". {path}: longer than any file of commands")
+    said = []
+    failed = False
+    for line in text.splitlines():
+        try:
+            said.append(await interpreter.execute(line))
+        except ConsoleRefused as error:
+            failed = True
+            said.append(f"{line}: {error}\n")
+    if failed:
+        raise ConsoleRefused("".join(said) + f"errors in . '{path}'")
+    return "".join(said)
+
+
+@server_command("echo [-n] ...", flags="n", most=ANY)
+async def echo(interpreter: Interpreter, given: Given) -> str:
+    """Prints its words; with -n without a newline behind them."""
+    return " ".join(given.words) + ("" if "n" in given.options else "\n")
+
+
+@server_command("dflag")
+async def dflag(interpreter: Interpreter, given: Given) -> str:
+    """Turns on, or off again, that the server says on standard error what it does."""
+    on = logging.getLogger(TRACED[0]).level != logging.DEBUG
+    for name in TRACED:
+        logging.getLogger(name).setLevel(logging.DEBUG if on else logging.NOTSET)
+    return f"dflag {int(on)}\n"
+
+
+@server_command("bind [-b|-a|-c|-bc|-ac] new old", flags="abc", least=2, most=2)
+async def bind(interpreter: Interpreter, given: Given) -> str:
+    """Has no meaning here: a program on Linux has no name space of its own to change."""
+    raise ConsoleRefused("bind: this machine has no name space to change: give the path where a file really is")
+
+
+@server_command("help [command ...]", most=ANY)
+async def help_(interpreter: Interpreter, given: Given) -> str:
+    """Prints how commands are used, or what some of them do. The original has no such command."""
+    known: dict[str, ServerCommand | FsysCommand] = {**SERVER, **FSYS}
+    if not given.words:
+        return "".join(f"\t{known[name].usage.text}\n" for name in sorted(known))
+    lines = []
+    for name in given.words:
+        if name not in known:
+            raise ConsoleRefused(f"{name}: - eh?")
+        command = known[name]
+        lines.append(f"usage: {command.usage.text}\n\t{' '.join((command.run.__doc__ or '').split())}\n")
+    return "".join(lines)
+
+
+@server_command("printconfig")
+async def printconfig(interpreter: Interpreter, given: Given) -> str:
+    """Prints the lines that configure the file systems."""
+    lines = []
+    for fsys in interpreter.server.table.values():
+        lines.append(f"\tfsys {fsys.name} config {quoted(fsys.device)}\n")
+        if fsys.venti is not None:
+            lines.append(f"\tfsys {fsys.name} venti {quoted(fsys.venti)}\n")
+    return "".join(lines)

@@ -1,0 +1,160 @@
+"""Commands about the past: snapshots, archives, and what is kept how long."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from fossil.errors import ConsoleRefused
+from fossil.fsys import Fsys
+from fossil.history import ARCHIVE, SNAPSHOT
+from fossil.registry import FSYS, fsys_command
+from fossil.schedule import parse_clock, parse_minutes
+from fossil.words import Given, number
+
+if TYPE_CHECKING:
+    from fossil.interpreter import Interpreter
+
+
+def _may_take(fsys: Fsys) -> None:
+    if fsys.rules.read_only:
+        raise ConsoleRefused(f"file system {fsys.name} is open read-only: open it without -r to take snapshots")
+
+
+@fsys_command("snap [-ap] [-s /active] [-d /archive/yyyy/mmmm]", flags="ap", valued="sd")
+async def snap(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+    """Takes a snapshot of the live tree; with -a one that is archived. -p prints its path."""
+    options = given.options
+    _may_take(fsys)
+    if options.get("s", "/active").strip("/") != "active":
+        raise ConsoleRefused("snap: only all of /active can be snapshot here; use 'python -m venti vac' for a part")
+    if "d" in options:
+        raise ConsoleRefused("snap: snapshots are named by date here")
+    kind = ARCHIVE if "a" in options else SNAPSHOT
+    if kind == ARCHIVE and not fsys.archiving:
+        raise ConsoleRefused("file system was opened with -V")
+    taken = fsys.open.history.take(kind)
+    if kind == ARCHIVE:
+        fsys.open.archiver.wake()
+    return f"/{kind}/{taken.name}\n" if "p" in options else ""
+
+
+@fsys_command("last [-w]", flags="w", halted=True)
+async def last(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+    """Prints the score of the newest archive; with -w waits until all are written. The original has a program."""
+    fossil = fsys.open
+    if "w" in given.options:
+        await fossil.archiver.idle()
+    return f"{fossil.history.last().score}\n"
+
+
+@fsys_command("snapshots", halted=True)
+async def snapshots(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+    """Prints every snapshot: its path, its time, and the score of an archive. The original has no such command."""
+    lines = []
+    for kind in (SNAPSHOT, ARCHIVE):
+        for taken in fsys.open.history.all(kind):
+            when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(taken.time))
+            score = taken.score or ("waiting" if kind == ARCHIVE else "")
+            lines.append(f"/{kind}/{taken.name} {when} {score}".rstrip() + "\n")
+    return "".join(lines)
+
+
+@fsys_command("snaptime [-a hhmm] [-s snapminutes] [-t maxminutes]", valued="ast")
+async def snaptime(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+    """Sets when each day an archive is made (-a), every how many minutes a snapshot is taken (-s), and after how many
+    minutes one is dropped (-t); none is never. It is remembered. Alone: prints that.
+    """
+    schedule, options = fsys.open.schedule, given.options
+    if not options:
+        return f"\tsnaptime {schedule.when.text()}\n"
+    _may_take(fsys)
+    when = schedule.when
+    try:
+        if "a" in options:
+            when = when._replace(archive=parse_clock(options["a"]))
+        if "s" in options:
+            when = when._replace(snapshot=parse_minutes(options["s"]))
+        if "t" in options:
+            when = when._replace(life=parse_minutes(options["t"]))
+    except ValueError as error:
+        raise ConsoleRefused(f"snaptime: {error}") from error
+    schedule.set(when)
+    return ""
+
+
+@fsys_command("snaplife [maxminutes]", most=1)
+async def snaplife(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+    """Sets after how many minutes a snapshot is dropped, as snaptime -t does; alone prints that."""
+    schedule = fsys.open.schedule
+    if not given.words:
+        return f"\tsnaplife {schedule.when.life or 'none'}\n"
+    _may_take(fsys)
+    try:
+        schedule.set(schedule.when._replace(life=parse_minutes(given.words[0])))
+    except ValueError as error:
+        raise ConsoleRefused(f"snaplife: {error}") from error
+    return ""
+
+
+@fsys_command("snapclean [maxminutes]", most=1)
+async def snapclean(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+    """Drops snapshots that are older than so many minutes, or than snaptime -t says."""
+    _may_take(fsys)
+    fossil = fsys.open
+    life = number(given.words[0], FSYS["snapclean"].usage) if given.words else fossil.schedule.when.life
+    if life is not None:
+        fossil.history.expire(fossil.system.now() - 60 * life)
+    return ""
+
+
+@fsys_command("expire minutes", least=1, most=1)
+async def expire(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+    """Drops snapshots that are older than so many minutes and says how many. The original has snapclean."""
+    minutes = number(given.words[0], FSYS["expire"].usage)
+    _may_take(fsys)
+    count = fsys.open.history.expire(fsys.open.system.now() - 60 * minutes)
+    return f"{count} snapshots forgotten\n"
+
+
+@fsys_command("epoch [[-ry] low]", flags="ry", most=1)
+async def epoch(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+    """Prints the epochs of the oldest snapshot and of the live tree. With a number lists the snapshots before it, and
+    with -y drops them; archives stay. Dropped names go at once, as with the original's -r.
+    """
+    fossil = fsys.open
+    high = fossil.system.epoch
+    everything = [*fossil.history.all(SNAPSHOT), *fossil.history.all(ARCHIVE)]
+
+    def lowest() -> int:
+        return min((one.epoch for one in fossil.history.all(SNAPSHOT)), default=high)
+
+    before = lowest()
+    lines = [f"low {before} hi {high}"]
+    if given.words:
+        low = number(given.words[0], FSYS["epoch"].usage)
+        if not low:
+            raise ConsoleRefused("low epoch cannot be zero")
+        older = [one for one in fossil.history.all(SNAPSHOT) if one.epoch < low]
+        lines += [f"{one.epoch}\tclri /{one.kind}/{one.name}" for one in older]
+        lines.append(f"{len(older)} snapshot{'' if len(older) == 1 else 's'} found with epoch < {low}")
+        force = "y" in given.options
+        if older and not force:
+            lines.append("not setting low epoch")
+        elif low > high:
+            lines.append(f"fsEpochLow: bad low epoch (must be <= {high})")
+        else:
+            fossil.history.forget([one.epoch for one in older])
+            name = "epoch -y" if force else "epoch"
+            lines += [f"old: {name} {before}", f"new: {name} {max(low, lowest()) if not everything else lowest()}"]
+    return "".join(f"\t{line}\n" for line in lines)
+
+
+@fsys_command("vac path", least=1, most=1, halted=True)
+async def vac(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+    """Prints the score of an archive, given its path below /archive."""
+    kind, _, name = given.words[0].strip("/").partition("/")
+    found = fsys.open.history.find(ARCHIVE, name) if kind == ARCHIVE else None
+    if found is None or found.score is None:
+        raise ConsoleRefused("can only vac paths already stored on venti")
+    return f"{found.score}\n"

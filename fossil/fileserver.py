@@ -1,0 +1,277 @@
+"""A file server: file systems by name, the ways to them, and the consoles that rule them. Source: fossil(4)."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import trio
+
+from fossil.connections import Clients, Way
+from fossil.console import Console
+from fossil.errors import ConsoleRefused
+from fossil.fsys import Fsys
+from fossil.interpreter import ALL, Interpreter
+from fossil.lock import held
+from fossil.prompt import serve_prompts
+from fossil.rules import Rules
+from fossil.served import NAME
+from fossil.service import CONSOLE, open_fossil
+from fossil.userfile import read_users
+from fossil.users import STANDARD, Users
+from ninep.wire.errors import Unreachable
+from ninep.wire.listen import Listener, listen, where
+from venti.disk import open_disk_store
+from venti.store import BlockStore
+
+log = logging.getLogger(__name__)
+
+SERVICE = "9fs"
+"""The service of an address that names none: port 564."""
+
+
+class Surroundings(NamedTuple):
+    """What a server needs to know of the machine that it runs on.
+
+    Attributes:
+        folder: the data directory. A device ``*`` is this directory itself, ``/dev/sdF0/fossil`` is ``sdF0/fossil``
+            in it.
+        services: the directory for the sockets of services.
+        owner: to whom a fresh file system belongs.
+        listen: listens on an address.
+        dial: opens the archive at an address.
+        venti: the address of the archive of file systems that name none; None is one embedded in each.
+        durable: whether to answer only what is on the disk.
+    """
+
+    folder: Path
+    services: Path
+    owner: str
+    listen: Callable[[str], Awaitable[Sequence[Listener]]]
+    dial: Callable[[str], AbstractAsyncContextManager[BlockStore]]
+    venti: str | None = None
+    durable: bool = False
+
+
+class Door(NamedTuple):
+    """Something that is listened on: a service, a console, or an address.
+
+    Attributes:
+        places: the dial strings that reach it.
+        scope: cancelled, nobody comes in any more; who is in stays.
+        path: of its socket, if it has one.
+        serves_files: whether it is no console.
+    """
+
+    places: list[str]
+    scope: trio.CancelScope
+    path: Path | None
+    serves_files: bool = True
+
+
+class FileServer:
+    """A server that runs; made by ``open_file_server``.
+
+    Attributes:
+        table: the file systems by name.
+        clients: who is connected.
+        services: what ``srv`` lists.
+        listening: what ``listen`` lists.
+        users: the table of users, which all file systems share.
+    """
+
+    def __init__(self, surroundings: Surroundings, systems: trio.Nursery, doors: trio.Nursery) -> None:
+        self.surroundings = surroundings
+        self._systems = systems
+        self._doors = doors
+        self.table: dict[str, Fsys] = {}
+        self.clients = Clients(self.table)
+        self.services: dict[str, Door] = {}
+        self.listening: dict[str, Door] = {}
+        self.users = Users.parse("\n".join(STANDARD))
+
+    # File systems
+
+    def folder_of(self, device: str) -> Path:
+        """The directory that the name of a device means."""
+        folder = self.surroundings.folder
+        if device == "*":
+            return folder
+        for prefix in ("/dev/", "#S/"):
+            if device.startswith(prefix) and not Path(device).is_dir():
+                return folder / device.removeprefix(prefix)
+        return Path(device)
+
+    def configure(self, name: str, device: str) -> None:
+        """Enters a file system, or gives one that is not open another device. Raises ``ConsoleRefused``."""
+        if name == ALL or "/" in name or not name:
+            raise ConsoleRefused(f"fsys: '{name}' cannot be the name of a file system")
+        old = self.table.get(name)
+        if old is not None and old.fossil is not None:
+            raise ConsoleRefused(f"fsys: '{name}' busy")
+        self.table[name] = Fsys(name, device, self.folder_of(device))
+
+    def fsys(self, name: str) -> Fsys:
+        """The file system of a name. Raises ``ConsoleRefused``."""
+        if name not in self.table:
+            raise ConsoleRefused(f"fsys: '{name}' not found")
+        return self.table[name]
+
+    async def open(self, fsys: Fsys, rules: Rules, *, archiving: bool) -> None:
+        """Opens a file system, with its console and its background work.
+
+        Raises:
+            ConsoleRefused: it is open, or another is on the same directory.
+            DataInUse, DamagedData, OSError: it cannot be.
+        """
+        if fsys.fossil is not None:
+            raise ConsoleRefused(f"fsys: '{fsys.name}' busy")
+        fsys.rules, fsys.archiving = rules, archiving
+        await self._systems.start(self._hold, fsys)
+        if fsys.name == NAME:
+            await self._take_users(fsys)
+        fsys.open.system.users = self.users
+
+    async def _hold(self, fsys: Fsys, *, task_status: trio.TaskStatus[None]) -> None:
+        around = self.surroundings
+        async with open_fossil(
+            fsys.folder,
+            owner=around.owner,
+            open_store=lambda: self.open_store(fsys),
+            rules=fsys.rules,
+            durable=around.durable,
+        ) as fossil:
+            console = Console(lambda: Interpreter(self, fsys.name))
+            async with trio.open_nursery() as nursery:
+                await nursery.start(console.serve, fsys.folder / CONSOLE)
+                fsys.fossil = fossil
+                task_status.started()
+
+    def open_store(self, fsys: Fsys) -> AbstractAsyncContextManager[BlockStore]:
+        """Opens the archive of a file system. Raises ``Unreachable`` if it was opened without."""
+        if not fsys.archiving:
+            raise Unreachable("file system was opened with -V")
+        address = fsys.venti or self.surroundings.venti
+        if address:
+            return self.surroundings.dial(address)
+        return open_disk_store(fsys.folder / "venti")
+
+    async def _take_users(self, fsys: Fsys) -> None:
+        fossil = fsys.open
+        try:
+            text = await read_users(fossil.system)
+            self.use(Users.parse(text, log.warning))
+        except ConsoleRefused as error:
+            log.warning("%s; the standard users are used", error)
+
+    def use(self, users: Users) -> None:
+        """Takes another table of users, for all file systems."""
+        self.users = users
+        for fsys in self.table.values():
+            if fsys.fossil is not None:
+                fsys.fossil.system.users = users
+
+    async def attend(self) -> None:
+        """Has a console in the data directory even where none of the file systems is right there.
+
+        Raises:
+            DataInUse: another process has the directory.
+        """
+        folder = self.surroundings.folder
+        if all(fsys.folder != folder for fsys in self.table.values() if fsys.fossil is not None):
+            await self._systems.start(self._hold_console, folder)
+
+    async def _hold_console(self, folder: Path, *, task_status: trio.TaskStatus[None]) -> None:
+        with held(folder):
+            await Console(lambda: Interpreter(self)).serve(folder / CONSOLE, task_status=task_status)
+
+    # Ways in
+
+    async def listen(self, address: str, listeners: Sequence[Listener] | None = None) -> Door:
+        """Serves 9P on an address, perhaps with sockets that listen there already.
+
+        Raises:
+            ConsoleRefused: it does that.
+            BadAddress, CannotListen: it cannot.
+        """
+        if address in self.listening:
+            raise ConsoleRefused(f"listen: already serving '{address}'")
+        listeners = listeners or await self.surroundings.listen(address)
+        door = self.listening[address] = self._open(listeners, partial(self.clients.converse, Way(address)), None)
+        return door
+
+    async def post(self, way: Way) -> None:
+        """Serves 9P on a Unix socket of that name among the services. Raises as ``listen`` does."""
+        strict = way.permissions and not way.wstat_anything
+        await self._post(way.name, partial(self.clients.converse, way), 0o666 if strict else 0o600)
+
+    async def post_console(self, name: str) -> None:
+        """Serves a console, for people and scripts, on a Unix socket. Raises as ``listen`` does."""
+        await self._post(name, partial(serve_prompts, lambda: Interpreter(self)), 0o600, serves_files=False)
+
+    async def _post(
+        self, name: str, converse: Callable[..., Awaitable[None]], mode: int, *, serves_files: bool = True
+    ) -> None:
+        if name in self.services:
+            raise ConsoleRefused(f"srv: already serving '{name}'")
+        if "/" in name or name in (".", ".."):
+            raise ConsoleRefused(f"srv: '{name}' cannot be the name of a service: it is one of a file")
+        folder = self.surroundings.services
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = folder / name
+        listeners = await listen(f"unix!{path}", service=SERVICE)
+        path.chmod(mode)
+        self.services[name] = self._open(listeners, converse, path, serves_files=serves_files)
+
+    def _open(
+        self,
+        listeners: Sequence[Listener],
+        converse: Callable[..., Awaitable[None]],
+        path: Path | None,
+        *,
+        serves_files: bool = True,
+    ) -> Door:
+        door = Door([where(listener) for listener in listeners], trio.CancelScope(), path, serves_files)
+        self._doors.start_soon(self._stand, door, listeners, converse)
+        return door
+
+    async def _stand(self, door: Door, listeners: Sequence[Listener], converse: Callable[..., Awaitable[None]]) -> None:
+        try:
+            with door.scope:
+                await trio.serve_listeners(converse, list(listeners), handler_nursery=self._doors)
+        finally:
+            if door.path is not None:
+                with contextlib.suppress(OSError):
+                    door.path.unlink()
+
+    def close(self, doors: dict[str, Door], name: str, command: str) -> None:
+        """Lets nobody in there any more. Raises ``ConsoleRefused``."""
+        door = doors.pop(name, None)
+        if door is None:
+            raise ConsoleRefused(f"{command}: '{name}' not found")
+        door.scope.cancel()
+
+
+@asynccontextmanager
+async def open_file_server(surroundings: Surroundings) -> AsyncIterator[FileServer]:
+    """A server without any file system yet; an ``Interpreter`` gives it commands.
+
+    At the end nobody is let in, then connections end, then file systems are made durable and closed.
+    """
+    failure: Exception | None = None
+    async with trio.open_nursery() as systems:
+        async with trio.open_nursery() as doors:
+            try:
+                yield FileServer(surroundings, systems, doors)
+            except Exception as error:
+                # Out of the nurseries' reach, so that it comes to the caller as it is and not in a group.
+                failure = error
+            doors.cancel_scope.cancel()
+        systems.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
