@@ -7,7 +7,7 @@ a refusal and not the connection.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from struct import Struct
 from struct import error as StructError
 from typing import Any
@@ -22,9 +22,9 @@ _TAG = Struct("<H").unpack_from
 _COUNT = Struct("<H")
 _TWO = Struct("<IH").unpack_from
 _ONE = Struct("<I").unpack_from
-_QID = Struct("<BIQ")
+QID = Struct("<BIQ")
 _TREAD = Struct("<IQI").unpack_from
-_BODY = 3
+BODY = 3
 """Where a body begins in a frame without its size."""
 
 _FIXED: dict[type, Struct] = {
@@ -55,7 +55,7 @@ _TWALK = Struct("<IBHIIH")
 _RWALK = Struct("<IBHH")
 
 
-def _text(data: memoryview, at: int) -> tuple[str, int]:
+def text_at(data: memoryview, at: int) -> tuple[str, int]:
     """The string at ``at`` and where it ends."""
     end = at + 2 + _COUNT.unpack_from(data, at)[0]
     if end > len(data):
@@ -66,18 +66,19 @@ def _text(data: memoryview, at: int) -> tuple[str, int]:
     return text, end
 
 
-def _ended(data: memoryview, at: int, message: Any) -> Any:
+def ended(data: memoryview, at: int, message: Any) -> Any:
+    """The message, if nothing is left of its frame at ``at``."""
     if at != len(data):
         raise Malformed(f"{len(data) - at} bytes left over after {type(message).__name__}")
     return message
 
 
-def _sized(size: int, make: Callable[[memoryview], Any]) -> Callable[[memoryview], Any]:
+def sized(size: int, make: Callable[[memoryview], Any]) -> Callable[[memoryview], Any]:
     """A decoder for bodies of one size."""
 
     def decode(data: memoryview) -> Any:
-        if len(data) != size + _BODY:
-            raise Malformed(f"message of {len(data) - _BODY} bytes where {size} were due")
+        if len(data) != size + BODY:
+            raise Malformed(f"message of {len(data) - BODY} bytes where {size} were due")
         return make(data)
 
     return decode
@@ -85,92 +86,92 @@ def _sized(size: int, make: Callable[[memoryview], Any]) -> Callable[[memoryview
 
 def _version(kind: type) -> Callable[[memoryview], Any]:
     def decode(data: memoryview) -> Any:
-        (msize,) = _ONE(data, _BODY)
-        version, at = _text(data, _BODY + 4)
-        return _ended(data, at, kind(msize, version))
+        (msize,) = _ONE(data, BODY)
+        version, at = text_at(data, BODY + 4)
+        return ended(data, at, kind(msize, version))
 
     return decode
 
 
 def _tauth(data: memoryview) -> Any:
-    (afid,) = _ONE(data, _BODY)
-    uname, at = _text(data, _BODY + 4)
-    aname, at = _text(data, at)
-    return _ended(data, at, m.Tauth(afid, uname, aname))
+    (afid,) = _ONE(data, BODY)
+    uname, at = text_at(data, BODY + 4)
+    aname, at = text_at(data, at)
+    return ended(data, at, m.Tauth(afid, uname, aname))
 
 
 def _tattach(data: memoryview) -> Any:
-    (fid,) = _ONE(data, _BODY)
-    (afid,) = _ONE(data, _BODY + 4)
-    uname, at = _text(data, _BODY + 8)
-    aname, at = _text(data, at)
-    return _ended(data, at, m.Tattach(fid, afid, uname, aname))
+    (fid,) = _ONE(data, BODY)
+    (afid,) = _ONE(data, BODY + 4)
+    uname, at = text_at(data, BODY + 8)
+    aname, at = text_at(data, at)
+    return ended(data, at, m.Tattach(fid, afid, uname, aname))
 
 
 def _rerror(data: memoryview) -> Any:
-    ename, at = _text(data, _BODY)
-    return _ended(data, at, m.Rerror(ename))
+    ename, at = text_at(data, BODY)
+    return ended(data, at, m.Rerror(ename))
 
 
 def _twalk(data: memoryview) -> Any:
-    (fid,) = _ONE(data, _BODY)
-    newfid, count = _TWO(data, _BODY + 4)
+    (fid,) = _ONE(data, BODY)
+    newfid, count = _TWO(data, BODY + 4)
     if count > m.MAXWELEM:
         raise Malformed(f"walk of {count} names, {m.MAXWELEM} are the most")
-    at = _BODY + 10
+    at = BODY + 10
     names = []
     for _ in range(count):
-        name, at = _text(data, at)
+        name, at = text_at(data, at)
         names.append(name)
-    return _ended(data, at, m.Twalk(fid, newfid, names))
+    return ended(data, at, m.Twalk(fid, newfid, names))
 
 
 def _rwalk(data: memoryview) -> Any:
-    (count,) = _COUNT.unpack_from(data, _BODY)
-    if count > m.MAXWELEM or len(data) != _BODY + 2 + count * _QID.size:
+    (count,) = _COUNT.unpack_from(data, BODY)
+    if count > m.MAXWELEM or len(data) != BODY + 2 + count * QID.size:
         raise Malformed(f"{count} qids in {len(data)} bytes of Rwalk")
-    return m.Rwalk([Qid(*fields) for fields in _QID.iter_unpack(data[_BODY + 2 :])])
+    return m.Rwalk([Qid(*fields) for fields in QID.iter_unpack(data[BODY + 2 :])])
 
 
 def _tcreate(data: memoryview) -> Any:
-    (fid,) = _ONE(data, _BODY)
-    name, at = _text(data, _BODY + 4)
+    (fid,) = _ONE(data, BODY)
+    name, at = text_at(data, BODY + 4)
     (perm,) = _ONE(data, at)
-    return _ended(data, at + 5, m.Tcreate(fid, name, perm, data[at + 4]))
+    return ended(data, at + 5, m.Tcreate(fid, name, perm, data[at + 4]))
 
 
 def _rread(data: memoryview) -> Any:
-    (count,) = _ONE(data, _BODY)
-    if len(data) != _BODY + 4 + count:
-        raise Malformed(f"Rread says {count} bytes, has {len(data) - _BODY - 4}")
-    return m.Rread(data[_BODY + 4 :])
+    (count,) = _ONE(data, BODY)
+    if len(data) != BODY + 4 + count:
+        raise Malformed(f"Rread says {count} bytes, has {len(data) - BODY - 4}")
+    return m.Rread(data[BODY + 4 :])
 
 
 def _tread(data: memoryview) -> Any:
     if len(data) != 19:
         raise Malformed("Tread of another size than 16 bytes")
-    return m.Tread._make(_TREAD(data, _BODY))
+    return m.Tread._make(_TREAD(data, BODY))
 
 
 def _twrite(data: memoryview) -> Any:
-    fid, offset, count = _TREAD(data, _BODY)
+    fid, offset, count = _TREAD(data, BODY)
     if len(data) != 19 + count:
         raise Malformed(f"Twrite says {count} bytes, has {len(data) - 19}")
     return m.Twrite(fid, offset, data[19:])
 
 
 def _rstat(data: memoryview) -> Any:
-    (count,) = _COUNT.unpack_from(data, _BODY)
-    if len(data) != _BODY + 2 + count:
+    (count,) = _COUNT.unpack_from(data, BODY)
+    if len(data) != BODY + 2 + count:
         raise Malformed("Rstat counts its entry wrongly")
-    return m.Rstat(Stat.unpack(data[_BODY + 2 :]))
+    return m.Rstat(Stat.unpack(data[BODY + 2 :]))
 
 
 def _twstat(data: memoryview) -> Any:
-    fid, count = _TWO(data, _BODY)
-    if len(data) != _BODY + 6 + count:
+    fid, count = _TWO(data, BODY)
+    if len(data) != BODY + 6 + count:
         raise Malformed("Twstat counts its entry wrongly")
-    return m.Twstat(fid, Stat.unpack(data[_BODY + 6 :]))
+    return m.Twstat(fid, Stat.unpack(data[BODY + 6 :]))
 
 
 _fid = Struct("<I").unpack_from
@@ -179,66 +180,79 @@ REQUESTS: dict[int, Callable[[memoryview], Any]] = {
     100: _version(m.Tversion),
     102: _tauth,
     104: _tattach,
-    108: _sized(2, lambda data: m.Tflush(*_COUNT.unpack_from(data, _BODY))),
+    108: sized(2, lambda data: m.Tflush(*_COUNT.unpack_from(data, BODY))),
     110: _twalk,
-    112: _sized(5, lambda data: m.Topen(_fid(data, _BODY)[0], data[_BODY + 4])),
+    112: sized(5, lambda data: m.Topen(_fid(data, BODY)[0], data[BODY + 4])),
     114: _tcreate,
     116: _tread,
     118: _twrite,
-    120: _sized(4, lambda data: m.Tclunk(*_fid(data, _BODY))),
-    122: _sized(4, lambda data: m.Tremove(*_fid(data, _BODY))),
-    124: _sized(4, lambda data: m.Tstat(*_fid(data, _BODY))),
+    120: sized(4, lambda data: m.Tclunk(*_fid(data, BODY))),
+    122: sized(4, lambda data: m.Tremove(*_fid(data, BODY))),
+    124: sized(4, lambda data: m.Tstat(*_fid(data, BODY))),
     126: _twstat,
 }
 
 REPLIES: dict[int, Callable[[memoryview], Any]] = {
     101: _version(m.Rversion),
-    103: _sized(13, lambda data: m.Rauth(Qid(*_QID.unpack_from(data, _BODY)))),
-    105: _sized(13, lambda data: m.Rattach(Qid(*_QID.unpack_from(data, _BODY)))),
+    103: sized(13, lambda data: m.Rauth(Qid(*QID.unpack_from(data, BODY)))),
+    105: sized(13, lambda data: m.Rattach(Qid(*QID.unpack_from(data, BODY)))),
     107: _rerror,
-    109: _sized(0, lambda data: m.Rflush()),
+    109: sized(0, lambda data: m.Rflush()),
     111: _rwalk,
-    113: _sized(17, lambda data: m.Ropen(Qid(*_QID.unpack_from(data, _BODY)), *_ONE(data, _BODY + 13))),
-    115: _sized(17, lambda data: m.Rcreate(Qid(*_QID.unpack_from(data, _BODY)), *_ONE(data, _BODY + 13))),
+    113: sized(17, lambda data: m.Ropen(Qid(*QID.unpack_from(data, BODY)), *_ONE(data, BODY + 13))),
+    115: sized(17, lambda data: m.Rcreate(Qid(*QID.unpack_from(data, BODY)), *_ONE(data, BODY + 13))),
     117: _rread,
-    119: _sized(4, lambda data: m.Rwrite(*_fid(data, _BODY))),
-    121: _sized(0, lambda data: m.Rclunk()),
-    123: _sized(0, lambda data: m.Rremove()),
+    119: sized(4, lambda data: m.Rwrite(*_fid(data, BODY))),
+    121: sized(0, lambda data: m.Rclunk()),
+    123: sized(0, lambda data: m.Rremove()),
     125: _rstat,
-    127: _sized(0, lambda data: m.Rwstat()),
+    127: sized(0, lambda data: m.Rwstat()),
 }
 
 
-def decode_request(frame: memoryview) -> tuple[int, m.Request]:
-    """A frame without its size field as (tag, request).
+def request_decoder(table: Mapping[int, Callable[[memoryview], Any]]) -> Callable[[memoryview], tuple[int, Any]]:
+    """What makes (tag, request) of a frame without its size field, by a table of decoders for each type.
 
-    Raises:
+    It raises:
         UnknownMessage: no request has this type; the tag is known.
         Malformed: counts do not add up, a string holds NUL, bytes are missing or left over.
     """
-    try:
-        (tag,) = _TAG(frame, 1)
-        decode = REQUESTS.get(frame[0])
-        if decode is None:
-            raise UnknownMessage(tag, frame[0])
-        return tag, decode(frame)
-    except (StructError, IndexError) as error:
-        raise Malformed(f"message of type {frame[0] if len(frame) else '?'} is cut") from error
+
+    def decode_request(frame: memoryview) -> tuple[int, Any]:
+        try:
+            (tag,) = _TAG(frame, 1)
+            decode = table.get(frame[0])
+            if decode is None:
+                raise UnknownMessage(tag, frame[0])
+            return tag, decode(frame)
+        except (StructError, IndexError) as error:
+            raise Malformed(f"message of type {frame[0] if len(frame) else '?'} is cut") from error
+
+    return decode_request
 
 
-def decode_reply(frame: memoryview) -> tuple[int, m.Reply]:
-    """A frame without its size field as (tag, reply). Raises ``Malformed``."""
-    try:
-        (tag,) = _TAG(frame, 1)
-        decode = REPLIES.get(frame[0])
-        if decode is None:
-            raise Malformed(f"no reply has type {frame[0]}")
-        return tag, decode(frame)
-    except (StructError, IndexError) as error:
-        raise Malformed(f"reply of type {frame[0] if len(frame) else '?'} is cut") from error
+def reply_decoder(table: Mapping[int, Callable[[memoryview], Any]]) -> Callable[[memoryview], tuple[int, Any]]:
+    """The same for (tag, reply). It raises ``Malformed`` only."""
+
+    def decode_reply(frame: memoryview) -> tuple[int, Any]:
+        try:
+            (tag,) = _TAG(frame, 1)
+            decode = table.get(frame[0])
+            if decode is None:
+                raise Malformed(f"no reply has type {frame[0]}")
+            return tag, decode(frame)
+        except (StructError, IndexError) as error:
+            raise Malformed(f"reply of type {frame[0] if len(frame) else '?'} is cut") from error
+
+    return decode_reply
 
 
-def _string(text: str) -> bytes:
+decode_request: Callable[[memoryview], tuple[int, m.Request]] = request_decoder(REQUESTS)
+decode_reply: Callable[[memoryview], tuple[int, m.Reply]] = reply_decoder(REPLIES)
+
+
+def string(text: str) -> bytes:
+    """A string with its count."""
     data = text.encode("utf-8", "surrogateescape")
     return _COUNT.pack(len(data)) + data
 
@@ -247,17 +261,17 @@ def _body(message: Any) -> bytes:
     """The body of a message with strings, the seldom kind."""
     kind = type(message)
     if kind is m.Rerror:
-        return _string(message.ename)
+        return string(message.ename)
     if kind is m.Tversion or kind is m.Rversion:
-        return bytes(message.msize.to_bytes(4, "little") + _string(message.version))
+        return bytes(message.msize.to_bytes(4, "little") + string(message.version))
     if kind is m.Tattach:
         head = message.fid.to_bytes(4, "little") + message.afid.to_bytes(4, "little")
-        return bytes(head + _string(message.uname) + _string(message.aname))
+        return bytes(head + string(message.uname) + string(message.aname))
     if kind is m.Tauth:
-        return bytes(message.afid.to_bytes(4, "little") + _string(message.uname) + _string(message.aname))
+        return bytes(message.afid.to_bytes(4, "little") + string(message.uname) + string(message.aname))
     if kind is m.Tcreate:
         perm = message.perm.to_bytes(4, "little") + message.mode.to_bytes(1, "little")
-        return bytes(message.fid.to_bytes(4, "little") + _string(message.name) + perm)
+        return bytes(message.fid.to_bytes(4, "little") + string(message.name) + perm)
     raise TypeError(f"{kind.__name__} is no message of 9P2000")
 
 
@@ -276,6 +290,13 @@ def encode(tag: int, message: m.Request | m.Reply, out: list[Buffer]) -> int:
         return _encode(tag, message, out)
     except (StructError, OverflowError) as error:
         raise ValueError(f"{type(message).__name__} cannot be encoded: {error}") from error
+
+
+def frame(number: int, tag: int, body: bytes, out: list[Buffer]) -> int:
+    """Appends the frame of a message whose body is packed already. Returns its size in bytes."""
+    size = 7 + len(body)
+    out.append(_HEAD.pack(size, number, tag) + body)
+    return size
 
 
 def _encode(tag: int, message: m.Request | m.Reply, out: list[Buffer]) -> int:
@@ -308,10 +329,10 @@ def _encode(tag: int, message: m.Request | m.Reply, out: list[Buffer]) -> int:
     if isinstance(message, m.Rwalk):
         qids = message.wqids
         size = 9 + 13 * len(qids)
-        out.append(_RWALK.pack(size, 111, tag, len(qids)) + b"".join([_QID.pack(*qid) for qid in qids]))
+        out.append(_RWALK.pack(size, 111, tag, len(qids)) + b"".join([QID.pack(*qid) for qid in qids]))
         return size
     if isinstance(message, m.Twalk):
-        names = b"".join([_string(name) for name in message.wnames])
+        names = b"".join([string(name) for name in message.wnames])
         size = _TWALK.size + len(names)
         out.append(_TWALK.pack(size, 110, tag, message.fid, message.newfid, len(message.wnames)) + names)
         return size
@@ -319,7 +340,4 @@ def _encode(tag: int, message: m.Request | m.Reply, out: list[Buffer]) -> int:
         entry = message.stat.pack()
         out.append(_FID_COUNT.pack(13 + len(entry), 126, tag, message.fid, len(entry)) + entry)
         return 13 + len(entry)
-    body = _body(message)
-    size = 7 + len(body)
-    out.append(_HEAD.pack(size, _NUMBERS[kind], tag) + body)
-    return size
+    return frame(_NUMBERS[kind], tag, _body(message), out)

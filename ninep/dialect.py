@@ -1,15 +1,18 @@
-"""9P2000 as the wire layer wants to know it."""
+"""9P2000, 9P2000.u and 9P2000.L as the wire layer wants to know them."""
 
 from __future__ import annotations
 
+import errno as host
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from struct import Struct
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from ninep import codec
+from ninep import codec, codec_linux, codec_unix, linux_errno
 from ninep import messages as m
-from ninep.errors import FileError, from_text
+from ninep import messages_linux as lm
+from ninep.errors import FileError, from_errno, from_text
+from ninep.wire.dialect import Buffer
 from ninep.wire.errors import DuplicateTag, UnknownMessage
 from ninep.wire.frames import FrameFormat
 
@@ -22,7 +25,11 @@ LONGEST_HELLO = 8192 + m.IOHDRSZ
 
 
 class NinePDialect:
-    """One connection's 9P2000. ``msize`` is the agreed size in bytes and bounds every frame."""
+    """One connection's 9P. ``msize`` is the agreed size in bytes and bounds every frame.
+
+    Attributes:
+        version: the dialect that is spoken; 9P2000 until another is agreed.
+    """
 
     format: ClassVar[FrameFormat] = FrameFormat(Struct("<I"), True, 3)
     tags: ClassVar[range] = range(m.NOTAG)
@@ -42,15 +49,24 @@ class NinePDialect:
         m.Tremove: m.Rremove,
         m.Tstat: m.Rstat,
         m.Twstat: m.Rwstat,
+        **lm.ANSWERS,
     }
-    refusal: ClassVar[type] = m.Rerror
 
-    decode_request = staticmethod(codec.decode_request)
-    decode_reply = staticmethod(codec.decode_reply)
-    encode = staticmethod(codec.encode)
+    refusal: type
+    decode_request: Callable[[memoryview], tuple[int, Any]]
+    decode_reply: Callable[[memoryview], tuple[int, Any]]
+    encode: Callable[[int, Any, list[Buffer]], int]
 
     def __init__(self) -> None:
-        self.msize = LONGEST_HELLO
+        self.agree(m.VERSION, LONGEST_HELLO)
+
+    def agree(self, version: str, msize: int) -> None:
+        """Speaks this dialect from the next message on, and takes messages of this size."""
+        self.version = version
+        self.msize = msize
+        codec: Any = _CODECS[version]
+        self.decode_request, self.decode_reply, self.encode = codec.decode_request, codec.decode_reply, codec.encode
+        self.refusal = lm.Rlerror if version == lm.VERSION else m.Rerror
 
     @property
     def limit(self) -> int:
@@ -65,21 +81,37 @@ class NinePDialect:
         """Rflush."""
         return m.Rflush()
 
-    def failure(self, error: Exception) -> m.Reply:
-        """Rerror with the text of a ``FileError``; what else a handler raises is logged and not told to the peer."""
+    def failure(self, error: Exception) -> Any:
+        """The refusal for an exception; what else than a ``FileError`` a handler raises is logged and not told."""
         if isinstance(error, FileError):
-            return m.Rerror(_cut(error.text))
+            return self._refusal(error.text, linux_errno.to_linux(error.errno))
         if isinstance(error, UnknownMessage):
-            return m.Rerror("unknown message")
+            return self._refusal("unknown message", _EOPNOTSUPP)
         if isinstance(error, DuplicateTag):
-            return m.Rerror("duplicate tag")
+            return self._refusal("duplicate tag", _EPROTO)
         log.error("request failed", exc_info=error)
-        return m.Rerror("internal error")
+        return self._refusal("internal error", linux_errno.EIO)
 
-    def refused(self, reply: m.Reply) -> Exception:
-        """The ``FileError`` that a server's Rerror stands for."""
+    def _refusal(self, text: str, number: int) -> Any:
+        if self.version == lm.VERSION:
+            return lm.Rlerror(number)
+        return m.Rerror(_cut(text), number if self.version == m.VERSION_UNIX else 0)
+
+    def refused(self, reply: Any) -> Exception:
+        """The ``FileError`` that a server's refusal stands for."""
+        if isinstance(reply, lm.Rlerror):
+            return from_errno(reply.ecode)
         assert isinstance(reply, m.Rerror)
-        return from_text(reply.ename)
+        if not reply.errno:
+            return from_text(reply.ename)
+        error = from_text(reply.ename)
+        # The text tells more than the number where it is one that we know.
+        return from_errno(reply.errno, reply.ename) if type(error) is FileError else error
+
+
+_EOPNOTSUPP = linux_errno.to_linux(host.EOPNOTSUPP)
+_EPROTO = linux_errno.to_linux(host.EPROTO)
+_CODECS = {m.VERSION: codec, m.VERSION_UNIX: codec_unix, lm.VERSION: codec_linux}
 
 
 def _cut(text: str) -> str:

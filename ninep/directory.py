@@ -6,7 +6,7 @@ Source: read(5).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from types import CoroutineType
 from typing import Any
 
@@ -22,10 +22,12 @@ class DirectoryReader:
     Cancelled, a read leaves the place as it was, and entries that were listed already are not lost.
     """
 
-    __slots__ = ("_entries", "_file", "_offset", "_size")
+    __slots__ = ("_entries", "_file", "_offset", "_pack", "_size")
 
-    def __init__(self, file: File) -> None:
+    def __init__(self, file: File, pack: Callable[[Stat], bytes] = Stat.pack) -> None:
+        """``pack`` makes bytes of an entry."""
         self._file = file
+        self._pack = pack
         self._entries: deque[bytes] = deque()
         self._size = 0
         self._offset = 0
@@ -61,7 +63,7 @@ class DirectoryReader:
 
     def _add(self, found: Sequence[Stat]) -> bool:
         for stat in found:
-            entry = stat.pack()
+            entry = self._pack(stat)
             self._entries.append(entry)
             self._size += len(entry)
         return bool(found)

@@ -175,7 +175,7 @@ class IllegalMode(FileError):
 class AuthenticationNotRequired(FileError):
     """The answer to Tauth of a server that asks for no proof."""
 
-    text, errno = "authentication not required", E.EINVAL
+    text, errno = "authentication not required", E.ENOENT
 
 
 class AuthenticationFailed(FileError):

@@ -5,19 +5,27 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Coroutine
 from types import CoroutineType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import trio
 
-from ninep.directory import DirectoryReader
 from ninep.errors import FidInUse, FileError, UnknownFid
 from ninep.files import File
+from ninep.locks import LockTable
+from ninep.maybe import arrived
 from ninep.messages import ORCLOSE
 from ninep.permissions import readable, writable
-from ninep.qid import QTDIR
 from ninep.wire.dialect import Maybe
 
 T = TypeVar("T")
+
+
+class Reader(Protocol):
+    """What reads an open directory in the messages of one dialect."""
+
+    def read(self, offset: int, count: int) -> Maybe[bytes]:
+        """Whole entries, as many as fit in ``count`` bytes."""
+        ...
 
 
 class _Turn:
@@ -43,6 +51,7 @@ class Fid:
         readable: whether bytes may be read from it; never for a directory.
         writable: whether bytes may be written to it.
         directory: the reader of an open directory, else None.
+        locks: the table that it has taken record locks in, else None.
         removes: whether giving it up removes the file.
         most: most bytes of one read.
         held: whether a call that would share it must wait: one has it alone, or others wait already.
@@ -56,6 +65,7 @@ class Fid:
         "directory",
         "file",
         "held",
+        "locks",
         "most",
         "opened",
         "readable",
@@ -66,21 +76,35 @@ class Fid:
     def __init__(self, file: File | None = None) -> None:
         self.file = file
         self.opened = self.readable = self.writable = self.removes = self.held = self._alone = self._beginning = False
-        self.directory: DirectoryReader | None = None
+        self.directory: Reader | None = None
+        self.locks: LockTable | None = None
         self.most = self._shared = 0
         self._queue: deque[_Turn] | None = None
 
-    def open(self, file: File, mode: int, most: int) -> None:
-        """Records that ``file``, which it stands for now, has been opened; ``most`` bounds one read."""
+    def open(self, file: File, mode: int, most: int, directory: Reader | None = None) -> None:
+        """Records that ``file``, which it stands for now, has been opened; ``most`` bounds one read.
+
+        ``directory`` reads it where it is one.
+        """
         self.file = file
         self.most = min(file.iounit, most) or most
         self.removes = bool(mode & ORCLOSE)
-        if file.qid.type & QTDIR:
-            self.directory = DirectoryReader(file)
-        else:
+        self.directory = directory
+        if directory is None:
             self.readable = readable(mode)
             self.writable = writable(mode)
         self.opened = True
+
+    def occupy(self, file: File) -> None:
+        """Records that it stands for ``file`` now and is open, but neither to be read nor to be written."""
+        self.file = file
+        self.opened = True
+
+    def release_locks(self) -> None:
+        """Gives back its record locks."""
+        if self.locks is not None and self.file is not None:
+            self.locks.release(self.file.qid.path, self)
+            self.locks = None
 
     @property
     def busy(self) -> bool:
@@ -129,6 +153,41 @@ class Fid:
         self.held = True
         return self._in_turn(turn, do, arguments, shield)
 
+    @staticmethod
+    def run_both(first: Fid, second: Fid, do: Callable[..., Maybe[T]], *arguments: Any) -> Maybe[T]:
+        """The same for what needs two fids alone.
+
+        As places in all queues go in the order of arrival, no two requests can wait for each other.
+        """
+        if first is second:
+            return first.run_alone(do, *arguments)
+        if first.busy or second.busy:
+            turns = [(fid, fid._queued()) for fid in (first, second)]
+            return _in_turns(turns, do, arguments)
+        result = do(*arguments)
+        if type(result) is not CoroutineType:
+            return result
+        first.reserve()
+        second.reserve()
+        return first._releasing(second._releasing(result, alone=True), alone=True)
+
+    def _queued(self) -> _Turn:
+        turn = _Turn(True)
+        if self._queue is None:
+            self._queue = deque()
+        self._queue.append(turn)
+        self._grant()
+        return turn
+
+    def _give_up(self, turn: _Turn) -> None:
+        """Gives back a place that is not needed, whether its turn has come or not."""
+        if turn.granted:
+            self._beginning = False
+            self.release(alone=True)
+        elif self._queue and turn in self._queue:
+            self._queue.remove(turn)
+            self._grant()
+
     async def _in_turn(self, turn: _Turn, do: Callable[..., Maybe[T]], arguments: tuple[Any, ...], shield: bool) -> T:
         with trio.CancelScope(shield=shield):
             await self._wait(turn)
@@ -175,6 +234,25 @@ class Fid:
             if turn.task is not None:
                 trio.lowlevel.reschedule(turn.task)
         self.held = self._alone or self._beginning or bool(queue)
+
+
+async def _in_turns(turns: list[tuple[Fid, _Turn]], do: Callable[..., Maybe[T]], arguments: tuple[Any, ...]) -> T:
+    had: list[Fid] = []
+    waiting = list(turns)
+    try:
+        while waiting:
+            fid, turn = waiting[0]
+            await fid._wait(turn)
+            had.append(fid)
+            del waiting[0]
+            # Whoever comes next on this fid waits for its release.
+            fid._beginning = False
+        return await arrived(do(*arguments))
+    finally:
+        for fid, turn in waiting:
+            fid._give_up(turn)
+        for fid in had:
+            fid.release(alone=True)
 
 
 class FidTable(dict[int, Fid]):

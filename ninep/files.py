@@ -66,12 +66,15 @@ class File:
         iounit: the count that moves as one unit in one message; 0 means whatever fits.
         appends: whether it understands OAPPEND in an open mode. Where not it never sees that bit: its writes come at
             the offsets that the client thinks are the end.
+        odd_names: whether names may have control characters and bytes that are no UTF-8, as surrogate escapes. Where
+            not, the session refuses them; in 9P2000 it always does.
         ids: how the names of users and groups in its directory entry map to numbers.
     """
 
     qid: Qid
     iounit: int = 0
     appends: bool = False
+    odd_names: bool = False
     ids: Ids = PLAIN_IDS
 
     def clone(self) -> Maybe[File]:

@@ -15,11 +15,12 @@ U = TypeVar("U")
 def then(found: Maybe[T], do: Callable[[T], Maybe[U]]) -> Maybe[U]:
     """``do`` with the value, now if it is there already."""
     if type(found) is CoroutineType:
-        return _later(found, do)
+        return later(found, do)
     return do(cast("T", found))
 
 
-async def _later(found: Coroutine[Any, Any, T], do: Callable[[T], Maybe[U]]) -> U:
+async def later(found: Coroutine[Any, Any, T], do: Callable[[T], Maybe[U]]) -> U:
+    """The same with what has to be waited for."""
     return await arrived(do(await found))
 
 

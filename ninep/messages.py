@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
+from ninep.ids import NONUNAME
 from ninep.qid import Qid
 from ninep.stat import Stat
 from ninep.wire.dialect import Buffer
@@ -23,6 +24,7 @@ MAXWELEM = 16
 ERRMAX = 128
 """Bytes that Plan 9 keeps of an error string, its terminator included."""
 VERSION = "9P2000"
+VERSION_UNIX = "9P2000.u"
 
 OREAD = 0
 OWRITE = 1
@@ -50,11 +52,12 @@ class Rversion(NamedTuple):
 
 
 class Tauth(NamedTuple):
-    """Asks for a fid to prove an identity on."""
+    """Asks for a fid to prove an identity on. In 9P2000.u and 9P2000.L the user has a number, too."""
 
     afid: int
     uname: str
     aname: str
+    n_uname: int = NONUNAME
 
 
 class Rauth(NamedTuple):
@@ -64,12 +67,13 @@ class Rauth(NamedTuple):
 
 
 class Tattach(NamedTuple):
-    """Binds ``fid`` to the root of the tree ``aname``."""
+    """Binds ``fid`` to the root of the tree ``aname``. In 9P2000.u and 9P2000.L the user has a number, too."""
 
     fid: int
     afid: int
     uname: str
     aname: str
+    n_uname: int = NONUNAME
 
 
 class Rattach(NamedTuple):
@@ -79,9 +83,10 @@ class Rattach(NamedTuple):
 
 
 class Rerror(NamedTuple):
-    """A refusal of any request."""
+    """A refusal of any request; in 9P2000.u with a Linux error number."""
 
     ename: str
+    errno: int = 0
 
 
 class Tflush(NamedTuple):
@@ -123,12 +128,16 @@ class Ropen(NamedTuple):
 
 
 class Tcreate(NamedTuple):
-    """Makes a file in the directory ``fid``, which becomes the new file, open."""
+    """Makes a file in the directory ``fid``, which becomes the new file, open.
+
+    In 9P2000.u it may be a special file: ``extension`` tells the target of a symbolic link, say.
+    """
 
     fid: int
     name: str
     perm: int
     mode: int
+    extension: str = ""
 
 
 class Rcreate(NamedTuple):

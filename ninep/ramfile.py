@@ -56,7 +56,7 @@ _XATTRS = ("user.", "trusted.", "security.")
 class RamFile(File):
     """One fid's view of a place."""
 
-    appends = True
+    appends = odd_names = True
     __slots__ = ("_append", "_listing", "_locked", "_node", "_opened", "_place", "_tree", "_user", "_writable")
 
     def __init__(self, tree: RamTree, place: Place, user: str) -> None:
@@ -156,7 +156,7 @@ class RamFile(File):
         if self._place.removed:
             raise FileRemoved
         self._may(node, WRITE)
-        if len(name.encode()) > LONGEST_NAME:
+        if len(name.encode("utf-8", "surrogateescape")) > LONGEST_NAME:
             raise NameTooLong
         if name in node.children:
             raise FileExists
@@ -208,7 +208,7 @@ class RamFile(File):
         if changes.name:
             self._may_rename()
             self._may(self._place.parent.node, WRITE)
-            if len(changes.name.encode()) > LONGEST_NAME:
+            if len(changes.name.encode("utf-8", "surrogateescape")) > LONGEST_NAME:
                 raise NameTooLong
             if changes.name in (self._place.parent.node.children or ()):
                 raise FileExists
@@ -367,7 +367,7 @@ class RamFile(File):
             raise InvalidArgument
         self._may(place.parent.node, WRITE)
         self._may(target.node, WRITE)
-        if len(name.encode()) > LONGEST_NAME:
+        if len(name.encode("utf-8", "surrogateescape")) > LONGEST_NAME:
             raise NameTooLong
         there = siblings.get(name)
         if there is not None:

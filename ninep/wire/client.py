@@ -163,10 +163,11 @@ class Client(Generic[Q, R]):
 
     async def _read(self) -> None:
         buffer, calls, free = self._buffer, self._calls, self._free
-        decode, refusal = self._dialect.decode_reply, self._dialect.refusal
         reserved = self._dialect.tags
         while True:
             while frames := buffer.frames():
+                # What is spoken may have changed: a server says nothing between its version and our next request.
+                decode, refusal = self._dialect.decode_reply, self._dialect.refusal
                 for frame in frames:
                     tag, reply = decode(frame)
                     call = calls.pop(tag, None)

@@ -175,7 +175,7 @@ class _Connection(Generic[Q, R]):
             buffer.feed(data if type(data) is bytes else bytes(data))
 
     async def _chunk(self, frames: list[memoryview]) -> None:
-        decode, begin, encode = self.dialect.decode_request, self.session.begin, self.dialect.encode
+        decode, begin = self.dialect.decode_request, self.session.begin
         flushes, resets, ready = self.dialect.flushes, self.dialect.resets, self.ready
         for frame in frames:
             try:
@@ -188,7 +188,11 @@ class _Connection(Generic[Q, R]):
                     raise DuplicateTag(tag)
                 if kind in resets:
                     await self._reset()
-                result = begin(request)
+                    result = begin(request)
+                    # From here on another dialect may be spoken.
+                    decode = self.dialect.decode_request
+                else:
+                    result = begin(request)
             except UnknownMessage as error:
                 tag, result = error.tag, self.dialect.failure(error)
             except Hangup:
@@ -207,7 +211,7 @@ class _Connection(Generic[Q, R]):
                         await self.ended.park()
             elif result is not None:
                 self.ready_tags.append(tag)
-                self.ready_size += encode(tag, cast("R", result), ready)
+                self.ready_size += self.dialect.encode(tag, cast("R", result), ready)
                 self.buffer.limit = self.dialect.limit
                 if self.ready_size > self.limits.reply_bytes:
                     await self._answer()

@@ -14,10 +14,12 @@ Requests that follow each other without an answer between them leave in one piec
 compared, and ``...`` is anything. ``Rerror("...")`` and the like may leave out the names of fields. A qid is
 ``file("a")``, ``dir("a")``, ``append("a")``, ``excl("a")``: the kind, and a name for its path, which stays the same
 throughout a conversation. ``file("a", 2)`` also names the version: another number is another version. ``entries("x",
-"y")`` is data that holds these directory entries and no others, in any order.
+"y")`` is data that holds these directory entries and no others, in any order. Of ``Stat``, ``Attributes`` and
+``Statfs`` in a reply only the fields that are written are compared.
 
 ``= title (bare)`` starts without a version and an attach; otherwise fid 0 is the root, attached as ``glenda``, and
-the message size is 8192. ``= title (slow)`` is played on ``SlowTree``, everything else on any empty writable tree.
+the message size is 8192. ``(unix)`` and ``(linux)`` speak 9P2000.u and 9P2000.L. ``= title (slow)`` is played on
+``SlowTree``, everything else on any empty writable tree. Words can be put together: ``(slow linux)``.
 """
 
 from __future__ import annotations
@@ -32,8 +34,10 @@ import trio
 import trio.testing
 
 from contracts.slow_tree import SlowTree
-from ninep import codec, qid, stat
+from ninep import attributes, qid, stat
 from ninep import messages as m
+from ninep import messages_linux as lm
+from ninep.codec_linux import unpack_entries
 from ninep.dialect import NinePDialect
 from ninep.files import FileTree
 from ninep.server import serve_stream
@@ -42,13 +46,15 @@ from ninep.wire.frames import FrameBuffer
 
 FOLDER = Path(__file__).parent.parent / "transcripts"
 KINDS = {"file": 0, "dir": qid.QTDIR, "append": qid.QTAPPEND, "excl": qid.QTEXCL, "tmp": qid.QTTMP}
+KINDS |= {"symlink": qid.QTSYMLINK}
 CONSTANTS: dict[str, Any] = {
     name: value
-    for module in (m, stat)
+    for module in (m, lm, stat, attributes)
     for name, value in vars(module).items()
     if name.isupper() and isinstance(value, int)
 }
-TYPES: dict[str, Any] = {kind.__name__: kind for kind in m.NUMBERS}
+TYPES: dict[str, Any] = {kind.__name__: kind for kind in m.NUMBERS | lm.NUMBERS}
+VERSIONS = {"unix": m.VERSION_UNIX, "linux": lm.VERSION}
 
 
 class Line(NamedTuple):
@@ -62,7 +68,7 @@ class Line(NamedTuple):
 
 class Conversation(NamedTuple):
     title: str
-    kind: str
+    kind: tuple[str, ...]
     lines: list[Line]
 
 
@@ -72,6 +78,12 @@ class Named(NamedTuple):
     kind: str
     path: str
     version: int | None = None
+
+
+class Part(NamedTuple):
+    """Some fields of a value."""
+
+    fields: dict[str, Any]
 
 
 class Entries(frozenset[str]):
@@ -86,10 +98,10 @@ def conversations(folder: Path = FOLDER) -> Iterator[Conversation]:
             line, place = raw.strip(), f"{path.name}:{number}"
             if not line or line.startswith("#"):
                 continue
-            if found := re.fullmatch(r"= (.+?)(?: \((bare|slow)\))?", line):
+            if found := re.fullmatch(r"= (.+?)(?: \(((?:bare|slow|unix|linux| )+)\))?", line):
                 if conversation is not None:
                     yield conversation
-                conversation = Conversation(f"{path.stem}: {found[1]}", found[2] or "", [])
+                conversation = Conversation(f"{path.stem}: {found[1]}", tuple((found[2] or "").split()), [])
             elif found := re.fullmatch(r"(->|<-|!) (?:(\w+) (?=[TR][a-z]+\())?(.+)", line):
                 assert conversation is not None, f"{place}: no title yet"
                 tag = None if found[2] is None else CONSTANTS[found[2]] if found[2] in CONSTANTS else int(found[2], 0)
@@ -106,8 +118,8 @@ async def play(conversation: Conversation, tree: FileTree) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve_stream, far, tree)
         player = _Player(near, tree)
-        if conversation.kind != "bare":
-            await player.greet()
+        if "bare" not in conversation.kind:
+            await player.greet(next((VERSIONS[word] for word in conversation.kind if word in VERSIONS), m.VERSION))
         for line in conversation.lines:
             try:
                 await player.take(line)
@@ -126,16 +138,17 @@ class _Player:
         self.paths: dict[str, int] = {}
         self.versions: dict[tuple[str, int], int] = {}
         self.closed = False
+        self.dialect = NinePDialect()
 
-    async def greet(self) -> None:
-        self.send(m.NOTAG, m.Tversion(8192, "9P2000"))
+    async def greet(self, version: str) -> None:
+        self.send(m.NOTAG, m.Tversion(8192, version))
+        assert (await self.reply())[1] == m.Rversion(8192, version)
         self.send(0, m.Tattach(0, m.NOFID, "glenda", ""))
-        assert (await self.reply())[1] == m.Rversion(8192, "9P2000")
         assert type((await self.reply())[1]) is m.Rattach
 
     def send(self, tag: int, request: m.Request) -> None:
         pieces: list[Any] = []
-        codec.encode(tag, request, pieces)
+        self.dialect.encode(tag, request, pieces)
         self.outgoing += b"".join(pieces)
 
     async def take(self, line: Line) -> None:
@@ -155,7 +168,7 @@ class _Player:
             self.tree.let(line.text[4:])
         elif line.text == "closed":
             frame = await self.frame()
-            assert frame is None, f"it said {_decoded(frame)}"
+            assert frame is None, f"it said {self.dialect.decode_reply(frame)}"
             self.closed = True
         elif line.text == "nothing":
             await self.quiet()
@@ -191,11 +204,14 @@ class _Player:
         await self.push()
         frame = await self.frame()
         assert frame is not None, "it hung up"
-        return codec.decode_reply(frame)
+        tag, reply = self.dialect.decode_reply(frame)
+        if type(reply) is m.Rversion and reply.version != "unknown":
+            self.dialect.agree(reply.version, 1 << 20)
+        return tag, reply
 
     async def quiet(self) -> None:
         await trio.testing.wait_all_tasks_blocked()
-        assert not self.frames, f"it said {_decoded(self.frames[0])}"
+        assert not self.frames, f"it said {self.dialect.decode_reply(self.frames[0])}"
         with trio.move_on_after(0) as scope:
             data = await self.stream.receive_some()
         assert scope.cancelled_caught, f"it said {bytes(data)!r}"
@@ -224,18 +240,20 @@ class _Player:
             others = [v for (path, n), v in self.versions.items() if path == expected.path and n != expected.version]
             return bool(known == value.version) and value.version not in others
         if isinstance(expected, Entries):
-            found = [entry.name for entry in unpack_directory(value)]
+            if self.dialect.version == lm.VERSION:
+                found = [name for _, _, _, name in unpack_entries(value)]
+            else:
+                unix = self.dialect.version == m.VERSION_UNIX
+                found = [entry.name for entry in unpack_directory(value, Stat.unpack_unix if unix else Stat.unpack)]
             return len(found) == len(expected) and set(found) == expected
         if isinstance(expected, Stat):
             told = [(a, b) for a, b, default in zip(expected, value, Stat(), strict=True) if a != default]
             return all(self.matches(a, b) for a, b in told)
+        if isinstance(expected, Part):
+            return all(self.matches(part, getattr(value, name)) for name, part in expected.fields.items())
         if isinstance(expected, list):
             return len(expected) == len(value) and all(map(self.matches, expected, value))
         return bool(expected == value)
-
-
-def _decoded(frame: memoryview) -> Any:
-    return codec.decode_reply(frame)
 
 
 def _parsed(text: str) -> tuple[Any, dict[str, Any]]:
@@ -265,6 +283,8 @@ def _value(node: ast.expr) -> Any:
             return [_value(item) for item in items]
         case ast.Call(ast.Name("Stat"), [], keywords):
             return Stat(**{str(keyword.arg): _value(keyword.value) for keyword in keywords})
+        case ast.Call(ast.Name("Attributes" | "Statfs"), [], keywords):
+            return Part({str(keyword.arg): _value(keyword.value) for keyword in keywords})
         case ast.Call(ast.Name("entries"), items):
             return Entries(map(_value, items))
         case ast.Call(ast.Name(kind), items) if kind in KINDS:

@@ -179,8 +179,8 @@ stat = some.builds(
         some.builds(m.Twstat, number32, stat),
         some.builds(m.Twrite, number32, number64, some.binary(max_size=100)),
         some.builds(m.Twalk, number32, number32, some.lists(text, max_size=16)),
-        some.builds(m.Tcreate, number32, text, number32, some.integers(0, 255)),
-        some.builds(m.Tattach, number32, number32, text, text),
+        some.builds(m.Tcreate, number32, text, number32, some.integers(0, 255), extension=some.just("")),
+        some.builds(m.Tattach, number32, number32, text, text, n_uname=some.just(NO32)),
     )
 )
 def test_requests_come_back(message: m.Request) -> None:
@@ -192,7 +192,7 @@ def test_requests_come_back(message: m.Request) -> None:
         some.builds(m.Rstat, stat),
         some.builds(m.Rwalk, some.lists(qid, max_size=16)),
         some.builds(m.Rread, some.binary(max_size=100)),
-        some.builds(m.Rerror, text),
+        some.builds(m.Rerror, text, errno=some.just(0)),
     )
 )
 def test_replies_come_back(message: m.Reply) -> None:

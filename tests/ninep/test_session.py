@@ -29,8 +29,9 @@ OWNER = "glenda"
     [
         (8192, "9P2000", m.Rversion(8192, "9P2000")),
         (1 << 30, "9P2000", m.Rversion(1048600, "9P2000")),
-        (8192, "9P2000.u", m.Rversion(8192, "9P2000")),
-        (8192, "9P2000.L", m.Rversion(8192, "9P2000")),
+        (8192, "9P2000.u", m.Rversion(8192, "9P2000.u")),
+        (8192, "9P2000.L", m.Rversion(8192, "9P2000.L")),
+        (8192, "9P2000.x", m.Rversion(8192, "9P2000")),
         (8192, "9P1999", m.Rversion(8192, "unknown")),
         (8192, "", m.Rversion(8192, "unknown")),
         (8192, "9P20001", m.Rversion(8192, "unknown")),

@@ -1,0 +1,62 @@
+"""What one connection has agreed on and set up, for those who answer its requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ninep.errors import BadFidUse, NotDirectory, UnknownFid
+from ninep.fids import Fid, FidTable
+from ninep.files import File, FileTree
+from ninep.names import check_name, good_names
+from ninep.qid import QTDIR
+
+
+class Conversation:
+    """One connection's state.
+
+    Attributes:
+        fids: what the client holds.
+        local: whether the client is on this machine.
+        most: most bytes of data in one message.
+        unix: whether 9P2000.u or 9P2000.L is spoken.
+    """
+
+    __slots__ = ("fids", "local", "most", "tree", "unix")
+
+    def __init__(self, tree: FileTree, *, local: bool, max_fids: int) -> None:
+        self.tree = tree
+        self.local = local
+        self.fids = FidTable(max_fids)
+        self.most = 0
+        self.unix = False
+
+    def good_names(self, file: File, names: Sequence[str]) -> int:
+        """How many of ``names`` from the first on a file here can have."""
+        return good_names(names, odd=self.unix and file.odd_names)
+
+    def check_name(self, file: File, name: str) -> None:
+        """Raises ``IllegalName`` unless a file in the directory ``file`` can be called so."""
+        check_name(name, odd=self.unix and file.odd_names)
+
+
+def standing(fid: Fid) -> File:
+    """What the fid stands for; a fid that was to be and did not come to be is unknown."""
+    if fid.file is None:
+        raise UnknownFid
+    return fid.file
+
+
+def unopened(fid: Fid) -> File:
+    """The same, if it is not open."""
+    file = standing(fid)
+    if fid.opened:
+        raise BadFidUse
+    return file
+
+
+def directory(fid: Fid) -> File:
+    """The same, if it is a directory, open or not."""
+    file = standing(fid)
+    if not file.qid.type & QTDIR:
+        raise NotDirectory
+    return file

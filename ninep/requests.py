@@ -1,0 +1,223 @@
+"""The requests that every dialect has: attach, walk, read, write, clunk and remove. Source: intro(5) and on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from types import CoroutineType
+from typing import Any, TypeVar, cast
+
+from ninep import messages as m
+from ninep.conversation import Conversation, standing, unopened
+from ninep.errors import AuthenticationNotRequired, BadFidUse, FileNotFound, IllegalName, NotDirectory, UnknownFid
+from ninep.fids import Fid
+from ninep.files import File, Walked
+from ninep.ids import NONUNAME
+from ninep.parting import after, left, parting
+from ninep.qid import QTDIR
+from ninep.wire.dialect import Maybe
+
+T = TypeVar("T")
+
+Method = Callable[[Any], Maybe[Any]]
+"""Takes a request; answers, or returns a coroutine that will."""
+
+
+class Requests:
+    """Answers them, for one connection."""
+
+    def __init__(self, talk: Conversation) -> None:
+        self._talk = talk
+        self._fids = talk.fids
+        self.methods: dict[type, Method] = {
+            m.Tauth: self._auth,
+            m.Tattach: self._attach,
+            m.Twalk: self._walk,
+            m.Tread: self._read,
+            m.Twrite: self._write,
+            m.Tclunk: self._clunk,
+            m.Tremove: self._remove,
+        }
+
+    def _auth(self, request: m.Tauth) -> m.Reply:
+        raise AuthenticationNotRequired
+
+    def _attach(self, request: m.Tattach) -> Maybe[m.Reply]:
+        number, afid, uname, aname, n_uname = request
+        if afid != m.NOFID or number == m.NOFID:
+            raise UnknownFid
+        talk = self._talk
+        if n_uname != NONUNAME:
+            uname = talk.tree.ids.user(n_uname, uname)
+        fid = self._fids.add(number)
+        try:
+            root = talk.tree.attach(uname, aname, local=talk.local)
+        except BaseException:
+            del self._fids[number]
+            raise
+        if isinstance(root, File):
+            fid.file = root
+            return m.Rattach(root.qid)
+        return self.setting_up(fid, number, _attaching(fid, root))
+
+    def _walk(self, request: m.Twalk) -> Maybe[m.Reply]:
+        number, newnumber, names = request
+        fid = self._fids[number]
+        if newnumber == number:
+            return fid.run_alone(self._do_walk, fid, names, fid)
+        if newnumber == m.NOFID:
+            raise UnknownFid
+        new = self._fids.add(newnumber)
+        try:
+            result = fid.run_alone(self._do_walk, fid, names, new)
+        except BaseException:
+            del self._fids[newnumber]
+            raise
+        if isinstance(result, CoroutineType):
+            return self.setting_up(new, newnumber, result)
+        if new.file is None:
+            del self._fids[newnumber]
+        return cast("m.Reply", result)
+
+    def setting_up(self, fid: Fid, number: int, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+        """Holds a fid that is about to be; if it does not get its file it is taken out again."""
+        fid.reserve()
+
+        async def set_up() -> T:
+            try:
+                return await work
+            finally:
+                if fid.file is None:
+                    self._fids.forget(number, fid)
+                fid.release(alone=True)
+
+        return set_up()
+
+    def _do_walk(self, fid: Fid, names: Sequence[str], new: Fid) -> Maybe[m.Reply]:
+        file = unopened(fid)
+        if not names:
+            if new is not fid:
+                view = file.clone()
+                if not isinstance(view, File):
+                    return _cloning(new, view)
+                new.file = view
+            return m.Rwalk([])
+        if not file.qid.type & QTDIR:
+            raise NotDirectory
+        good = self._talk.good_names(file, names)
+        if not good:
+            raise IllegalName
+        walked = file.walk(names if good == len(names) else names[:good])
+        if isinstance(walked, CoroutineType):
+            return _walking(fid, names, new, walked)
+        qids, leaving = _arrived(fid, names, new, walked)  # type: ignore[arg-type]
+        return m.Rwalk(qids) if leaving is None else after(leaving, m.Rwalk(qids))
+
+    def _read(self, request: m.Tread) -> Maybe[m.Reply]:
+        number, offset, count = request
+        fid = self._fids[number]
+        if fid.held or not fid.readable:
+            return self._read_otherwise(fid, offset, count)
+        most = fid.most
+        data = fid.file.read(offset, count if count < most else most)  # type: ignore[union-attr]
+        if type(data) is CoroutineType:
+            return fid.run_shared(_made(data, m.Rread))
+        return m.Rread(data)  # type: ignore[arg-type]
+
+    def _read_otherwise(self, fid: Fid, offset: int, count: int) -> Maybe[m.Reply]:
+        if fid.directory is not None:
+            return fid.run_alone(_do_read, fid, offset, count)
+        if fid.held:
+            return fid.run_queued(_do_read, fid, offset, count, alone=False)
+        raise BadFidUse
+
+    def _write(self, request: m.Twrite) -> Maybe[m.Reply]:
+        number, offset, data = request
+        fid = self._fids[number]
+        if fid.held:
+            # What waits keeps its own bytes and not the whole chunk that they came in.
+            return fid.run_queued(_do_write, fid, offset, bytes(data), alone=False)
+        if not fid.writable:
+            raise BadFidUse
+        count = fid.file.write(offset, data)  # type: ignore[union-attr]
+        if type(count) is CoroutineType:
+            return fid.run_shared(_made(count, m.Rwrite))
+        return m.Rwrite(count)  # type: ignore[arg-type]
+
+    def _clunk(self, request: m.Tclunk) -> Maybe[m.Reply]:
+        fid = self._fids.take(request.fid)
+        return fid.run_alone(_do_clunk, fid, shield=True)
+
+    def _remove(self, request: m.Tremove) -> Maybe[m.Reply]:
+        fid = self._fids.take(request.fid)
+        return fid.run_alone(_do_remove, fid, shield=True)
+
+
+# What has a fid alone, or its turn after waiting.
+
+
+async def _attaching(fid: Fid, work: Coroutine[Any, Any, File]) -> m.Reply:
+    fid.file = await work
+    return m.Rattach(fid.file.qid)
+
+
+async def _cloning(new: Fid, work: Coroutine[Any, Any, File]) -> m.Reply:
+    new.file = await work
+    return m.Rwalk([])
+
+
+async def _walking(fid: Fid, names: Sequence[str], new: Fid, work: Coroutine[Any, Any, Walked]) -> m.Reply:
+    qids, leaving = _arrived(fid, names, new, await work)
+    return m.Rwalk(qids) if leaving is None else await after(leaving, m.Rwalk(qids))
+
+
+def _arrived(
+    fid: Fid, names: Sequence[str], new: Fid, walked: Walked
+) -> tuple[Sequence[Any], Coroutine[Any, Any, None] | None]:
+    """Gives ``new`` its file if the walk came to its end; with the qids, what is left to do for a view left behind."""
+    qids, found = walked
+    if not qids:
+        raise FileNotFound
+    if found is None:
+        return qids, None
+    if len(qids) < len(names):
+        return qids, left(found)
+    old = fid.file if new is fid else None
+    new.file = found
+    return qids, None if old is None else left(old)
+
+
+def _do_read(fid: Fid, offset: int, count: int) -> Maybe[m.Reply]:
+    """A read of a directory, or one that had to wait for an open, say."""
+    file = standing(fid)
+    count = min(count, fid.most)
+    if fid.readable:
+        data = file.read(offset, count)
+    elif fid.directory is not None:
+        data = fid.directory.read(offset, count)
+    else:
+        raise BadFidUse
+    return _made(data, m.Rread) if isinstance(data, CoroutineType) else m.Rread(data)  # type: ignore[arg-type]
+
+
+def _do_write(fid: Fid, offset: int, data: bytes) -> Maybe[m.Reply]:
+    file = standing(fid)
+    if not fid.writable:
+        raise BadFidUse
+    count = file.write(offset, data)
+    return _made(count, m.Rwrite) if isinstance(count, CoroutineType) else m.Rwrite(count)  # type: ignore[arg-type]
+
+
+def _do_clunk(fid: Fid) -> Maybe[m.Reply]:
+    waiting = parting(fid)
+    return m.Rclunk() if waiting is None else after(waiting, m.Rclunk())
+
+
+def _do_remove(fid: Fid) -> Maybe[m.Reply]:
+    file = standing(fid)
+    fid.release_locks()
+    waiting = file.remove()
+    return m.Rremove() if waiting is None else after(waiting, m.Rremove())
+
+
+async def _made(work: Coroutine[Any, Any, T], reply: Callable[[T], m.Reply]) -> m.Reply:
+    return reply(await work)

@@ -1,0 +1,367 @@
+"""The requests that only 9P2000.L has. Sources: the Linux kernel's 9P client, diod's ``protocol.md``, ``open(2)``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from types import CoroutineType
+from typing import Any, TypeVar
+
+from ninep import messages as m
+from ninep import messages_linux as lm
+from ninep.attributes import SECOND, SetAttributes, device
+from ninep.conversation import Conversation, directory, standing, unopened
+from ninep.errors import BadFidUse, FileExists, InvalidArgument, IsDirectory, NotDirectory, UnknownFid
+from ninep.fids import Fid
+from ninep.files import File
+from ninep.locks import END, Range
+from ninep.maybe import arrived, later, then
+from ninep.parting import after, left
+from ninep.qid import QTDIR
+from ninep.readdir import CookieReader
+from ninep.requests import Method, Requests
+from ninep.wire.dialect import Maybe
+from ninep.xattrs import ReadXattr, WriteXattr
+
+T = TypeVar("T")
+
+Clock = Callable[[], int]
+"""Nanoseconds since 1970."""
+
+_MODES = (m.OREAD, m.OWRITE, m.ORDWR, m.OREAD)
+"""The open mode for each of Linux's; the last is for none, which a client uses to have a file and do nothing to it."""
+
+
+class LinuxRequests:
+    """Answers them, for one connection."""
+
+    def __init__(self, talk: Conversation, shared: Requests, clock: Clock = time.time_ns) -> None:
+        self._talk = talk
+        self._fids = talk.fids
+        self._shared = shared
+        self._clock = clock
+        self.methods: dict[type, Method] = {
+            m.Tread: self._read,
+            lm.Tstatfs: self._statfs,
+            lm.Tlopen: self._lopen,
+            lm.Tlcreate: self._lcreate,
+            lm.Tsymlink: self._symlink,
+            lm.Tmknod: self._mknod,
+            lm.Trename: self._rename,
+            lm.Treadlink: self._readlink,
+            lm.Tgetattr: self._getattr,
+            lm.Tsetattr: self._setattr,
+            lm.Txattrwalk: self._xattrwalk,
+            lm.Txattrcreate: self._xattrcreate,
+            lm.Treaddir: self._readdir,
+            lm.Tfsync: self._fsync,
+            lm.Tlock: self._lock,
+            lm.Tgetlock: self._getlock,
+            lm.Tlink: self._link,
+            lm.Tmkdir: self._mkdir,
+            lm.Trenameat: self._renameat,
+            lm.Tunlinkat: self._unlinkat,
+        }
+        self._read_file = shared.methods[m.Tread]
+
+    def _read(self, request: m.Tread) -> Maybe[Any]:
+        if self._fids[request.fid].directory is not None:
+            raise IsDirectory
+        return self._read_file(request)
+
+    # Opening
+
+    def _mode(self, file: File, flags: int) -> int:
+        """Linux's open flags as an open mode."""
+        mode = _MODES[flags & lm.L_ACCMODE]
+        if flags & lm.L_TRUNC:
+            mode |= m.OTRUNC
+        if flags & lm.L_APPEND and file.appends:
+            mode |= m.OAPPEND
+        return mode
+
+    def _lopen(self, request: lm.Tlopen) -> Maybe[Any]:
+        fid = self._fids[request.fid]
+        return fid.run_alone(self._do_lopen, fid, request.flags)
+
+    def _do_lopen(self, fid: Fid, flags: int) -> Maybe[Any]:
+        file = unopened(fid)
+        mode = self._mode(file, flags)
+        if file.qid.type & QTDIR:
+            if mode & ~m.OAPPEND != m.OREAD:
+                raise IsDirectory
+            mode = m.OREAD
+        elif flags & lm.L_DIRECTORY:
+            raise NotDirectory
+        waiting = file.open(mode)
+        if waiting is None:
+            return self._opened(fid, file, mode, lm.Rlopen)
+        return later(waiting, lambda _: self._opened(fid, file, mode, lm.Rlopen))
+
+    def _opened(self, fid: Fid, file: File, mode: int, reply: type[lm.Rlopen] | type[lm.Rlcreate]) -> Any:
+        most = self._talk.most
+        fid.open(file, mode, most, CookieReader(file) if file.qid.type & QTDIR else None)
+        return reply(file.qid, min(file.iounit, most))
+
+    def _lcreate(self, request: lm.Tlcreate) -> Maybe[Any]:
+        fid = self._fids[request.fid]
+        return fid.run_alone(self._do_lcreate, fid, request)
+
+    def _do_lcreate(self, fid: Fid, request: lm.Tlcreate) -> Maybe[Any]:
+        unopened(fid)
+        file = directory(fid)
+        name = self._name(file, request.name)
+        mode = self._mode(file, request.flags)
+        try:
+            made = file.lcreate(name, request.mode & 0o7777, mode, _gid(request.gid))
+        except FileExists:
+            if request.flags & lm.L_EXCL:
+                raise
+            return self._open_existing(fid, file, name, mode)
+        if isinstance(made, CoroutineType):
+            return self._creating(fid, file, request, mode, made)
+        return self._created(fid, file, made, mode)  # type: ignore[arg-type]
+
+    async def _creating(self, fid: Fid, file: File, request: lm.Tlcreate, mode: int, work: Any) -> Any:
+        try:
+            made = await work
+        except FileExists:
+            if request.flags & lm.L_EXCL:
+                raise
+            return await self._open_existing(fid, file, request.name, mode)
+        return await arrived(self._created(fid, file, made, mode))
+
+    async def _open_existing(self, fid: Fid, file: File, name: str, mode: int) -> Any:
+        """What ``open(2)`` with O_CREAT does with a file that is there."""
+        found = await arrived(file.step(name))
+        try:
+            if found.qid.type & QTDIR:
+                raise IsDirectory
+            await arrived(found.open(mode))
+        except BaseException:
+            await arrived(left(found))
+            raise
+        return await arrived(self._created(fid, file, found, mode))
+
+    def _created(self, fid: Fid, file: File, made: File, mode: int) -> Maybe[Any]:
+        reply = self._opened(fid, made, mode, lm.Rlcreate)
+        leaving = left(file)
+        return reply if leaving is None else after(leaving, reply)
+
+    # Making and removing names
+
+    def _name(self, file: File, name: str) -> str:
+        self._talk.check_name(file, name)
+        return name
+
+    def _make(self, number: int, name: str, do: Callable[[File], Maybe[T]], reply: Callable[[T], Any]) -> Maybe[Any]:
+        """Something new, or no more, by the name of ``name`` in the directory of a fid."""
+        fid = self._fids[number]
+
+        def make() -> Maybe[Any]:
+            file = directory(fid)
+            self._name(file, name)
+            return then(do(file), reply)
+
+        return fid.run_alone(make)
+
+    def _symlink(self, request: lm.Tsymlink) -> Maybe[Any]:
+        number, name, target, gid = request
+        return self._make(number, name, lambda file: file.symlink(name, target, _gid(gid)), lm.Rsymlink)
+
+    def _mknod(self, request: lm.Tmknod) -> Maybe[Any]:
+        number, name, mode, major, minor, gid = request
+        rdev = device(major, minor)
+        return self._make(number, name, lambda file: file.mknod(name, mode, rdev, _gid(gid)), lm.Rmknod)
+
+    def _mkdir(self, request: lm.Tmkdir) -> Maybe[Any]:
+        number, name, mode, gid = request
+        return self._make(number, name, lambda file: file.mkdir(name, mode & 0o7777, _gid(gid)), lm.Rmkdir)
+
+    def _unlinkat(self, request: lm.Tunlinkat) -> Maybe[Any]:
+        number, name, flags = request
+        folder = bool(flags & lm.L_REMOVEDIR)
+        return self._make(number, name, lambda file: file.unlinkat(name, folder), lambda _: lm.Runlinkat())
+
+    def _link(self, request: lm.Tlink) -> Maybe[Any]:
+        fid, other = self._fids[request.dfid], self._fids[request.fid]
+
+        def link() -> Maybe[Any]:
+            file = directory(fid)
+            return then(file.link(self._name(file, request.name), standing(other)), lambda _: lm.Rlink())
+
+        return Fid.run_both(fid, other, link)
+
+    def _rename(self, request: lm.Trename) -> Maybe[Any]:
+        fid, target = self._fids[request.fid], self._fids[request.dfid]
+
+        def rename() -> Maybe[Any]:
+            file, there = standing(fid), directory(target)
+            return then(file.rename(there, self._name(there, request.name)), lambda _: lm.Rrename())
+
+        return Fid.run_both(fid, target, rename)
+
+    def _renameat(self, request: lm.Trenameat) -> Maybe[Any]:
+        fid, target = self._fids[request.olddirfid], self._fids[request.newdirfid]
+
+        def rename() -> Maybe[Any]:
+            file, there = directory(fid), directory(target)
+            old, new = self._name(file, request.oldname), self._name(there, request.newname)
+            return then(file.renameat(old, there, new), lambda _: lm.Rrenameat())
+
+        return Fid.run_both(fid, target, rename)
+
+    # Looking and changing
+
+    def _share(self, number: int, do: Callable[[File], Maybe[T]], reply: Callable[[T], Any]) -> Maybe[Any]:
+        """What may run beside reads and writes."""
+        fid = self._fids[number]
+        if fid.held:
+            return fid.run_queued(lambda: then(do(standing(fid)), reply), alone=False)
+        found = do(standing(fid))
+        if isinstance(found, CoroutineType):
+            return fid.run_shared(later(found, reply))
+        return reply(found)  # type: ignore[arg-type]
+
+    def _alone(self, number: int, do: Callable[[File], Maybe[T]], reply: Callable[[T], Any]) -> Maybe[Any]:
+        fid = self._fids[number]
+        return fid.run_alone(lambda: then(do(standing(fid)), reply))
+
+    def _getattr(self, request: lm.Tgetattr) -> Maybe[Any]:
+        return self._share(request.fid, lambda file: file.getattr(request.mask), lm.Rgetattr)
+
+    def _readlink(self, request: lm.Treadlink) -> Maybe[Any]:
+        return self._share(request.fid, lambda file: file.readlink(), lm.Rreadlink)
+
+    def _statfs(self, request: lm.Tstatfs) -> Maybe[Any]:
+        return self._share(request.fid, lambda file: file.statfs(), lm.Rstatfs)
+
+    def _setattr(self, request: lm.Tsetattr) -> Maybe[Any]:
+        changes = settings(request, self._clock)
+        return self._alone(request.fid, lambda file: file.setattr(changes), lambda _: lm.Rsetattr())
+
+    def _fsync(self, request: lm.Tfsync) -> Maybe[Any]:
+        return self._alone(request.fid, lambda file: file.fsync(bool(request.datasync)), lambda _: lm.Rfsync())
+
+    def _readdir(self, request: lm.Treaddir) -> Maybe[Any]:
+        number, offset, count = request
+        fid = self._fids[number]
+
+        def read() -> Maybe[Any]:
+            if fid.directory is None:
+                raise NotDirectory if fid.opened else BadFidUse
+            return then(fid.directory.read(offset, min(count, fid.most)), lm.Rreaddir)
+
+        return fid.run_alone(read)
+
+    # Extended attributes
+
+    def _xattrwalk(self, request: lm.Txattrwalk) -> Maybe[Any]:
+        number, newnumber, name = request
+        fid = self._fids[number]
+        if newnumber == m.NOFID:
+            raise UnknownFid
+        if newnumber == number:
+            return fid.run_alone(self._do_xattrwalk, fid, fid, name)
+        new = self._fids.add(newnumber)
+        try:
+            result = fid.run_alone(self._do_xattrwalk, fid, new, name)
+        except BaseException:
+            del self._fids[newnumber]
+            raise
+        if isinstance(result, CoroutineType):
+            return self._shared.setting_up(new, newnumber, result)
+        return result
+
+    def _do_xattrwalk(self, fid: Fid, new: Fid, name: str) -> Maybe[Any]:
+        file = unopened(fid) if new is fid else standing(fid)
+        if name:
+            return then(file.getxattr(name), lambda value: self._fetched(fid, file, new, bytes(value)))
+        return then(file.listxattr(), lambda names: self._fetched(fid, file, new, _joined(names)))
+
+    def _fetched(self, fid: Fid, file: File, new: Fid, value: bytes) -> Maybe[Any]:
+        new.open(ReadXattr(file.qid, value), m.OREAD, self._talk.most)
+        reply = lm.Rxattrwalk(len(value))
+        leaving = left(file) if new is fid else None
+        return reply if leaving is None else after(leaving, reply)
+
+    def _xattrcreate(self, request: lm.Txattrcreate) -> Maybe[Any]:
+        fid = self._fids[request.fid]
+
+        def create() -> Any:
+            if not request.name:
+                raise InvalidArgument
+            attribute = WriteXattr(unopened(fid), request.name, request.size, request.flags)
+            fid.open(attribute, m.OWRITE, self._talk.most)
+            return lm.Rxattrcreate()
+
+        return fid.run_alone(create)
+
+    # Record locks
+
+    def _range(self, fid: Fid, request: lm.Tlock | lm.Tgetlock) -> Range:
+        if request.type not in (lm.LOCK_READ, lm.LOCK_WRITE, lm.LOCK_UNLOCK):
+            raise InvalidArgument
+        end = request.start + request.length if request.length else END
+        owner = (id(self), request.client_id, request.proc_id)
+        return Range(request.start, min(end, END), request.type == lm.LOCK_WRITE, owner, fid)
+
+    def _lock(self, request: lm.Tlock) -> Maybe[Any]:
+        fid = self._fids[request.fid]
+
+        def lock() -> Any:
+            file, locks = standing(fid), self._talk.tree.locks
+            if not fid.opened:
+                raise BadFidUse
+            wanted = self._range(fid, request)
+            if request.type == lm.LOCK_UNLOCK:
+                locks.unlock(file.qid.path, wanted)
+                return lm.Rlock(lm.LOCK_SUCCESS)
+            if not locks.lock(file.qid.path, wanted):
+                return lm.Rlock(lm.LOCK_BLOCKED)
+            fid.locks = locks
+            return lm.Rlock(lm.LOCK_SUCCESS)
+
+        return fid.run_queued(lock, alone=False) if fid.held else lock()
+
+    def _getlock(self, request: lm.Tgetlock) -> Maybe[Any]:
+        fid = self._fids[request.fid]
+
+        def getlock() -> Any:
+            wanted = self._range(fid, request)
+            found = self._talk.tree.locks.conflict(standing(fid).qid.path, wanted)
+            if found is None or request.type == lm.LOCK_UNLOCK:
+                return lm.Rgetlock(lm.LOCK_UNLOCK, request.start, request.length, request.proc_id, request.client_id)
+            kind = lm.LOCK_WRITE if found.exclusive else lm.LOCK_READ
+            owner: Any = found.owner
+            length = 0 if found.end == END else found.end - found.start
+            return lm.Rgetlock(kind, found.start, length, owner[2], owner[1])
+
+        return fid.run_queued(getlock, alone=False) if fid.held else getlock()
+
+
+def _gid(number: int) -> int | None:
+    """The group that a client wants; all ones are none."""
+    return None if number == m.NOFID else number
+
+
+def _joined(names: Sequence[str]) -> bytes:
+    return b"".join([name.encode("utf-8", "surrogateescape") + b"\0" for name in names])
+
+
+def settings(request: lm.Tsetattr, clock: Clock) -> SetAttributes:
+    """What a setattr asks for, with the present where it asks for that."""
+    valid = request.valid
+    now = clock() if valid & (lm.SET_ATIME | lm.SET_MTIME) else 0
+    atime = request.atime_sec * SECOND + request.atime_nsec if valid & lm.SET_ATIME_SET else now
+    mtime = request.mtime_sec * SECOND + request.mtime_nsec if valid & lm.SET_MTIME_SET else now
+    return SetAttributes(
+        request.mode & 0o7777 if valid & lm.SET_MODE else None,
+        request.uid if valid & lm.SET_UID else None,
+        request.gid if valid & lm.SET_GID else None,
+        request.size if valid & lm.SET_SIZE else None,
+        atime if valid & lm.SET_ATIME else None,
+        mtime if valid & lm.SET_MTIME else None,
+        bool(valid & lm.SET_ATIME and not valid & lm.SET_ATIME_SET),
+        bool(valid & lm.SET_MTIME and not valid & lm.SET_MTIME_SET),
+    )
