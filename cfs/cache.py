@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from operator import attrgetter
+from pathlib import Path
 
 import trio
 
+from cfs.errors import BadBound
+from cfs.frozen import OF_FOSSIL, Frozen
+from cfs.knowledge import Memory, Names
+from cfs.layout import LEAST, NOTES
+from cfs.notebook import Notebook
+from cfs.pins import Pins
+from cfs.statistics import Counts
 from cfs.store import BATCH, Store
 from cfs.stored import StoredFile
+from cfs.upstream import Upstream
 from ninep.wire.dialect import Buffer
 
 PAUSE = 0.02
 """Seconds that bytes wait for company before they are written to disk, unless there is a batch of them already."""
+SHARE = 16
+"""This fraction of the bound is for notes of trees that cannot change."""
 UNDER_WAY = 64 * 1024 * 1024
 """While so many bytes are on their way, for all readers together, nothing is read ahead."""
 
@@ -54,15 +67,42 @@ class Cache:
     """A store in use.
 
     Attributes:
-        store: what is held.
+        store: what is held of files.
+        memory: what is remembered of directories and attributes.
+        counts: for the statistics.
+        pins: what is not to give way.
+        clients: the ways to the file server, one for each client.
+        samples: how many samples of the counts were taken.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, memory: Memory) -> None:
         self.store = store
+        self.memory = memory
+        self.counts = Counts()
+        self.pins = Pins(store)
+        self.clients: set[Upstream] = set()
+        self.samples = 0
         self._fetches: dict[StoredFile, list[Fetch]] = {}
         self._under_way = 0
         self._work = trio.Event()
-        store.on_work = self._wake
+        store.on_work = memory.book.on_work = self._wake
+
+    def renamed(self, aname: str, names: Names, name: str) -> None:
+        """A file got another name through the cache: whoever has a fid for it or below it finds it again there."""
+        depth = len(names)
+        for client in self.clients:
+            for place in client.files:
+                if place.aname == aname and place.names[:depth] == names:
+                    place.names = (*names[:-1], name, *place.names[depth:])
+
+    def statistics(self) -> str:
+        """A sample of all counts; see ``Counts.sample``."""
+        held = self.store.statistics
+        book = self.memory.book
+        self.samples += 1
+        values = self.counts.values
+        values["ninsert"], values["nupdate"] = self.store.made, self.store.outdated
+        return self.counts.sample(held._replace(size=held.size + book.bound, used=held.used + book.size))
 
     @property
     def may_read_ahead(self) -> bool:
@@ -98,6 +138,7 @@ class Cache:
             self._work = trio.Event()
             if store.queued < BATCH:
                 await trio.sleep(PAUSE)
+            self.memory.book.flush()
             with trio.CancelScope(shield=True):
                 while (batch := store.take()) is not None:
                     try:
@@ -106,3 +147,24 @@ class Cache:
                         store.failed(batch, error)
                     else:
                         store.record(batch, sums)
+
+
+@contextmanager
+def opened(
+    directory: Path, size: int, server: str, *, frozen: Iterable[str] = OF_FOSSIL, trust: float = 0.0
+) -> Iterator[Cache]:
+    """The cache of ``server`` in a directory, within a bound of ``size`` bytes; see ``Store``.
+
+    Raises:
+        CacheInUse, NotACache, BadBound
+        OSError: the directory can't be used.
+    """
+    if size < 2 * LEAST:
+        raise BadBound(size, 2 * LEAST)
+    share = size // SHARE
+    with Store(directory, size - share, server) as store:
+        book = Notebook(directory / NOTES, share, server)
+        try:
+            yield Cache(store, Memory(book, Frozen(frozen), trust))
+        finally:
+            book.close()

@@ -5,11 +5,23 @@
 * ``CacheInUse``: another process has the directory.
 * ``NotACache``: the directory holds something else, and is left alone.
 * ``BadBound``: the byte bound is too small to be of use.
+* ``NoCache``: what answers at an address is not one of these.
+
+``ninep.errors.FileError``: refusals of our own, in words that Linux knows.
+
+* ``ServerGone``: the file server cannot be reached.
+
+  * ``Interrupted``: it went away in the middle of a request that must not be repeated.
+
+* ``StaleFile``: the link was lost, and what is there now is not the same file.
 """
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
+
+from ninep.errors import FileError
 
 
 class CfsError(Exception):
@@ -37,3 +49,28 @@ class BadBound(CfsError):
 
     def __init__(self, size: int, least: int) -> None:
         super().__init__(f"a cache of {size} bytes is too small: give at least {least}")
+
+
+class NoCache(CfsError):
+    """The server has no statistics file, so it is no cache."""
+
+    def __init__(self) -> None:
+        super().__init__("what answers there is no cfs: say with -a where the cache serves")
+
+
+class ServerGone(FileError):
+    """The file server cannot be reached; the client may try again. The log has the reason."""
+
+    text, errno = "Host is down", errno.EHOSTDOWN
+
+
+class Interrupted(ServerGone):
+    """The link broke before the answer came. Whether the request took effect is unknown, so it is not repeated."""
+
+    text, errno = "Connection reset by peer", errno.ECONNRESET
+
+
+class StaleFile(FileError):
+    """The file that a fid stood for is not where it was any more."""
+
+    text, errno = "file has been removed", errno.EIDRM

@@ -15,6 +15,10 @@ file  id        number of the file in this index, never used again
 \      number    qid version
 \      mtime     seconds since 1970
 \      length    bytes
+\      pin       ``pin.id``, 0 if nothing holds it
+pin   id        number of the pin, never used again
+\      tree      attach name
+\      path      names from the root on, with ``/`` between them
 extent file      ``file.id``
 \      start     first byte in the file
 \      length    bytes
@@ -35,7 +39,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from cfs.layout import FORMAT, INDEX, PAGE, Version, pages
+from cfs.layout import FORMAT, INDEX, PAGE, PINNED, Version, pages
 from cfs.segments import Place
 
 APPLICATION = 0x39636673
@@ -48,7 +52,8 @@ PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {FORMAT};
 CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE file(id INTEGER PRIMARY KEY AUTOINCREMENT, tree TEXT NOT NULL, path INTEGER NOT NULL,
-    number INTEGER NOT NULL, mtime INTEGER NOT NULL, length INTEGER NOT NULL, UNIQUE(tree, path));
+    number INTEGER NOT NULL, mtime INTEGER NOT NULL, length INTEGER NOT NULL, pin INTEGER NOT NULL, UNIQUE(tree, path));
+CREATE TABLE pin(id INTEGER PRIMARY KEY AUTOINCREMENT, tree TEXT NOT NULL, path BLOB NOT NULL);
 CREATE TABLE extent(file INTEGER NOT NULL, start INTEGER NOT NULL, length INTEGER NOT NULL, segment INTEGER NOT NULL,
     place INTEGER NOT NULL, age INTEGER NOT NULL, sum BLOB NOT NULL, PRIMARY KEY(file, start)) WITHOUT ROWID;
 CREATE INDEX extent_age ON extent(age, segment, place);
@@ -62,6 +67,14 @@ class Row(NamedTuple):
     place: Place
     age: int
     sum: bytes
+
+
+class Found(NamedTuple):
+    """A file that is in the index: its number there, the pin that holds it, the version of which something is held."""
+
+    number: int
+    pin: int
+    version: Version
 
 
 class Unusable(Exception):
@@ -153,19 +166,19 @@ class Index:
                 continue
         return total
 
-    def find(self, tree: str, path: int) -> tuple[int, Version] | None:
-        """Number and version of a file of which something is held."""
+    def find(self, tree: str, path: int) -> Found | None:
+        """A file of which something is held."""
         row = self._db.execute(
-            "SELECT id, number, mtime, length FROM file WHERE tree = ? AND path = ?", (tree, _signed(path))
+            "SELECT id, pin, number, mtime, length FROM file WHERE tree = ? AND path = ?", (tree, _signed(path))
         ).fetchone()
-        return (row[0], Version(*row[1:])) if row else None
+        return Found(row[0], row[1], Version(*row[2:])) if row else None
 
-    def new_file(self, tree: str, path: int, version: Version) -> int:
+    def new_file(self, tree: str, path: int, version: Version, pin: int) -> int:
         """Enters a file of which nothing is held, and returns its number."""
         self._begin()
         number = self._db.execute(
-            "INSERT INTO file(tree, path, number, mtime, length) VALUES (?, ?, ?, ?, ?)",
-            (tree, _signed(path), *version),
+            "INSERT INTO file(tree, path, number, mtime, length, pin) VALUES (?, ?, ?, ?, ?, ?)",
+            (tree, _signed(path), *version, pin),
         ).lastrowid
         assert number is not None
         return number
@@ -199,10 +212,11 @@ class Index:
         )
 
     def oldest(self, size: int) -> list[tuple[int, int, Place]]:
-        """Those used longest ago, of ``size`` bytes together, but not many: number of the file, start, place."""
+        """Those used longest ago and not pinned, of ``size`` bytes together, but not many: file, start, place."""
         found = []
         for row in self._db.execute(
-            "SELECT file, start, segment, place, length FROM extent ORDER BY age, segment, place LIMIT ?", (MANY,)
+            "SELECT file, start, segment, place, length FROM extent WHERE age < ? ORDER BY age, segment, place LIMIT ?",
+            (PINNED, MANY),
         ).fetchall():
             found.append((row[0], row[1], Place(*row[2:])))
             size -= pages(row[4])
@@ -233,7 +247,36 @@ class Index:
 
     def latest_age(self) -> int:
         """The greatest age that any extent has."""
-        return int(self._db.execute("SELECT COALESCE(MAX(age), 0) FROM extent").fetchone()[0])
+        return int(self._db.execute("SELECT COALESCE(MAX(age), 0) FROM extent WHERE age < ?", (PINNED,)).fetchone()[0])
+
+    def pins(self) -> list[tuple[int, str, str]]:
+        """Number, attach name and path of each pin."""
+        found = self._db.execute("SELECT id, tree, path FROM pin").fetchall()
+        return [(row[0], row[1], row[2].decode("utf-8", "surrogateescape")) for row in found]
+
+    def new_pin(self, tree: str, path: str) -> int:
+        """Enters a pin, and returns its number."""
+        self._begin()
+        number = self._db.execute(
+            "INSERT INTO pin(tree, path) VALUES (?, ?)", (tree, path.encode("utf-8", "surrogateescape"))
+        ).lastrowid
+        self.commit()
+        assert number is not None
+        return number
+
+    def delete_pin(self, pin: int, age: int) -> None:
+        """Removes a pin; the extents that it held are of ``age`` from now on."""
+        self._begin()
+        self._db.execute("UPDATE extent SET age = ? WHERE file IN (SELECT id FROM file WHERE pin = ?)", (age, pin))
+        self._db.execute("UPDATE file SET pin = 0 WHERE pin = ?", (pin,))
+        self._db.execute("DELETE FROM pin WHERE id = ?", (pin,))
+        self.commit()
+
+    def pin_file(self, file: int, pin: int, age: int) -> None:
+        """Says which pin holds a file; its extents are of ``age`` from now on."""
+        self._begin()
+        self._db.execute("UPDATE file SET pin = ? WHERE id = ?", (pin, file))
+        self._db.execute("UPDATE extent SET age = ? WHERE file = ?", (age, file))
 
     def filling(self) -> list[tuple[int, int]]:
         """Each segment with extents and their bytes, in whole pages."""

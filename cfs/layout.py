@@ -14,7 +14,7 @@ from blake3 import blake3
 
 from ninep.wire.dialect import Buffer
 
-FORMAT = 1
+FORMAT = 2
 """Number of this format; a directory with another is made anew."""
 EXTENT = 64 * 1024
 """Most bytes of an extent, and the grid that none crosses."""
@@ -27,8 +27,12 @@ LEAST = 1024 * 1024
 AGES = 16
 """How finely last use is known: a use counts as new after this fraction of the bound has been stored since."""
 
+PINNED = 1 << 62
+"""The age of what is not to give way; no other comes near."""
+
 LOCK = "lock"
 INDEX = "index"
+NOTES = "notes"
 SUFFIX = ".data"
 
 _WHAT = Struct("<QIIQH")

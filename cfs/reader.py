@@ -16,12 +16,14 @@ from typing import Any
 import trio
 
 from cfs.cache import Cache, Fetch
+from cfs.errors import Interrupted, ServerGone
+from cfs.handle import TRIES, Handle
 from cfs.stored import StoredFile
 from cfs.waiting import assemble
-from ninep.errors import NinepError
+from ninep.errors import FileError, NinepError
 from ninep.messages import Tread
 from ninep.remote import RemoteFile
-from ninep.wire import WireError
+from ninep.wire import ConnectionLost, WireError
 from ninep.wire.client import Call
 from ninep.wire.dialect import Buffer, Maybe
 
@@ -37,12 +39,12 @@ ROUNDS = 3
 class Reader:
     """One open of a cached file: what is held of its version at that time, the fid to fetch with, where it is."""
 
-    def __init__(self, cache: Cache, held: StoredFile, remote: RemoteFile, nursery: trio.Nursery) -> None:
-        """``held`` is given back by ``close``; fetches run in ``nursery``."""
+    def __init__(self, cache: Cache, held: StoredFile, handle: Handle) -> None:
+        """``held`` is given back by ``close``; fetches run in the nursery of the client."""
         self.held = held
         self._cache = cache
-        self._remote = remote
-        self._nursery = nursery
+        self._handle = handle
+        self._nursery = handle.upstream.nursery
         self._own: set[Fetch] = set()
         self._next = 0
         self._window = FIRST_AHEAD // 2
@@ -58,11 +60,14 @@ class Reader:
         """The bytes of a range within the file. Cancelled, it gives up what nobody else waits for.
 
         Raises:
-            FileError: refused by the file server.
-            WireError: the connection is lost.
+            FileError: refused by the file server, or it is gone.
         """
         held = self.held
+        values = self._cache.counts.values
         data = self._cache.store.read(held, start, end, wait=False)
+        if data is not None:
+            values["hits"] += 1
+            values["bytesfromcache"] += end - start
         # In the order of arrival, and before anything that is read ahead.
         fetches = [] if data is not None or held.dead else self._fetches(start, end)
         if start == self._next:
@@ -74,6 +79,10 @@ class Reader:
 
     async def _waited(self, start: int, end: int, fetches: list[Fetch]) -> Buffer:
         store, held = self._cache.store, self.held
+        values = self._cache.counts.values
+        values["misses" if fetches else "hits"] += 1
+        values["nshared"] += any(fetch.owner is not self for fetch in fetches)
+        values["bytesfromcache"] += sum(part.end - part.start for part in held.present.parts(start, end))
         for _ in range(ROUNDS):
             await self._wait(fetches)
             found: list[tuple[int, Buffer]] = [(fetch.start, fetch.data) for fetch in fetches]
@@ -93,7 +102,8 @@ class Reader:
             if held.dead:
                 break
             fetches = self._fetches(start, end)
-        return await self._remote.read_range(start, end - start)
+        values["ndelegateread"] += 1
+        return await self._handle.do(Tread, lambda remote: remote.read_range(start, end - start))
 
     def _fetches(self, start: int, end: int) -> list[Fetch]:
         """All that fills the gaps of a range: what is on its way already, and the rest, set going now."""
@@ -109,45 +119,69 @@ class Reader:
         return wanted
 
     def _begin(self, start: int, end: int) -> list[Fetch]:
-        remote = self._remote
+        remote = self._handle.live
         begun = []
         while start < end:
             fetch = Fetch(self, start, min(start + PIECE, end))
             begun.append(fetch)
             try:
-                call = remote.connection.client.begin(Tread(remote.fid, start, min(fetch.end - start, remote.iounit)))
+                call = None if remote is None else _asked(remote, fetch)
             except WireError as error:
-                fetch.error = error
+                fetch.error = ServerGone()
+                fetch.error.__cause__ = error
                 fetch.over()
                 break
             self._own.add(fetch)
             self._cache.begin(self.held, fetch)
-            self._nursery.start_soon(self._fetch, fetch, call)
+            self._nursery.start_soon(self._fetch, fetch, remote, call)
             start = fetch.end
         return begun
 
-    async def _fetch(self, fetch: Fetch, call: Call[Any]) -> None:
-        """Takes the answer to the first message of a fetch, asks for the rest if there is one, and keeps it all."""
-        store, held, remote = self._cache.store, self.held, self._remote
+    async def _fetch(self, fetch: Fetch, remote: RemoteFile | None, call: Call[Any] | None) -> None:
+        """Brings a piece here and keeps it, over as many links as it takes."""
+        counts = self._cache.counts
+        begun = counts.begin(Tread)
         try:
             with fetch.scope:
-                data: Buffer = (await remote.connection.client.wait(call)).data
-                rest = fetch.end - fetch.start - len(data)
-                if rest:
-                    more = await remote.read_range(fetch.start + len(data), rest)
-                    rest -= len(more)
-                    data = b"".join((data, more))
-                fetch.data = data
-                if rest:
-                    # Shorter than it was: it is another file now.
-                    store.drop(held.tree, held.path)
+                for _ in range(TRIES):
+                    try:
+                        if remote is None or call is None:
+                            remote = await self._handle.revived()
+                            call = _asked(remote, fetch)
+                        await self._take(fetch, remote, call)
+                        break
+                    except ConnectionLost:
+                        remote = call = None
                 else:
-                    store.add(held, fetch.start, data)
-        except (NinepError, WireError) as error:
+                    raise Interrupted
+        except FileError as error:
             fetch.error = error
+        except (NinepError, WireError) as error:
+            fetch.error = Interrupted()
+            fetch.error.__cause__ = error
         finally:
+            counts.end(Tread, begun)
             self._own.discard(fetch)
-            self._cache.end(held, fetch)
+            self._cache.end(self.held, fetch)
+
+    async def _take(self, fetch: Fetch, remote: RemoteFile, call: Call[Any]) -> None:
+        """Takes the answer to the first message of a fetch, asks for the rest if there is one, and keeps it all."""
+        store, held, counts = self._cache.store, self.held, self._cache.counts
+        data: Buffer = (await remote.connection.client.wait(call)).data
+        rest = fetch.end - fetch.start - len(data)
+        if rest:
+            counts.sent["Tread"] += -(-rest // remote.iounit)
+            more = await remote.read_range(fetch.start + len(data), rest)
+            rest -= len(more)
+            data = b"".join((data, more))
+        fetch.data = data
+        counts.values["nfetch"] += 1
+        counts.values["bytesfromserver"] += len(data)
+        if rest:
+            # Shorter than it was: it is another file now.
+            store.drop(held.tree, held.path)
+        else:
+            store.add(held, fetch.start, data)
 
     async def _wait(self, fetches: list[Fetch]) -> None:
         """Waits for all. Raises what one of our own failed with; what failed for others is fetched by us next."""
@@ -178,3 +212,9 @@ class Reader:
         start = max(end, self._ahead)
         self._ahead = min(end + self._window, self.held.version.length)
         self._fetches(start, self._ahead)
+
+
+def _asked(remote: RemoteFile, fetch: Fetch) -> Call[Any]:
+    """Sends the first message of a fetch."""
+    count = min(fetch.end - fetch.start, remote.iounit)
+    return remote.connection.client.begin(Tread(remote.fid, fetch.start, count))

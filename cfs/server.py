@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -10,7 +11,7 @@ import trio
 
 from cfs.cache import Cache
 from cfs.proxy import CachedTree
-from cfs.upstream import Dial, Upstream
+from cfs.upstream import PATIENCE, Dial, Upstream
 from ninep.server import is_local, serve_stream
 from ninep.wire.accept import accept
 from ninep.wire.listen import Listener
@@ -18,12 +19,27 @@ from ninep.wire.listen import Listener
 log = logging.getLogger(__name__)
 
 
-async def serve_client(stream: trio.abc.Stream, cache: Cache, dial: Dial, *, local: bool = False) -> None:
-    """Serves one client until it hangs up; closes the stream and the way to the file server. Never raises."""
+async def serve_client(
+    stream: trio.abc.Stream,
+    cache: Cache,
+    dial: Dial,
+    *,
+    local: bool = False,
+    patience: float = PATIENCE,
+    offline: float = math.inf,
+) -> None:
+    """Serves one client until it hangs up; closes the stream and the way to the file server. Never raises.
+
+    ``patience`` and ``offline`` are seconds: see ``Upstream``.
+    """
     try:
         async with trio.open_nursery() as nursery:
-            tree = CachedTree(cache, Upstream(dial, nursery))
-            await serve_stream(stream, tree, local=local)
+            upstream = Upstream(dial, nursery, counts=cache.counts, patience=patience, offline=offline)
+            cache.clients.add(upstream)
+            try:
+                await serve_stream(stream, CachedTree(cache, upstream), local=local)
+            finally:
+                cache.clients.discard(upstream)
             nursery.cancel_scope.cancel()
     except Exception:
         log.exception("a connection failed")
@@ -34,12 +50,14 @@ async def serve(
     dial: Dial,
     listeners: Sequence[Listener],
     *,
+    patience: float = PATIENCE,
+    offline: float = math.inf,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serves whoever connects until cancelled, and writes the cache out meanwhile; closes the listeners."""
 
     async def converse(stream: trio.abc.Stream) -> None:
-        await serve_client(stream, cache, dial, local=is_local(stream))
+        await serve_client(stream, cache, dial, local=is_local(stream), patience=patience, offline=offline)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(cache.run)

@@ -24,22 +24,26 @@ import time
 from collections.abc import Callable, Iterable
 from operator import itemgetter
 from pathlib import Path
+from typing import TypeVar
 
 from cfs.ages import Ages
 from cfs.batch import Batch, Piece
+from cfs.checking import Checker
 from cfs.directory import Directory
 from cfs.errors import BadBound
 from cfs.extents import Extents
+from cfs.filetable import FileTable
 from cfs.index import Index, Row
-from cfs.layout import EXTENT, LEAST, Version, checksum, pages, segment_size
+from cfs.layout import EXTENT, LEAST, PINNED, Version, pages, segment_size
 from cfs.opening import Opened, make_cache, open_cache, remake_cache
 from cfs.outage import Outage
-from cfs.recent import Recent
 from cfs.segments import Files, Place, Segments
 from cfs.statistics import Statistics
 from cfs.stored import StoredFile
 from cfs.waiting import Held, Waiting, assemble
 from ninep.wire.dialect import Buffer
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -47,14 +51,17 @@ QUEUE = 32 * 1024 * 1024
 """Most bytes that wait in memory to be written; what comes beyond is not cached."""
 BATCH = 4 * 1024 * 1024
 """Bytes of one batch, about."""
-RECENT = 16 * 1024 * 1024
-"""Bytes of checked extents kept in memory, of those that were read in parts."""
 GROWTH = 32
 """This fraction of the bound is kept free for what a batch adds to the index, which is measured only afterwards."""
 
 
 class Store:
-    """An open cache directory. A context manager; closing it writes out what waits."""
+    """An open cache directory. A context manager; closing it writes out what waits.
+
+    Attributes:
+        made: files of which something was entered.
+        outdated: files that were found in another version than was held.
+    """
 
     def __init__(self, directory: Path, size: int, server: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Opens the cache of ``server`` with a bound of ``size`` bytes; makes it where there is none.
@@ -74,15 +81,15 @@ class Store:
         self._index: Index | None = None
         self._index_size = 0
         self._segments = Segments(segment_size(size), 0)
-        self._loaded: dict[tuple[str, int], StoredFile] = {}
-        self._numbered: dict[int, StoredFile] = {}
+        self._table = FileTable()
         self._waiting = Waiting()
         self._taken: list[Held] = []
         self._batch: Batch | None = None
         self._ages = Ages(size)
-        self._recent = Recent(RECENT)
+        self._checker = Checker(str(directory), self._files)
         self._outage = Outage(str(directory), clock)
-        self._counts = dict.fromkeys(("stored", "evicted", "damaged", "refused"), 0)
+        self._counts = dict.fromkeys(("stored", "evicted", "refused"), 0)
+        self.made = self.outdated = 0
         self.on_work: Callable[[], None] = lambda: None
         """Called when there is something to ``take``."""
         try:
@@ -108,16 +115,15 @@ class Store:
                 with contextlib.suppress(sqlite3.Error):
                     self._index.close(clean=True)
                 self._index = None
-            for file in self._loaded.values():
-                file.die()
-            self._loaded.clear()
+            self._table.kill_all()
             self._files.close()
             self._directory.release()
 
     @property
     def statistics(self) -> Statistics:
         """The counts as they stand."""
-        return Statistics(self._size, self._segments.used + self._index_size, **self._counts)
+        used = self._segments.used + self._index_size
+        return Statistics(self._size, used, damaged=self._checker.damaged, **self._counts)
 
     @property
     def off(self) -> bool:
@@ -136,22 +142,28 @@ class Store:
 
     # Files
 
-    def file(self, tree: str, path: int, version: Version) -> StoredFile:
-        """What is held of a file at a version; data of any other version is dropped."""
-        loaded = self._loaded.get((tree, path))
+    def file(self, tree: str, path: int, version: Version, *, pin: int = 0) -> StoredFile:
+        """What is held of a file at a version; data of any other version is dropped.
+
+        With a ``pin`` nothing of it gives way, without one anything may.
+        """
+        loaded = self._table.get(tree, path)
         if loaded is not None:
             if loaded.version == version:
                 loaded.users += 1
+                self._pin_file(loaded, pin)
                 return loaded
+            self.outdated += 1
             self.drop(tree, path)
-        number, present = None, Extents()
+        number, present, pinned = None, Extents(), 0
         if self._index is not None:
             try:
                 found = self._index.find(tree, path)
-                if found is not None and found[1] != version:
-                    self._forget(found[0])
+                if found is not None and found.version != version:
+                    self.outdated += 1
+                    self._forget(found.number)
                 elif found is not None:
-                    number = found[0]
+                    number, pinned = found.number, found.pin
                     present = Extents((start, start + length) for start, length in self._index.ranges(number))
             except sqlite3.Error as error:
                 self._broken(error)
@@ -159,32 +171,49 @@ class Store:
         present.cut(version.length)
         file = StoredFile(tree, path, version, number, present)
         file.users = 1
-        self._loaded[tree, path] = file
-        if number is not None:
-            self._numbered[number] = file
+        file.pin = pinned
+        self._table.add(file)
+        self._pin_file(file, pin)
         return file
 
     def release(self, file: StoredFile) -> None:
         """Gives a file back."""
         file.users -= 1
-        self._unload(file)
+        self._table.unload(file)
 
     def drop(self, tree: str, path: int) -> None:
         """Forgets a file, whatever its version."""
-        loaded = self._loaded.pop((tree, path), None)
+        loaded = self._table.take(tree, path)
         number = None
         if loaded is not None:
             number = loaded.number
             loaded.die()
+        if loaded is None and (found := self.consult(lambda index: index.find(tree, path), None)):
+            number = found.number
+        if number is not None:
+            self.consult(lambda _: self._forget(number), None)
+
+    def consult(self, ask: Callable[[Index], T], otherwise: T) -> T:
+        """Asks the index. Where there is none, or it fails and is made anew, the answer is ``otherwise``."""
         if self._index is None:
-            return
+            return otherwise
         try:
-            if loaded is None and (found := self._index.find(tree, path)):
-                number = found[0]
-            if number is not None:
-                self._forget(number)
+            return ask(self._index)
         except sqlite3.Error as error:
             self._broken(error)
+            return otherwise
+
+    def unpin(self, pin: int) -> None:
+        """Lets go what a pin held; it may give way from now on."""
+        self.consult(lambda index: index.delete_pin(pin, self._ages.present), None)
+        self._table.unpin(pin)
+
+    def _pin_file(self, file: StoredFile, pin: int) -> None:
+        number = file.number
+        if file.pin != pin:
+            file.pin = pin
+            if number is not None:
+                self.consult(lambda index: index.pin_file(number, pin, PINNED if pin else self._ages.present), None)
 
     # Reading
 
@@ -220,13 +249,12 @@ class Store:
 
     def places(self, file: StoredFile, start: int, end: int) -> list[Place]:
         """Where the bytes of a range are on disk, for ``page_in``."""
-        if file.number is None or self._index is None:
+        number = file.number
+        if number is None:
             return []
-        try:
-            return [row.place for row in self._index.rows(file.number, start // EXTENT * EXTENT, end)]
-        except sqlite3.Error as error:
-            self._broken(error)
-            return []
+        nothing: list[Row] = []
+        rows = self.consult(lambda index: index.rows(number, start // EXTENT * EXTENT, end), nothing)
+        return [row.place for row in rows]
 
     def page_in(self, places: Iterable[Place]) -> None:
         """Waits for the disk until the bytes are in the system's memory. May run in a worker thread."""
@@ -276,13 +304,7 @@ class Store:
     def take(self) -> Batch | None:
         """The next batch to carry out, or None. ``record`` or ``failed`` must follow before the next ``take``."""
         work = self._waiting or self._segments.reclaimable or self._ages
-        if self._index is None or not work:
-            return None
-        try:
-            return self._take(self._index)
-        except sqlite3.Error as error:
-            self._broken(error)
-            return None
+        return self.consult(self._take, None) if work else None
 
     def record(self, batch: Batch, sums: list[bytes]) -> None:
         """Enters the pieces of a batch that was carried out."""
@@ -296,9 +318,11 @@ class Store:
                     self._give_up(piece.place)
                     continue
                 if file.number is None:
-                    file.number = self._index.new_file(file.tree, file.path, file.version)
-                    self._numbered[file.number] = file
-                rows.append((file.number, Row(held.start, piece.place, self._ages.present, sum_)))
+                    self._table.give_number(file, self._index.new_file(file.tree, file.path, file.version, file.pin))
+                    self.made += 1
+                assert file.number is not None
+                age = PINNED if file.pin else self._ages.present
+                rows.append((file.number, Row(held.start, piece.place, age, sum_)))
                 self._counts["stored"] += len(held.data)
             if rows:
                 self._index.insert(rows)
@@ -353,23 +377,20 @@ class Store:
             self._turn_off(again)
 
     def _empty(self) -> None:
-        for file in self._loaded.values():
-            file.die()
-        self._loaded.clear()
-        self._numbered.clear()
+        self._table.kill_all()
         self._waiting.drop()
         self._waiting.end()
         self._taken.clear()
         self._batch = None
         self._ages.clear()
-        self._recent.clear()
+        self._checker.recent.clear()
 
     def _turn_off(self, error: Exception) -> None:
         self._outage.begin(error)
         for piece in self._waiting.drop():
             piece.file.present.remove(piece.start, piece.end)
             self._counts["refused"] += len(piece.data)
-            self._unload(piece.file)
+            self._table.unload(piece.file)
 
     def _usable(self) -> bool:
         """Whether there is an index, made on the spot if the disk refused one earlier."""
@@ -385,44 +406,18 @@ class Store:
     def _checked(self, file: StoredFile, row: Row, wait: bool, partly: bool) -> bytes | None:
         """The bytes of an extent, none if they are damaged, None if the disk would have to be waited for."""
         assert file.number is not None
-        key = (file.number, row.start)
-        self._ages.touch(key, row)
-        data = self._recent.get(key)
-        if data is not None:
-            return data
-        try:
-            data = self._files.read(row.place) if wait else self._files.read_nowait(row.place)
-        except OSError as error:
-            log.warning("cache %s: %s", self._directory.path, error)
-            data = b""
-        if data is None:
-            return None
-        if checksum(self.nonce, file.what, row.start, data) != row.sum or len(data) != row.place.length:
-            self._damaged(file, row)
-            return b""
-        if partly:
-            self._recent.put(key, data)
+        self._ages.touch((file.number, row.start), row)
+        data = self._checker.read(file, row, self.nonce, wait=wait, partly=partly)
+        if data is not None and not data:
+            self._lose([(file.number, row.start, row.place)])
         return data
-
-    def _damaged(self, file: StoredFile, row: Row) -> None:
-        assert file.number is not None
-        self._counts["damaged"] += 1
-        level = logging.WARNING if self._counts["damaged"] == 1 else logging.DEBUG
-        log.log(
-            level,
-            "cache %s: damaged extent at %d of file %#x is dropped and fetched again; more of them are only counted",
-            self._directory.path,
-            row.start,
-            file.path,
-        )
-        self._lose([(file.number, row.start, row.place)])
 
     def _lose(self, extents: list[tuple[int, int, Place]]) -> None:
         """Takes extents out of the index and gives their places up."""
         assert self._index is not None
         try:
             self._index.delete([(number, start) for number, start, _ in extents])
-            empty = {number for number, _, _ in extents if number not in self._numbered}
+            empty = {number for number, _, _ in extents if self._table.numbered(number) is None}
             if empty:
                 self._index.delete_empty(empty)
         except sqlite3.Error as error:
@@ -430,7 +425,7 @@ class Store:
             return
         for number, start, place in extents:
             self._give_up(place)
-            file = self._numbered.get(number)
+            file = self._table.numbered(number)
             if file is not None:
                 file.present.remove(start, start + place.length)
             self._unremember(number, start)
@@ -438,25 +433,18 @@ class Store:
     def _forget(self, number: int) -> None:
         """Takes a whole file out of the index."""
         assert self._index is not None
-        self._numbered.pop(number, None)
+        self._table.forget_number(number)
         for start, place in self._index.delete_file(number):
             self._give_up(place)
             self._unremember(number, start)
 
     def _unremember(self, number: int, start: int) -> None:
-        self._recent.forget((number, start))
+        self._checker.recent.forget((number, start))
         self._ages.forget((number, start))
 
     def _give_up(self, place: Place) -> None:
         self._segments.give_up(place)
         self.on_work()
-
-    def _unload(self, file: StoredFile) -> None:
-        if file.users or file.waiting or self._loaded.get((file.tree, file.path)) is not file:
-            return
-        del self._loaded[file.tree, file.path]
-        if file.number is not None:
-            del self._numbered[file.number]
 
     def _make_room(self, index: Index, need: int) -> bool:
         """Gives up the extents used longest ago until ``need`` bytes fit within the bound."""
@@ -494,4 +482,4 @@ class Store:
         self._taken = []
         self._batch = None
         for file in self._waiting.end():
-            self._unload(file)
+            self._table.unload(file)

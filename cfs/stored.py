@@ -15,13 +15,14 @@ class StoredFile:
         version: whose bytes these are.
         what: their identity in checksums.
         number: the file's number in the index, or None while it has no extent there.
+        pin: the number of the pin that holds it, 0 if none does.
         present: the ranges that can be read, from memory or disk.
         dead: the file was dropped, or another version took its place: nothing is present and nothing can be added.
         users: how often it was given out and not given back.
         waiting: pieces in memory that are not on disk yet.
     """
 
-    __slots__ = ("dead", "number", "path", "present", "tree", "users", "version", "waiting", "what")
+    __slots__ = ("dead", "number", "path", "pin", "present", "tree", "users", "version", "waiting", "what")
 
     def __init__(self, tree: str, path: int, version: Version, number: int | None, present: Extents) -> None:
         self.tree = tree
@@ -31,6 +32,7 @@ class StoredFile:
         self.number = number
         self.present = present
         self.dead = False
+        self.pin = 0
         self.users = 0
         self.waiting = 0
 

@@ -405,41 +405,6 @@ async def test_flush_of_a_fetch_that_another_waits_for(tmp_path: Path) -> None:
                 assert (await raw.client.wait(calls[1])).data == DATA[at : at + 100]
 
 
-async def test_a_lost_file_server(tmp_path: Path) -> None:
-    async with setting(tmp_path) as (one, raw, _):
-        fid = await raw.open("f")
-        assert await raw.read(fid, 0, 100) == DATA[:100]
-        await one.cut()
-        assert await raw.read(fid, 0, 100) == DATA[:100], "what is here is here"
-        for request in (
-            m.Tread(fid, 3 * MIB, 100),
-            m.Tstat(fid),
-            m.Twalk(0, 900, ["f"]),
-            m.Twalk(0, 900, []),
-            m.Tcreate(0, "x", 0o644, m.OREAD),
-        ):
-            assert (await raw.refused(request)).startswith("the file server behind the cache is gone: ")
-        await raw.ask(m.Tclunk(fid))
-        await raw.ask(m.Tattach(77, m.NOFID, OWNER, ""))
-        assert len((await raw.ask(m.Twalk(77, 78, ["f"]))).wqids) == 1
-        async with one.client() as other:
-            assert await whole(other, "f") == DATA
-
-
-async def test_nobody_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ninep.wire.errors import Unreachable
-
-    async def dial(_: Grid) -> trio.abc.Stream:
-        raise Unreachable("cannot reach tcp!files!564: no route")
-
-    async with setting(tmp_path) as (one, _, _):
-        monkeypatch.setattr(Grid, "dial", dial)
-        with pytest.raises(ExceptionGroup) as info:
-            async with one.client():
-                pass
-        assert "cannot reach tcp!files!564: no route" in repr(info.value)
-
-
 async def test_fids_are_given_up(tmp_path: Path) -> None:
     tree = SlowTree("walk", "open", "stat", "clunk")
     async with grid(tree, tmp_path) as one:

@@ -6,20 +6,21 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import trio
 import trio.testing
 
-from cfs.cache import Cache
+from cfs.cache import Cache, opened
 from cfs.proxy import CachedTree
 from cfs.server import serve_client
-from cfs.store import Store
 from cfs.upstream import Upstream
 from contracts.ninep_client import Raw, talking
 from ninep import messages as m
 from ninep.codec import decode_request
 from ninep.files import FileTree
 from ninep.server import serve_stream
+from ninep.wire.errors import Unreachable
 
 MIB = 1 << 20
 
@@ -75,6 +76,8 @@ class Grid:
         sent: messages that the cache sent to the file server, by name.
         links: the ends of the connections at the file server, so that they can be cut.
         gate: shut, the file server is slow.
+        reachable: whether dialing leads anywhere.
+        dialed: how often it was tried.
     """
 
     def __init__(self, tree: FileTree, cache: Cache, nursery: trio.Nursery, max_msize: int) -> None:
@@ -84,10 +87,15 @@ class Grid:
         self.sent: Counter[str] = Counter()
         self.links: list[trio.abc.Stream] = []
         self.gate = Gate()
+        self.reachable = True
+        self.dialed = 0
         self._nursery = nursery
         self._max_msize = max_msize
 
     async def dial(self) -> trio.abc.Stream:
+        self.dialed += 1
+        if not self.reachable:
+            raise Unreachable("cannot reach tcp!files!564: no route")
         near, far = trio.testing.memory_stream_pair()
         self.links.append(far)
         self._nursery.start_soon(lambda: serve_stream(far, self.tree, max_msize=self._max_msize))
@@ -101,13 +109,21 @@ class Grid:
         await trio.testing.wait_all_tasks_blocked()
 
     @asynccontextmanager
-    async def client(self, uname: str = "glenda", *, aname: str = "", msize: int = MIB + 24) -> AsyncIterator[Raw]:
-        """A client of the cache."""
+    async def client(
+        self, uname: str = "glenda", *, aname: str = "", msize: int = MIB + 24, **options: Any
+    ) -> AsyncIterator[Raw]:
+        """A client of the cache; ``options`` are for ``serve_client``."""
+        async with self.new_client(msize=msize, **options) as raw:
+            await raw.ask(m.Tattach(0, m.NOFID, uname, aname))
+            yield raw
+
+    @asynccontextmanager
+    async def new_client(self, *, msize: int = MIB + 24, **options: Any) -> AsyncIterator[Raw]:
+        """One that has not attached yet."""
         near, far = trio.testing.memory_stream_pair()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(lambda: serve_client(far, self.cache, self.dial))
+            nursery.start_soon(lambda: serve_client(far, self.cache, self.dial, **options))
             async with talking(near, msize=msize) as raw:
-                await raw.ask(m.Tattach(0, m.NOFID, uname, aname))
                 yield raw
 
     def forget_sent(self) -> None:
@@ -116,12 +132,11 @@ class Grid:
 
 @asynccontextmanager
 async def grid(
-    tree: FileTree, directory: Path, *, size: int = 64 * MIB, max_msize: int = MIB + 24
+    tree: FileTree, directory: Path, *, size: int = 64 * MIB, max_msize: int = MIB + 24, **options: Any
 ) -> AsyncIterator[Grid]:
-    """``max_msize`` is the file server's."""
-    with Store(directory, size, "tcp!files!564") as store:
+    """``max_msize`` is the file server's, ``options`` are for ``cfs.cache.opened``."""
+    with opened(directory, size, "tcp!files!564", **options) as cache:
         async with trio.open_nursery() as nursery:
-            cache = Cache(store)
             nursery.start_soon(cache.run)
             yield Grid(tree, cache, nursery, max_msize)
             nursery.cancel_scope.cancel()

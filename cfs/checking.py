@@ -1,0 +1,63 @@
+"""Reading extents, and seeing whether they are what the index says."""
+
+from __future__ import annotations
+
+import logging
+
+from cfs.index import Row
+from cfs.layout import checksum
+from cfs.recent import Recent
+from cfs.segments import Files
+from cfs.stored import StoredFile
+
+log = logging.getLogger(__name__)
+
+RECENT = 16 * 1024 * 1024
+"""Bytes of checked extents kept in memory, of those that were read in parts."""
+
+
+class Checker:
+    """The bytes of extents, each compared with its checksum.
+
+    Attributes:
+        damaged: extents that did not pass.
+        recent: extents that did, and were not read as a whole.
+    """
+
+    def __init__(self, name: str, files: Files) -> None:
+        self._name = name
+        self._files = files
+        self.damaged = 0
+        self.recent = Recent(RECENT)
+
+    def read(self, file: StoredFile, row: Row, nonce: bytes, *, wait: bool, partly: bool) -> bytes | None:
+        """The bytes of an extent, none if they are damaged, None if the disk would have to be waited for."""
+        assert file.number is not None
+        key = (file.number, row.start)
+        data = self.recent.get(key)
+        if data is not None:
+            return data
+        try:
+            data = self._files.read(row.place) if wait else self._files.read_nowait(row.place)
+        except OSError as error:
+            log.warning("cache %s: %s", self._name, error)
+            data = b""
+        if data is None:
+            return None
+        if len(data) != row.place.length or checksum(nonce, file.what, row.start, data) != row.sum:
+            self._tell(file, row)
+            return b""
+        if partly:
+            self.recent.put(key, data)
+        return data
+
+    def _tell(self, file: StoredFile, row: Row) -> None:
+        self.damaged += 1
+        level = logging.WARNING if self.damaged == 1 else logging.DEBUG
+        log.log(
+            level,
+            "cache %s: damaged extent at %d of file %#x is dropped and fetched again; more of them are only counted",
+            self._name,
+            row.start,
+            file.path,
+        )
