@@ -19,6 +19,7 @@ from cfs.statistics import Counts
 from cfs.store import BATCH, Store
 from cfs.stored import StoredFile
 from cfs.upstream import Upstream
+from ninep.locks import LockTable
 from ninep.wire.dialect import Buffer
 
 PAUSE = 0.02
@@ -72,6 +73,7 @@ class Cache:
         counts: for the statistics.
         pins: what is not to give way.
         clients: the ways to the file server, one for each client.
+        locks: the record locks that clients have.
         samples: how many samples of the counts were taken.
     """
 
@@ -81,6 +83,7 @@ class Cache:
         self.counts = Counts()
         self.pins = Pins(store)
         self.clients: set[Upstream] = set()
+        self.locks = LockTable()
         self.samples = 0
         self._fetches: dict[StoredFile, list[Fetch]] = {}
         self._under_way = 0

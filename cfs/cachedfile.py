@@ -15,6 +15,7 @@ from cfs.reader import Reader
 from ninep import messages as m
 from ninep.errors import FileError, FileNotFound, InputOutput
 from ninep.files import File, Walked
+from ninep.maybe import then
 from ninep.messages import OREAD, OTRUNC
 from ninep.permissions import readable, writable
 from ninep.qid import QTDIR, Qid
@@ -88,6 +89,10 @@ class CachedFile(File):
             if followed is not None:
                 return self._walked(followed, names)
         return self._walk_far(names)
+
+    def step(self, name: str) -> Maybe[File]:
+        """A walk of one name."""
+        return then(self.walk((name,)), _end_of)
 
     def _walked(self, followed: Followed, names: Sequence[str]) -> Walked:
         self._cache.counts.values["nlocalwalk"] += 1
@@ -414,6 +419,13 @@ class CachedFile(File):
     def _forget(self) -> None:
         self._cache.store.drop(self._handle.aname, self.qid.path)
         self._cache.memory.changed()
+
+
+def _end_of(walked: Walked) -> File:
+    """Where a walk of one name came to."""
+    if walked.file is None:
+        raise FileNotFound
+    return walked.file
 
 
 async def _open_with_stat(remote: RemoteFile, mode: int) -> Stat | None:

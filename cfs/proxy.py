@@ -37,6 +37,8 @@ class CachedTree(FileTree):
     def __init__(self, cache: Cache, upstream: Upstream) -> None:
         self.cache = cache
         self.upstream = upstream
+        # Between the clients of this cache; the file server is not told.
+        self.locks = cache.locks
 
     async def attach(self, uname: str, aname: str, *, local: bool = False) -> File:
         """Attaches at the file server, as the same user; dials it if need be."""
