@@ -10,9 +10,10 @@ from typing import Any
 
 import trio
 
-from ninep.wire.client import Client
+from ninep.wire.client import Call, Client
 from ninep.wire.dial import dial
 from ninep.wire.dialect import Buffer
+from ninep.wire.errors import NoFreeTag
 from ninep.wire.networks import Networks
 from venti import messages as m
 from venti.blocktype import BlockType
@@ -48,15 +49,9 @@ class RemoteStore:
         try:
             reply = await self._client.call(m.Tread(score, type, limit))
         except Refusal as error:
-            if _DAMAGE.match(str(error)):
-                raise DamagedBlock(score, self._name, str(error)) from error
+            self._translate(error, score)
             raise
-        data = bytes(reply.data)
-        if Score.of(data) != score:
-            raise DamagedBlock(score, self._name)
-        if len(data) > limit:
-            raise DamagedBlock(score, self._name, f"{len(data)} bytes came where at most {limit} were asked for")
-        return data
+        return self._checked(reply.data, score, limit)
 
     async def write(self, type: BlockType, data: Buffer) -> Score:
         """See ``BlockStore``."""
@@ -64,10 +59,40 @@ class RemoteStore:
             return ZERO_SCORE
         if len(data) > m.LARGEST_BLOCK:
             raise BlockTooLarge
-        score = Score.of(data)
         reply = await self._client.call(m.Twrite(type, data))
-        if reply.score != score:
-            raise DamagedBlock(score, self._name, f"the server took it for {reply.score}")
+        return self._agreed(reply.score, Score.of(data))
+
+    def begin_read(self, score: Score, type: BlockType, limit: int) -> _Reading:
+        """See ``PipelinedStore``."""
+        return _Reading(self, self._begin(m.Tread(score, type, limit)), score, limit)
+
+    def begin_write(self, type: BlockType, data: bytes, score: Score) -> _Writing:
+        """See ``PipelinedStore``."""
+        return _Writing(self, self._begin(m.Twrite(type, data)), score)
+
+    def _begin(self, request: m.Request) -> Call[Any]:
+        try:
+            call = self._client.begin(request)
+        except NoFreeTag:
+            raise trio.WouldBlock from None
+        self._client.send_soon()
+        return call
+
+    def _translate(self, error: Refusal, score: Score) -> None:
+        if _DAMAGE.match(str(error)):
+            raise DamagedBlock(score, self._name, str(error)) from error
+
+    def _checked(self, view: Buffer, score: Score, limit: int) -> bytes:
+        data = bytes(view)
+        if Score.of(data) != score:
+            raise DamagedBlock(score, self._name)
+        if len(data) > limit:
+            raise DamagedBlock(score, self._name, f"{len(data)} bytes came where at most {limit} were asked for")
+        return data
+
+    def _agreed(self, found: Score, score: Score) -> Score:
+        if found != score:
+            raise DamagedBlock(score, self._name, f"the server took it for {found}")
         return score
 
     async def sync(self) -> None:
@@ -78,6 +103,42 @@ class RemoteStore:
         """Syncs, if the server is still there. The connection ends with the context that made it."""
         if self._client.lost is None:
             await self.sync()
+
+
+class _Reading:
+    """A ``Pending`` read."""
+
+    __slots__ = ("_call", "_limit", "_score", "_store")
+
+    def __init__(self, store: RemoteStore, call: Call[Any], score: Score, limit: int) -> None:
+        self._store = store
+        self._call = call
+        self._score = score
+        self._limit = limit
+
+    async def wait(self) -> bytes:
+        store = self._store
+        try:
+            reply = await store._client.wait(self._call)
+        except Refusal as error:
+            store._translate(error, self._score)
+            raise
+        return store._checked(reply.data, self._score, self._limit)
+
+
+class _Writing:
+    """A ``Pending`` write."""
+
+    __slots__ = ("_call", "_score", "_store")
+
+    def __init__(self, store: RemoteStore, call: Call[Any], score: Score) -> None:
+        self._store = store
+        self._call = call
+        self._score = score
+
+    async def wait(self) -> Score:
+        reply = await self._store._client.wait(self._call)
+        return self._store._agreed(reply.score, self._score)
 
 
 @asynccontextmanager

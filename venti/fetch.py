@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -9,10 +10,12 @@ import trio
 
 from venti.blocktype import BlockType
 from venti.score import ZERO_SCORE, Score
-from venti.store import BlockStore
+from venti.store import BlockStore, Pending
 
 WINDOW: Final = 64
 """Calls in flight for one reader or writer: enough to hide the way, few enough to leave tags to others."""
+
+Begin = Callable[[Score, BlockType, int], Pending[bytes]]
 
 
 async def fetch(
@@ -27,6 +30,7 @@ async def fetch(
     """
     blocks = [b""] * len(wanted)
     immediate: Callable[[Score, BlockType, int], bytes] | None = getattr(store, "read_nowait", None)
+    begin: Begin | None = getattr(store, "begin_read", None)
     missing: list[int] = []
     for index, (score, type, limit) in enumerate(wanted):
         if score == ZERO_SCORE:
@@ -42,9 +46,33 @@ async def fetch(
         await trio.lowlevel.checkpoint()
     elif len(missing) == 1:
         blocks[missing[0]] = await store.read(*wanted[missing[0]])
+    elif begin is not None:
+        await _fetch_pipelined(store, begin, wanted, missing, blocks, window)
     else:
         await _fetch_many(store, wanted, missing, blocks, window)
     return blocks
+
+
+async def _fetch_pipelined(
+    store: BlockStore,
+    begin: Begin,
+    wanted: Sequence[tuple[Score, BlockType, int]],
+    missing: Sequence[int],
+    blocks: list[bytes],
+    window: int,
+) -> None:
+    """One task, all calls begun before the first answer is waited for."""
+    under_way: deque[tuple[int, Pending[bytes]]] = deque()
+    for index in missing:
+        while len(under_way) >= window:
+            first, pending = under_way.popleft()
+            blocks[first] = await pending.wait()
+        try:
+            under_way.append((index, begin(*wanted[index])))
+        except trio.WouldBlock:
+            blocks[index] = await store.read(*wanted[index])
+    for index, pending in under_way:
+        blocks[index] = await pending.wait()
 
 
 async def _fetch_many(

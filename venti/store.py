@@ -6,11 +6,13 @@ Memory, disk, remote, cached, mirrored and fault-injecting stores implement it, 
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from ninep.wire.dialect import Buffer
 from venti.blocktype import BlockType
 from venti.score import Score
+
+T_co = TypeVar("T_co", covariant=True)
 
 
 class BlockStore(Protocol):
@@ -70,5 +72,35 @@ class ImmediateStore(BlockStore, Protocol):
 
         Raises:
             StoreFull, StoreFailed: nothing that was written since the last flush is kept.
+        """
+        ...
+
+
+class Pending(Protocol[T_co]):
+    """A call whose answer is under way."""
+
+    async def wait(self) -> T_co:
+        """The answer, or what the method raises that waits for it. If it is cancelled, the answer is dropped."""
+        ...
+
+
+class PipelinedStore(BlockStore, Protocol):
+    """A store that takes many calls before it answers the first: one task can keep a long way to it full."""
+
+    def begin_read(self, score: Score, type: BlockType, limit: int) -> Pending[bytes]:
+        """``read`` in two halves. ``score`` is not the zero score.
+
+        Raises:
+            trio.WouldBlock: too many calls are under way; ``read`` waits until there is room.
+            ConnectionLost
+        """
+        ...
+
+    def begin_write(self, type: BlockType, data: bytes, score: Score) -> Pending[Score]:
+        """``write`` in two halves, of a block that is neither empty nor too large and whose score is known.
+
+        Raises:
+            trio.WouldBlock: too many calls are under way; ``write`` waits until there is room.
+            ConnectionLost
         """
         ...

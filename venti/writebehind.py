@@ -7,7 +7,7 @@ he needs to know is that all of them have, and that is ``sync``.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import trio
@@ -18,7 +18,9 @@ from venti.blocktype import BlockType
 from venti.errors import BlockTooLarge
 from venti.fetch import WINDOW
 from venti.score import ZERO_SCORE, Score
-from venti.store import BlockStore
+from venti.store import BlockStore, Pending
+
+Begin = Callable[[BlockType, bytes, Score], Pending[Score]]
 
 
 class WriteBehind:
@@ -32,9 +34,12 @@ class WriteBehind:
         self._store = store
         self._nursery = nursery
         self._window = window
+        self._begin: Begin | None = getattr(store, "begin_write", None)
         self._queue: deque[tuple[Score, int, BlockType]] = deque()
+        self._calls: deque[tuple[tuple[Score, int], Pending[Score]]] = deque()
         self._pending: dict[tuple[Score, int], bytes] = {}
         self._workers = 0
+        self._collecting = False
         self._changed = trio.lowlevel.ParkingLot()
         self._failure: Exception | None = None
 
@@ -56,12 +61,29 @@ class WriteBehind:
             await self._changed.park()
         self._check()
         if key not in self._pending:
-            self._pending[key] = bytes(data)
-            self._queue.append((score, type.wire, type))
-            if self._workers < self._window and self._workers < len(self._pending):
-                self._workers += 1
-                self._nursery.start_soon(self._work)
+            self._pending[key] = block = bytes(data)
+            if not self._begun(key, type, block):
+                self._queue.append((score, type.wire, type))
+                if self._workers < self._window and self._workers < len(self._pending):
+                    self._workers += 1
+                    self._nursery.start_soon(self._work)
         return score
+
+    def _begun(self, key: tuple[Score, int], type: BlockType, block: bytes) -> bool:
+        """Begins the write where the store takes many calls from one task; another task collects the answers."""
+        if self._begin is None:
+            return False
+        try:
+            self._calls.append((key, self._begin(type, block, key[0])))
+        except trio.WouldBlock:
+            return False
+        except Exception as error:
+            self._failure = error
+            raise
+        if not self._collecting:
+            self._collecting = True
+            self._nursery.start_soon(self._collect)
+        return True
 
     async def flush(self) -> None:
         """Returns when every block written before has been taken by the store behind."""
@@ -81,6 +103,20 @@ class WriteBehind:
     def _check(self) -> None:
         if self._failure is not None:
             raise self._failure
+
+    async def _collect(self) -> None:
+        calls, pending = self._calls, self._pending
+        try:
+            while calls and self._failure is None:
+                key, call = calls.popleft()
+                await call.wait()
+                del pending[key]
+                self._changed.unpark_all()
+        except Exception as error:
+            self._failure = self._failure or error
+        finally:
+            self._collecting = False
+            self._changed.unpark_all()
 
     async def _work(self) -> None:
         try:

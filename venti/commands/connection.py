@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from ninep.wire.edge import add_network_flags, networks_of
 from ninep.wire.errors import BadAddress
-from venti.client import RemoteStore, connect
+from venti.client import connect
+from venti.redial import RedialledStore, redialled
 
 
 class Parsers(Protocol):
@@ -29,9 +30,10 @@ def add_command(commands: Parsers, name: str, run: Callable[..., Any], text: str
     return parser
 
 
-def archive(arguments: argparse.Namespace) -> AbstractAsyncContextManager[RemoteStore]:
-    """The archive that ``-h`` or the environment names."""
+def archive(arguments: argparse.Namespace) -> AbstractAsyncContextManager[RedialledStore]:
+    """The archive that ``-h`` or the environment names; a connection that breaks is made again."""
     address = arguments.address or os.environ.get("venti")  # noqa: SIM112 the name that the original programs use
     if not address:
         raise BadAddress("which archive? say -h ADDRESS, or set the variable 'venti', for example to /net.alt:17034")
-    return connect(address, networks=networks_of(arguments))
+    networks = networks_of(arguments)
+    return redialled(lambda: connect(address, networks=networks))
