@@ -35,6 +35,9 @@ ARCHIVES = recorded_archives.archives()
 CUT_LINKS = {"sp/link"}
 """Links that the original vac stored the first eight bytes of; the rest of their targets is lost."""
 
+OLD = 10**9
+"""Seconds; every file is as good as older than that."""
+
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -202,8 +205,9 @@ def test_a_tree_comes_back_as_it_was(tree: Path, here: Path, venti: Run) -> None
         assert int((here / "tree" / name).stat().st_mtime) == int((tree / name).stat().st_mtime)
 
 
-def test_the_same_tree_has_the_same_score(tree: Path, here: Path, venti: Run) -> None:
+def test_the_same_tree_has_the_same_score(tree: Path, here: Path, venti: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     del here
+    monkeypatch.setattr("venti.vac.local.YOUNG", -OLD)
     # The time of the last read is part of an archive.
     os.utime(tree / "sizes/one", (1, 1))
     assert venti("vac", str(tree / "sizes"))[1] == venti("vac", str(tree / "sizes"))[1]
@@ -235,6 +239,94 @@ def test_later_archives_hold_what_changed(tmp_path: Path, here: Path, venti: Run
     assert after["source/changed"]["qid"] == before["source/changed"]["qid"]
     assert len({row["qid"] for row in after.values()}) == len(after)
     assert after["source/new"]["qid"] not in {row["qid"] for row in before.values()}
+
+
+def test_only_what_changed_is_read(tmp_path: Path, here: Path, venti: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is known again by both its times and its size; one that has just changed is read once more."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("kept", "same-mtime", "replaced"):
+        (source / name).write_bytes(b"1" * 1000)
+
+    def run(*words: str) -> tuple[int, int, str]:
+        code, out, err = venti("vac", "--json", *words, str(source))
+        assert code == DONE, err
+        report = json.loads(out)
+        return report["kept"], report["size"], report["score"]
+
+    just_changed = run()[2]
+    assert run("-d", just_changed)[:2] == (0, 3000)
+
+    monkeypatch.setattr("venti.vac.local.YOUNG", -OLD)
+    _, _, first = run()
+    assert run("-d", first)[:2] == (3, 0)
+    before = (source / "same-mtime").stat()
+    (source / "same-mtime").write_bytes(b"2" * 1000)
+    os.utime(source / "same-mtime", ns=(before.st_atime_ns, before.st_mtime_ns))
+    monkeypatch.setattr("venti.vac.local._change_time", lambda status: status.st_ctime + 5 * (status.st_ino == inode))
+    inode = before.st_ino
+    kept, _, second = run("-d", first)
+    assert kept == 2
+    assert run("-q", "-d", first)[0] == 3
+    assert venti("unvac", second)[0] == DONE
+    assert contents(here / "source") == contents(source)
+
+
+def test_an_archive_that_grows(tmp_path: Path, here: Path, venti: Run) -> None:
+    recorded = next(archive for archive in ARCHIVES if any(f["path"] == "2026/1123.1" for f in archive["files"]))
+    old = {row["path"] for row in recorded["files"]}
+    file = tmp_path / "growing.vac"
+    file.write_text(f"{recorded['vac']}\n")
+    source = tmp_path / "prefix"
+    source.mkdir()
+    (source / "new").write_bytes(b"first")
+    assert venti("vac", "-a", str(file), str(source))[:2] == (DONE, "")
+    (source / "new").write_bytes(b"second")
+    code, _, err = venti("vac", "-v", "-a", str(file), str(source))
+    assert code == DONE
+    day = err.split("archive ")[1].split()[0]
+    assert day.endswith(".1")
+    rows = [json.loads(line) for line in venti("unvac", "-t", "--json", str(file))[1].splitlines()]
+    names = {row["name"] for row in rows}
+    assert names >= old
+    assert names - old >= {f"{day}/prefix/new", f"{day.removesuffix('.1')}/prefix/new"}
+    new = [row["qid"] for row in rows if row["name"] not in old]
+    assert len(set(new)) == len(new)
+    assert venti("unvac", str(file))[0] == DONE
+    assert (here / day / "prefix/new").read_bytes() == b"second"
+    assert (here / day.removesuffix(".1") / "prefix/new").read_bytes() == b"first"
+    assert venti("vac", "-a", str(file), "-f", "x", str(source))[0] == USAGE
+
+    fresh = tmp_path / "fresh.vac"
+    assert venti("vac", "-a", str(fresh), str(source))[0] == DONE
+    assert len(venti("unvac", "-t", str(fresh))[1].splitlines()) == 4
+
+
+def test_archives_in_an_archive(tmp_path: Path, here: Path, venti: Run) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name / "sub").mkdir(parents=True)
+        (tmp_path / name / "sub" / name).write_bytes(name.encode())
+        (tmp_path / name / f"top-{name}").write_bytes(b"t")
+        (tmp_path / name / "same").write_bytes(name.encode())
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "plain").write_bytes(b"p")
+    (source / "not.vac").write_bytes(b"no score")
+    for name in ("one", "two"):
+        os.chdir(tmp_path / name)
+        assert venti("vac", "-f", str(source / f"{name}.vac"), ".")[0] == DONE
+    os.chdir(here)
+    code, out, err = venti("vac", "-m", str(source))
+    assert code == FAILED
+    assert "two.vac: holds 'sub', which is there already, left out" in err
+    assert "two.vac: holds 'same', which is there already, left out" in err
+    listed = venti("unvac", "-t", "--json", out.strip())[1]
+    rows = {row["name"]: row["qid"] for row in map(json.loads, listed.splitlines())}
+    assert set(rows) >= {"source/plain", "source/not.vac", "source/sub/one", "source/top-one", "source/top-two"}
+    assert not set(rows) & {"source/one.vac", "source/sub/two"}
+    assert len(set(rows.values())) == len(rows)
+    assert venti("unvac", out.strip())[0] == DONE
+    assert (here / "source/sub/one").read_bytes() == b"one"
 
 
 @pytest.mark.parametrize(

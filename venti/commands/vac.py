@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import trio
 
 from ninep.wire.edge import DONE, FAILED
 from ninep.wire.errors import BadAddress
-from venti.blocksize import LARGEST, SMALLEST
+from venti.blocksize import LARGEST
 from venti.commands.connection import Parsers, add_command, archive
 from venti.commands.progress import ProgressLine
 from venti.commands.score import named
@@ -23,12 +24,15 @@ from venti.store import BlockStore
 from venti.tree import DSIZE
 from venti.vac import label
 from venti.vac import mode as modes
+from venti.vac.dated import grown, next_place
 from venti.vac.direntry import DirEntry, QidSpace
 from venti.vac.local import attributes
-from venti.vac.pack import Packed, Packer, Ready, contents, top_names
+from venti.vac.merge import merged, qid_limit
+from venti.vac.pack import Packed, Packer, contents, top_names
 from venti.vac.patterns import Rule, compile_pattern, excluded, parse_rules
 from venti.vac.reader import VacReader, open_archive
-from venti.vac.writer import VacWriter
+from venti.vac.unchanged import by_change, by_time
+from venti.vac.writer import SMALLEST, Ready, VacWriter
 from venti.writebehind import write_behind
 
 PIECE = 1024 * 1024
@@ -39,12 +43,16 @@ async def run(arguments: argparse.Namespace) -> int:
     rules = _rules(arguments)
     if not arguments.paths and arguments.stdin is None:
         raise BadAddress("what is to be stored? name files and directories")
-    if arguments.quick and arguments.old is None:
+    if arguments.growing is not None and (arguments.old is not None or arguments.file is not None):
+        raise BadAddress("-a names the archive to compare with and the file for the score: give neither -d nor -f")
+    if arguments.quick and arguments.old is None and arguments.growing is None:
         raise BadAddress("-q compares with an older archive: name it with -d")
     if not SMALLEST <= arguments.block_size <= LARGEST:
         raise BadAddress(f"blocks of {arguments.block_size} bytes cannot be: take {SMALLEST} to {LARGEST}")
     paths = await trio.to_thread.run_sync(_paths, arguments.paths)
     old_score = None if arguments.old is None else named(arguments.old)
+    if arguments.growing is not None and Path(arguments.growing).exists():
+        old_score = named(arguments.growing)
     async with archive(arguments) as store:
         old = None if old_score is None else await open_archive(store, old_score)
         with ProgressLine() as progress:
@@ -61,20 +69,32 @@ async def _pack(
     old: VacReader | None,
     progress: ProgressLine,
 ) -> tuple[Score, Packed]:
-    space = old.top.info.qid_space if old is not None else None
+    top = None if old is None else old.top
+    now = time.time()
+    place = await next_place(top, time.localtime(now)[:3]) if arguments.growing is not None else None
     async with write_behind(store) as behind:
         writer = VacWriter(behind, block_size=arguments.block_size)
         packer = Packer(
             writer,
             excluded=functools.partial(excluded, rules),
-            quick=arguments.quick,
-            first_qid=space.limit if space is not None else 1,
+            unchanged=by_time if arguments.quick else by_change,
+            merge=functools.partial(merged, store) if arguments.merge else None,
+            first_qid=1 if top is None else await qid_limit(top),
+            renumber=place is not None,
             visit=_name if arguments.verbose else lambda path, directory: None,
             progress=progress.show,
         )
-        top = writer.directory()
+        into = writer.directory()
         given = [] if arguments.stdin is None else [await _standard_input(writer, packer, arguments.stdin)]
-        await packer.pack(paths, top, None if old is None else old.top, given)
+        await packer.pack(paths, into, place.newest if place is not None else top, given)
+        trees = await into.finish()
+        if place is not None:
+            level = DirEntry("", modes.DIRECTORY | 0o555, uid="vac", gid="vac", mtime=int(now), ctime=int(now))
+            run = level._replace(name=place.day, qid=packer.take_qid())
+            level = level._replace(qid=packer.take_qid())
+            trees = await grown(writer, top, place, Ready(run, trees), level)
+            if arguments.verbose:
+                print(f"archive {place.year}/{place.day}", file=sys.stderr)
         info = DirEntry(
             "/",
             modes.DIRECTORY | modes.PERMISSIONS,
@@ -82,7 +102,7 @@ async def _pack(
             gid="vac",
             qid_space=QidSpace(0, packer.next_qid),
         )
-        score = await writer.finish(info, await top.finish(), previous=None if old is None else old.score)
+        score = await writer.finish(info, trees, previous=None if old is None else old.score)
     return score, packer.packed
 
 
@@ -92,8 +112,7 @@ async def _standard_input(writer: VacWriter, packer: Packer, name: str) -> Ready
         await tree.write(data)
     here = attributes(name, await trio.to_thread.run_sync(os.stat, "."))
     assert here is not None
-    packer.next_qid += 1
-    info = here._replace(mode=0o666, qid=packer.next_qid - 1)
+    info = here._replace(mode=0o666, qid=packer.take_qid())
     return Ready(info, await tree.finish())
 
 
@@ -136,14 +155,15 @@ def _report(arguments: argparse.Namespace, score: Score, packed: Packed) -> None
             file=sys.stderr,
         )
     line = label.text(score) + "\n"
-    if arguments.file is not None:
-        path = Path(arguments.file)
+    file = arguments.file if arguments.growing is None else arguments.growing
+    if file is not None:
+        path = Path(file)
         new = path.with_name(path.name + ".new")
         new.write_text(line)
         new.replace(path)
     if arguments.json:
         line = json.dumps({"score": label.text(score), **packed._asdict()}) + "\n"
-    if arguments.json or arguments.file is None:
+    if arguments.json or file is None:
         sys.stdout.write(line)
 
 
@@ -159,9 +179,23 @@ def add(commands: Parsers) -> None:
     parser.add_argument(
         "-b", dest="block_size", type=_size, default=DSIZE, metavar="SIZE", help="bytes of a block, 512 to 56k"
     )
-    parser.add_argument("-d", dest="old", metavar="SCORE", help="an older archive of the same files")
     parser.add_argument(
-        "-q", dest="quick", action="store_true", help="do not read files of the same time and size as in the older one"
+        "-a",
+        dest="growing",
+        metavar="FILE",
+        help="add to the archive whose score FILE holds, as yyyy/mmdd, and put the new score there",
+    )
+    parser.add_argument(
+        "-d", dest="old", metavar="SCORE", help="an older archive of the same files: what has not changed is not read"
+    )
+    parser.add_argument(
+        "-q",
+        dest="quick",
+        action="store_true",
+        help="with -d or -a: take for unchanged what has the same modification time and size, whatever else changed",
+    )
+    parser.add_argument(
+        "-m", dest="merge", action="store_true", help="in place of .vac files store what is in the archives they name"
     )
     parser.add_argument(
         "-e", dest="exclude", action="append", default=[], metavar="PATTERN", help="leave out what matches"

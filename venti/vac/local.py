@@ -6,6 +6,7 @@ import grp
 import os
 import pwd
 import stat
+import time
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -19,8 +20,9 @@ SMALL: Final = 256 * 1024
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _NEWEST = 0xFFFFFFFF
 
-Known = tuple[int, int]
-"""Modification time in seconds and size in bytes of a file in an older archive."""
+YOUNG: Final = 2
+"""Seconds. Of a file that changed later than that before it was looked at, the archive does not hold when it did:
+it may change again without a difference in that time, and has to be read the next time."""
 
 
 class Found(NamedTuple):
@@ -56,12 +58,14 @@ def look(path: str, name: str) -> Found | None:
     return Found(info, 0, _stand_in(path, status, None))
 
 
-def scan(path: str, known: dict[str, Known], wanted: Callable[[str], bool], budget: int) -> list[Found]:
+def scan(
+    path: str, unchanged: Callable[[DirEntry, int], bool], wanted: Callable[[str], bool], budget: int
+) -> list[Found]:
     """A directory in the order of its names' bytes, with the contents of small files.
 
     Args:
         path: of the directory.
-        known: files that need not be read if they have this time and size.
+        unchanged: whether a plain file with these attributes and this size need not be read.
         wanted: whether a name is to be taken at all.
         budget: bytes to read at most; what does not fit comes without its contents.
 
@@ -72,7 +76,7 @@ def scan(path: str, known: dict[str, Known], wanted: Callable[[str], bool], budg
     try:
         found = []
         for name in sorted(filter(wanted, os.listdir(descriptor)), key=name_key):
-            one = _one(descriptor, name, known.get(name), budget)
+            one = _one(descriptor, name, unchanged, budget)
             if one is not None:
                 found.append(one)
                 budget -= len(one.data or b"")
@@ -81,7 +85,7 @@ def scan(path: str, known: dict[str, Known], wanted: Callable[[str], bool], budg
         os.close(descriptor)
 
 
-def _one(parent: int, name: str, known: Known | None, budget: int) -> Found | None:
+def _one(parent: int, name: str, unchanged: Callable[[DirEntry, int], bool], budget: int) -> Found | None:
     try:
         status = os.stat(name, dir_fd=parent, follow_symlinks=False)
         info = attributes(name, status)
@@ -93,7 +97,7 @@ def _one(parent: int, name: str, known: Known | None, budget: int) -> Found | No
         if not stat.S_ISREG(status.st_mode):
             return Found(info, 0, _stand_in(name, status, parent))
         size = status.st_size
-        if known == (info.mtime, size) or size > min(budget, SMALL):
+        if size > min(budget, SMALL) or unchanged(info, size):
             return Found(info, size)
         descriptor = open_file(name, parent)
         try:
@@ -102,6 +106,15 @@ def _one(parent: int, name: str, known: Known | None, budget: int) -> Found | No
             os.close(descriptor)
     except OSError as error:
         return Found(info, error=error)
+
+
+def read_small(path: str) -> bytes:
+    """The contents of a small plain file."""
+    descriptor = open_file(path)
+    try:
+        return _read_whole(descriptor, os.fstat(descriptor).st_size)
+    finally:
+        os.close(descriptor)
 
 
 def open_file(path: str, parent: int | None = None) -> int:
@@ -128,7 +141,7 @@ def attributes(name: str, status: os.stat_result) -> DirEntry | None:
         uid=_user(status.st_uid),
         gid=_group(status.st_gid),
         mtime=_seconds(status.st_mtime),
-        ctime=_seconds(status.st_ctime),
+        ctime=_seconds(changed) if (changed := _change_time(status)) < time.time() - YOUNG else 0,
         atime=_seconds(status.st_atime),
     )
 
@@ -164,8 +177,12 @@ def _read_whole(descriptor: int, size: int) -> bytes:
     return b"".join(parts) if len(parts) != 1 else parts[0]
 
 
-def _seconds(time: float) -> int:
-    return max(0, min(int(time), _NEWEST))
+def _change_time(status: os.stat_result) -> float:
+    return status.st_ctime
+
+
+def _seconds(moment: float) -> int:
+    return max(0, min(int(moment), _NEWEST))
 
 
 @lru_cache(1024)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import trio
 
 from venti.entry import Entry
+from venti.errors import DamagedArchive
+from venti.score import Score
 from venti.vac import local
 from venti.vac import mode as modes
-from venti.vac.direntry import DirEntry, name_key
+from venti.vac.direntry import DirEntry
 from venti.vac.local import Found
+from venti.vac.merge import LARGEST, SUFFIX, holds_archive
 from venti.vac.reader import VacFile
-from venti.vac.writer import DirectoryTrees, DirectoryWriter, VacWriter
+from venti.vac.unchanged import Unchanged, never
+from venti.vac.writer import DirectoryWriter, Ready, VacWriter
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +29,9 @@ PIECE: Final = 1024 * 1024
 
 READERS: Final = 4
 """Large files read at a time."""
+
+
+Merge = Callable[[Score, int], Awaitable[tuple[list[Ready], int]]]
 
 
 class Packed(NamedTuple):
@@ -53,8 +60,10 @@ class Packer:
         writer: VacWriter,
         *,
         excluded: Callable[[str], bool] = lambda path: False,
-        quick: bool = False,
+        unchanged: Unchanged = never,
+        merge: Merge | None = None,
         first_qid: int = 1,
+        renumber: bool = False,
         visit: Callable[[str, bool], None] = lambda path, directory: None,
         progress: Callable[[int, int], None] = lambda files, size: None,
     ) -> None:
@@ -63,18 +72,28 @@ class Packer:
         Args:
             writer: of the archive.
             excluded: whether a path is to be left out, with all below it.
-            quick: takes files for unchanged that have time and size of those of the older archive.
+            unchanged: which files of the older archive are taken for the local ones, unread.
+            merge: gets the score that a ``.vac`` file holds and the next qid, and returns what takes the file's place,
+                and the next qid after that; None stores such files as they are.
             first_qid: the first number for files that the older archive does not have.
+            renumber: every file gets a new number, because that of the older archive stays in use.
             visit: called with the path of what is taken in, and whether it is a directory.
             progress: called now and then with the numbers of files and of bytes.
         """
         self._writer = writer
         self._excluded = excluded
-        self._quick = quick
+        self._unchanged = unchanged
+        self._merge = merge
+        self._renumber = renumber
         self._visit = visit
         self._progress = progress
         self._files = self._kept = self._directories = self._size = self._failures = 0
         self.next_qid = first_qid
+
+    def take_qid(self) -> int:
+        """The next number for a file."""
+        self.next_qid += 1
+        return self.next_qid - 1
 
     @property
     def packed(self) -> Packed:
@@ -108,6 +127,8 @@ class Packer:
             if found is None:
                 log.info("%s: a socket, left out", path)
             elif not self._excluded(path):
+                if self._merge is not None and name.endswith(SUFFIX) and 0 < found.size <= LARGEST:
+                    found = found._replace(data=await trio.to_thread.run_sync(local.read_small, path))
                 top.found.append(found)
                 top.paths[name] = path
         await self._enter(top, top.found)
@@ -135,13 +156,14 @@ class Packer:
     async def _open(self, path: str, info: DirEntry, old: VacFile | None) -> _Frame | None:
         """Looks at a directory and takes in its files."""
         older = await self._older(old)
-        known: dict[str, local.Known] = {}
-        if self._quick:
-            known = {name: (file.info.mtime, file.size) for name, file in older.items() if _plain(file)}
-        excluded = self._excluded
+        excluded, same = self._excluded, self._same
         try:
             found = await trio.to_thread.run_sync(
-                local.scan, path, known, lambda name: not excluded(os.path.join(path, name)), PIECE
+                local.scan,
+                path,
+                lambda info, size: same(older.get(info.name), info, size),
+                lambda name: not excluded(os.path.join(path, name)),
+                PIECE,
             )
         except OSError as error:
             self._failed(path, error)
@@ -168,17 +190,14 @@ class Packer:
                 self._failed(path, one.error)
             elif one.info.directory:
                 frame.waiting.append(one.info)
+            elif self._merge is not None and (score := holds_archive(name, one.data)) is not None:
+                await self._expand(frame, path, score, {other.info.name for other in found})
             elif one.data is not None:
                 tree = self._writer.tree()
                 await tree.write(one.data)
                 self._size += len(one.data)
                 self._taken(frame, path, one.info, await tree.finish())
-            elif (
-                self._quick
-                and old is not None
-                and _plain(old)
-                and (old.info.mtime, old.size) == (one.info.mtime, one.size)
-            ):
+            elif old is not None and self._same(old, one.info, one.size):
                 self._kept += 1
                 self._taken(frame, path, one.info, old.entry)
             else:
@@ -186,6 +205,19 @@ class Packer:
         frame.waiting.reverse()
         if later:
             await self._read_many(frame, later)
+
+    async def _expand(self, frame: _Frame, path: str, score: Score, taken: set[str]) -> None:
+        """Takes in what an archive has at its top, in place of the file that holds its score."""
+        assert self._merge is not None
+        ready, self.next_qid = await self._merge(score, self.next_qid)
+        self._visit(path, True)
+        for one in ready:
+            name = one.info.name
+            if name in frame.ready or (name in taken and name != os.path.basename(path)):
+                self._failures += 1
+                log.warning("%s: holds %r, which is there already, left out", path, name)
+            else:
+                frame.ready[name] = one
 
     async def _read_many(self, frame: _Frame, found: Sequence[Found]) -> None:
         failure: Exception | None = None
@@ -237,23 +269,23 @@ class Packer:
         self._visit(path, False)
         self._progress(self._files, self._size)
 
+    def _same(self, old: VacFile | None, info: DirEntry, size: int) -> bool:
+        if old is None or (old.info.mode | info.mode) & (modes.SPECIAL | modes.DIRECTORY):
+            return False
+        try:
+            return self._unchanged(old, info, size)
+        except DamagedArchive:
+            return False
+
     def _numbered(self, info: DirEntry, old: VacFile | None) -> DirEntry:
         """With a qid: that of the older archive, so that a file keeps its number, or the next."""
-        if old is not None and old.info.directory == info.directory:
+        if old is not None and not self._renumber and old.info.directory == info.directory:
             return info._replace(qid=old.qid)
-        self.next_qid += 1
-        return info._replace(qid=self.next_qid - 1)
+        return info._replace(qid=self.take_qid())
 
     def _failed(self, path: str, error: OSError) -> None:
         self._failures += 1
         log.warning("%s: %s, left out", path, error.strerror or error)
-
-
-class Ready(NamedTuple):
-    """A file or directory whose blocks are written."""
-
-    info: DirEntry
-    trees: Entry | DirectoryTrees
 
 
 class _Frame:
@@ -271,16 +303,7 @@ class _Frame:
 
     async def write(self) -> None:
         """Everything in it, in the order of names."""
-        for name in sorted(self.ready, key=name_key):
-            info, trees = self.ready[name]
-            if isinstance(trees, DirectoryTrees):
-                await self.writer.add_directory(info, trees)
-            else:
-                await self.writer.add_file(info, trees)
-
-
-def _plain(file: VacFile) -> bool:
-    return not file.info.mode & (modes.SPECIAL | modes.DIRECTORY)
+        await self.writer.add_all(self.ready.values())
 
 
 def _next_data(descriptor: int, offset: int) -> int:

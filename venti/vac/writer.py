@@ -42,6 +42,7 @@ Layout: directory entries of version 9 in MetaBlocks of plain byte order, three 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from venti import geometry
@@ -65,6 +66,13 @@ class DirectoryTrees(NamedTuple):
 
     entries: Entry
     meta: Entry
+
+
+class Ready(NamedTuple):
+    """A file or directory whose blocks are all written: what its parent is to hold of it."""
+
+    info: DirEntry
+    trees: Entry | DirectoryTrees
 
 
 class VacWriter:
@@ -166,6 +174,14 @@ class DirectoryWriter:
                 meta_generation=meta.generation,
             )
         )
+
+    async def add_all(self, ready: Iterable[Ready]) -> None:
+        """Adds files and directories in the order of their names; see ``add_file`` and ``add_directory``."""
+        for info, trees in sorted(ready, key=lambda one: name_key(one.info.name)):
+            if isinstance(trees, DirectoryTrees):
+                await self.add_directory(info, trees)
+            else:
+                await self.add_file(info, trees)
 
     async def finish(self) -> DirectoryTrees:
         """Writes what is left and returns the trees of the directory."""

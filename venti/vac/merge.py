@@ -1,0 +1,70 @@
+"""Archives into an archive: what is at the top of one becomes part of another, by its scores alone.
+
+Source: vac(1), option -m.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from venti.score import Score
+from venti.store import BlockStore
+from venti.vac import label
+from venti.vac.dated import kept
+from venti.vac.direntry import QidSpace
+from venti.vac.reader import VacFile, open_archive
+from venti.vac.writer import Ready
+
+SUFFIX: Final = ".vac"
+
+LARGEST: Final = 100
+"""Bytes of a file that may hold a score and nothing else."""
+
+
+def holds_archive(name: str, data: bytes | None) -> Score | None:
+    """The score in a file that ``vac -f`` wrote, None if it is no such file."""
+    if not name.endswith(SUFFIX) or data is None or len(data) > LARGEST:
+        return None
+    text = data.decode("ascii", "replace")
+    if not text.startswith(label.LABEL):
+        return None
+    try:
+        return label.parse(text)
+    except ValueError:
+        return None
+
+
+async def merged(store: BlockStore, score: Score, first_qid: int) -> tuple[list[Ready], int]:
+    """Everything at the top of an archive, for a directory of another, and the next free qid there.
+
+    Qids are moved up so that they stay unique: ``first_qid`` is the lowest that they get.
+
+    Raises:
+        BlockNotFound, DamagedArchive: there is no such archive.
+    """
+    top = (await open_archive(store, score)).top
+    limit = await qid_limit(top)
+    ready = []
+    for file in await top.files():
+        info, trees = kept(file)
+        qid = file.qid + first_qid
+        if info.directory:
+            inner = info.qid_space
+            shift = file.qid - info.qid + first_qid + (inner.offset if inner is not None else 0)
+            info = info._replace(qid_space=QidSpace(shift, inner.limit if inner is not None else limit))
+        ready.append(Ready(info._replace(qid=qid), trees))
+    return ready, first_qid + limit
+
+
+async def qid_limit(top: VacFile) -> int:
+    """The lowest number that no qid of an archive reaches. Where the archive does not say, every file is looked at."""
+    if top.info.qid_space is not None:
+        return top.info.qid_space.limit
+    highest = 0
+    waiting = await top.files()
+    while waiting:
+        file = waiting.pop()
+        highest = max(highest, file.qid)
+        if file.info.directory:
+            waiting += await file.files()
+    return highest + 1
