@@ -28,6 +28,7 @@ from venti.vac.dated import grown, next_place
 from venti.vac.direntry import DirEntry, QidSpace
 from venti.vac.local import attributes
 from venti.vac.merge import merged, qid_limit
+from venti.vac.metablock import Order
 from venti.vac.pack import Packed, Packer, contents, top_names
 from venti.vac.patterns import Rule, compile_pattern, excluded, parse_rules
 from venti.vac.reader import VacReader, open_archive
@@ -73,7 +74,7 @@ async def _pack(
     now = time.time()
     place = await next_place(top, time.localtime(now)[:3]) if arguments.growing is not None else None
     async with write_behind(store) as behind:
-        writer = VacWriter(behind, block_size=arguments.block_size)
+        writer = VacWriter(behind, block_size=arguments.block_size, order=Order.PREFIX_LAST)
         packer = Packer(
             writer,
             excluded=functools.partial(excluded, rules),

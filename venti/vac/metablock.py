@@ -37,7 +37,12 @@ class Order(IntEnum):
 
     def key(self, name: bytes) -> bytes:
         """What to sort by. An end mark above all bytes puts a name behind those that it begins."""
-        return name if self == Order.BYTES else b"".join(b"\0%c" % byte for byte in name) + b"\1"
+        if self == Order.BYTES:
+            return name
+        key = bytearray(2 * len(name) + 1)
+        key[1::2] = name
+        key[-1] = 1
+        return bytes(key)
 
 
 def unpack(data: Buffer, size: int) -> list[DirEntry]:

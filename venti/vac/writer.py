@@ -36,7 +36,7 @@ says which number is the next free one.
 To change a few places of a large file, append with ``TreeWriter.keep`` what stayed and with ``write`` what did not:
 only what changed and the pointers above it are read and written.
 
-Layout: directory entries of version 9 in MetaBlocks of plain byte order, three entries at the top; the originals'
+Layout: directory entries of version 9 in MetaBlocks of either order, three entries at the top; the originals'
 ``unvac``, ``vacfs`` and ``flfmt -v`` read that.
 """
 
@@ -55,7 +55,7 @@ from venti.store import BlockStore
 from venti.tree import DSIZE, TreeWriter
 from venti.truncate import truncate
 from venti.vac.direntry import DirEntry, name_key, safe_name
-from venti.vac.metablock import MetaBlock
+from venti.vac.metablock import MetaBlock, Order
 
 SMALLEST: Final = 512
 """Bytes; smaller blocks hold no directory entry."""
@@ -78,16 +78,23 @@ class Ready(NamedTuple):
 class VacWriter:
     """Writes one archive, or several into one store. Its directories and trees may be used by several tasks."""
 
-    def __init__(self, store: BlockStore, *, block_size: int = DSIZE) -> None:
-        """``block_size`` is that of leaves, in bytes.
+    def __init__(self, store: BlockStore, *, block_size: int = DSIZE, order: Order = Order.BYTES) -> None:
+        """Prepares.
+
+        Args:
+            store: takes the blocks.
+            block_size: of leaves, in bytes.
+            order: of names in metadata blocks. The original vac, when it adds to an archive, takes blocks for its own
+                order whatever they say and loses files in others; fossil's own programs use plain order.
 
         Raises:
-            ValueError: it is not between 512 and 57344.
+            ValueError: ``block_size`` is not between 512 and 57344.
         """
         if not SMALLEST <= block_size <= LARGEST:
             raise ValueError(f"blocks of {block_size} bytes cannot be: take {SMALLEST} to {LARGEST}")
         self._store = store
         self._dsize = block_size
+        self._order = order
 
     def tree(self) -> TreeWriter:
         """For the contents of a file."""
@@ -95,7 +102,7 @@ class VacWriter:
 
     def directory(self) -> DirectoryWriter:
         """For a directory."""
-        return DirectoryWriter(self._store, self._dsize)
+        return DirectoryWriter(self._store, self._dsize, self._order)
 
     async def finish(
         self, info: DirEntry, trees: DirectoryTrees, *, name: str = "", previous: Score | None = None
@@ -122,7 +129,7 @@ class VacWriter:
     async def _describe(self, info: DirEntry) -> Entry:
         """A metadata stream of one directory entry."""
         tree = TreeWriter(self._store, dsize=self._dsize)
-        block = MetaBlock(self._dsize)
+        block = MetaBlock(self._dsize, self._order)
         block.add(info.pack())
         await tree.write(block.pack().ljust(self._dsize, b"\0"))
         return await tree.finish()
@@ -131,14 +138,15 @@ class VacWriter:
 class DirectoryWriter:
     """Writes one directory. Belongs to one task; holds two blocks and the pointers above them, however many files."""
 
-    def __init__(self, store: BlockStore, dsize: int) -> None:
+    def __init__(self, store: BlockStore, dsize: int, order: Order = Order.BYTES) -> None:
         self._entries = TreeWriter(store, dsize=dsize, directory=True)
         self._meta = TreeWriter(store, dsize=dsize)
         self._dsize = dsize
+        self._order = order
         self._per_leaf = geometry.entries_per_leaf(dsize)
         self._leaf = bytearray()
         self._count = 0
-        self._block = MetaBlock(dsize)
+        self._block = MetaBlock(dsize, order)
         self._last = b""
 
     async def add_file(self, info: DirEntry, entry: Entry) -> None:
@@ -215,4 +223,4 @@ class DirectoryWriter:
 
     async def _flush(self) -> None:
         await self._meta.write(self._block.pack().ljust(self._dsize, b"\0"))
-        self._block = MetaBlock(self._dsize)
+        self._block = MetaBlock(self._dsize, self._order)
