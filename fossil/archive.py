@@ -7,14 +7,14 @@ the whole past; and ``snapshot``, empty.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import CoroutineType
 from typing import NamedTuple, cast
 
 import trio
 
-from fossil.errors import DamagedData
+from fossil.errors import DamagedData, Unlisted
 from fossil.extents import LONGEST
 from fossil.filesystem import ROOT
 from fossil.history import ARCHIVE, SNAPSHOT, History, Snapshot
@@ -59,11 +59,16 @@ class Written(NamedTuple):
 
 
 async def write_archive(
-    history: History, snapshot: Snapshot, store: BlockStore, written: Callable[[Written], None]
+    history: History,
+    snapshot: Snapshot,
+    store: BlockStore,
+    written: Callable[[Written], None],
+    fetch_names: Callable[[Unlisted], Awaitable[None]],
 ) -> str:
     """Writes everything and returns the score as people write it; it is then safe in ``store``.
 
-    ``written`` is told now and then how far it has come. Cancelled or failed, what it was told of is in venti.
+    ``written`` is told now and then how far it has come; ``fetch_names`` lists a directory whose names are in venti
+    alone. Cancelled or failed, what it was told of is in venti.
 
     Raises:
         DamagedData: the snapshot cannot be read.
@@ -71,7 +76,7 @@ async def write_archive(
         What the store raises.
     """
     async with write_behind(store) as behind:
-        return await _Archive(history, snapshot, behind, written).write()
+        return await _Archive(history, snapshot, behind, written, fetch_names).write()
 
 
 @dataclass
@@ -87,7 +92,12 @@ class _Open:
 
 class _Archive:
     def __init__(
-        self, history: History, snapshot: Snapshot, behind: WriteBehind, written: Callable[[Written], None]
+        self,
+        history: History,
+        snapshot: Snapshot,
+        behind: WriteBehind,
+        written: Callable[[Written], None],
+        fetch_names: Callable[[Unlisted], Awaitable[None]],
     ) -> None:
         self._history = history
         self._snapshot = snapshot
@@ -95,6 +105,7 @@ class _Archive:
         self._behind = behind
         self._writer = VacWriter(behind)
         self._told = written
+        self._list = fetch_names
         self._entries: list[tuple[int, int, bytes]] = []
         self._files = 0
         self._size = 0
@@ -118,7 +129,7 @@ class _Archive:
         return label.text(score)
 
     def _previous(self) -> Score | None:
-        earlier = [each.score for each in self._history.until(self._snapshot) if each.score is not None]
+        earlier = [each.score for each in self._history.until(self._snapshot) if each.score]
         return label.parse(earlier[-1]) if earlier else None
 
     # Directories that are nowhere stored
@@ -162,7 +173,11 @@ class _Archive:
             at = stack[-1]
             if not at.page and not at.ended:
                 await trio.lowlevel.checkpoint()
-                at.page.extend(self._past.page(at.node, at.after, PAGE))
+                try:
+                    at.page.extend(self._past.page(at.node, at.after, PAGE))
+                except Unlisted as unlisted:
+                    await self._list(unlisted)
+                    continue
                 at.ended = len(at.page) < PAGE
                 if at.page:
                     at.after = at.page[-1][0].name

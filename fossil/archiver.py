@@ -17,8 +17,8 @@ import trio
 
 from fossil.archive import Written, write_archive
 from fossil.errors import ArchiveAway, FossilError
-from fossil.filesystem import FileSystem
 from fossil.history import History, Snapshot
+from fossil.listing import Lister
 from fossil.vault import Vault
 from ninep.errors import FileError
 from ninep.wire.errors import WireError
@@ -55,9 +55,9 @@ class Archiver:
         progress: of the archive that is being written, or None.
     """
 
-    def __init__(self, system: FileSystem, history: History, vault: Vault) -> None:
-        self._system = system
+    def __init__(self, history: History, vault: Vault, lister: Lister) -> None:
         self._history = history
+        self._lister = lister
         self._vault = vault
         self._wake = trio.Event()
         self._ended = trio.Event()
@@ -118,7 +118,7 @@ class Archiver:
 
         try:
             async with self._vault.use() as store:
-                score = await write_archive(self._history, snapshot, store, written)
+                score = await write_archive(self._history, snapshot, store, written, self._lister.fetch)
         except ArchiveAway as error:
             raise FossilError(f"venti is away: {error}") from error
         finally:

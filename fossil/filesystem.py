@@ -10,7 +10,7 @@ import logging
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from fossil import settled
 from fossil.content import Content
 from fossil.datalog import DataLog
 from fossil.disk import DiskFile
-from fossil.errors import DamagedData, Unlisted, WritesStopped
+from fossil.errors import ArchiveAway, DamagedData, Unlisted, WritesStopped
 from fossil.extents import LONGEST, Extent
 from fossil.filewriter import FileWriter
 from fossil.node import COLUMNS, Node
@@ -54,6 +54,9 @@ class FileSystem:
     Attributes:
         stopped: why no more changes are taken, after a failure.
         full: whether a commit failed because the disk is full; nothing grows until one succeeds.
+        fetch_names: what gets the names of a directory from venti.
+        next_path: the path of the next file that is made.
+        lazy: whether there are directories whose names are still in venti alone.
         halted: whether an operator has forbidden changes for a while.
     """
 
@@ -83,7 +86,7 @@ class FileSystem:
         try:
             settings: dict[str, Any] = dict(self.database.execute("SELECT name, value FROM setting"))
             self.epoch: int = settings.get("epoch", 1)
-            self._next_path: int = settings.get("next_path", FIRST_PATH)
+            self.next_path: int = settings.get("next_path", FIRST_PATH)
             self.log = DataLog(folder / "data", settings.get("tail", 0), file=file)
         except BaseException:
             self.database.close()
@@ -94,10 +97,12 @@ class FileSystem:
         self.pending = Pending()
         self.writer = FileWriter(self)
         self.freed: list[tuple[int, int]] = []
+        self.fetch_names: Callable[[Unlisted], Awaitable[None]] = _cannot_fetch
         self.stopped: str | None = None
         self.halted = False
         self._accessed: dict[int, Node] = {}
         self.full = False
+        self.lazy = self.database.execute("SELECT 1 FROM unlisted LIMIT 1").fetchone() is not None
         self._told = False
         self.users = Users.parse(first_table(owner))
         if not settings:
@@ -135,20 +140,29 @@ class FileSystem:
             self._kept.append(node)
         return node
 
+    def loaded(self, path: int) -> Node | None:
+        """The node of a path, if it is in memory; also one that was removed while open."""
+        return self._nodes.get(path)
+
+    def take_path(self) -> int:
+        """A path for a file; nobody has it or will have it."""
+        path = self.next_path
+        self.next_path += 1
+        return path
+
     def children(self, node: Node) -> dict[str, tuple[int, int]]:
         """Name to (path, epoch of the name's row) of a directory. Raises ``Unlisted`` before it changes anything."""
         if node.children is None:
-            rows = self.database.execute(
-                f"SELECT name, child, born FROM name WHERE parent=? AND died={ALIVE}", (node.path,)
-            )
-            found = {name: (child, born) for name, child, born in rows}
-            if not found:
+            if self.lazy:
                 row = self.database.execute(
                     f"SELECT born FROM unlisted WHERE path=? AND died={ALIVE}", (node.path,)
                 ).fetchone()
                 if row is not None:
                     raise Unlisted(node.path, row[0])
-            node.children = found
+            rows = self.database.execute(
+                f"SELECT name, child, born FROM name WHERE parent=? AND died={ALIVE}", (node.path,)
+            )
+            node.children = {name: (child, born) for name, child, born in rows}
         return node.children
 
     def child(self, node: Node, name: str) -> Node | None:
@@ -202,8 +216,7 @@ class FileSystem:
         """Makes a file or directory whose name is free. Raises ``FileSystemFull``, ``WritesStopped``."""
         self.check()
         self.check_room()
-        path = self._next_path
-        self._next_path += 1
+        path = self.take_path()
         now = self.now()
         node = Node(path, self.epoch, parent.path, name, 0, mode, now, now, 0, uid, gid, uid, self.epoch)
         if mode & DMDIR:
@@ -339,7 +352,7 @@ class FileSystem:
             return
         self.check()
         try:
-            self.pending.write(self.database, self.epoch, next_path=self._next_path, tail=self.log.tail)
+            self.pending.write(self.database, self.epoch, next_path=self.next_path, tail=self.log.tail)
         except sqlite3.Error as error:
             self._told = True
             raise self._failed(error) from error
@@ -437,3 +450,7 @@ class FileSystem:
         finally:
             self.database.close()
             self.log.close()
+
+
+async def _cannot_fetch(unlisted: Unlisted) -> None:
+    raise ArchiveAway(f"{unlisted}, and no venti is open") from unlisted

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import trio
 
-from fossil.errors import FossilError
+from fossil.errors import FossilError, Unlisted
 from fossil.filesystem import ROOT
 from fossil.node import Node
 from fossil.storedfile import StoredFile
@@ -121,7 +121,7 @@ class LiveFile(StoredFile):
             self._note_access()
         return super().read(offset, count)
 
-    def list(self, rewind: bool) -> Sequence[Stat]:
+    def list(self, rewind: bool) -> Maybe[Sequence[Stat]]:
         """The next entries."""
         if self._unread:
             self._note_access()
@@ -132,8 +132,16 @@ class LiveFile(StoredFile):
         if not self._tree.rules.read_only:
             self._system.note_access(self._node)
 
-    def create(self, name: str, perm: int, mode: int) -> File:
+    def create(self, name: str, perm: int, mode: int) -> Maybe[File]:
         """Makes a child, open."""
+        try:
+            return self._create(name, perm, mode)
+        except Unlisted as unlisted:
+            return cast(
+                "Coroutine[Any, Any, File]", self._once_listed(unlisted, lambda: self._create(name, perm, mode))
+            )
+
+    def _create(self, name: str, perm: int, mode: int) -> File:
         node, system = self._node, self._system
         if node.removed:
             raise FileRemoved
@@ -270,21 +278,35 @@ class LiveFile(StoredFile):
         except FossilError as error:
             raise InputOutput from error
 
-    def remove(self) -> None:
+    def remove(self) -> Maybe[None]:
         """Takes the file out of the tree."""
-        node, system = self._node, self._system
         try:
-            if node.path == ROOT:
-                raise PermissionDenied("cannot remove root")
-            if node.removed:
-                raise FileRemoved
-            self._changing()
-            self._may(system.node(node.parent), WRITE)
-            if node.mode & st.DMDIR and system.children(node):
-                raise DirectoryNotEmpty
-            system.remove(node, self._uid())
+            self._remove()
+        except Unlisted as unlisted:
+            return self._remove_listed(unlisted)
+        except BaseException:
+            self.clunk()
+            raise
+        self.clunk()
+        return None
+
+    async def _remove_listed(self, unlisted: Unlisted) -> None:
+        try:
+            await self._once_listed(unlisted, self._remove)
         finally:
             self.clunk()
+
+    def _remove(self) -> None:
+        node, system = self._node, self._system
+        if node.path == ROOT:
+            raise PermissionDenied("cannot remove root")
+        if node.removed:
+            raise FileRemoved
+        self._changing()
+        self._may(system.node(node.parent), WRITE)
+        if node.mode & st.DMDIR and system.children(node):
+            raise DirectoryNotEmpty
+        system.remove(node, self._uid())
 
     def clunk(self) -> None:
         """Gives up the view."""

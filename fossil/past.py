@@ -20,6 +20,7 @@ class Past:
 
     def __init__(self, system: FileSystem, epoch: int, gone: set[int]) -> None:
         """``gone`` has the epochs of snapshots that may not be looked at any more."""
+        self._system = system
         self._content = system.content
         self._database = system.database
         self._gone = gone
@@ -55,17 +56,17 @@ class Past:
         """Name to (path, epoch of the name's row) of a directory. Raises ``Unlisted``, ``SnapshotDeleted``."""
         self.check()
         if node.children is None:
+            self._check_listed(node)
             rows = self._database.execute(
                 "SELECT name, child, born FROM name WHERE parent=? AND born<=? AND died>?",
                 (node.path, self.epoch, self.epoch),
             )
-            found = {name: (child, born) for name, child, born in rows}
-            if not found:
-                self._check_listed(node)
-            node.children = found
+            node.children = {name: (child, born) for name, child, born in rows}
         return node.children
 
     def _check_listed(self, node: Node) -> None:
+        if not self._system.lazy:
+            return
         row = self._database.execute(
             "SELECT born FROM unlisted WHERE path=? AND born<=? AND died>?", (node.path, self.epoch, self.epoch)
         ).fetchone()
@@ -77,6 +78,9 @@ class Past:
 
         With each comes what entries it has in venti as it is, or None. Raises ``Unlisted``.
         """
+        self.check()
+        if not after:
+            self._check_listed(node)
         width = len(COLUMNS.split(", "))
         rows = self._database.execute(
             f"SELECT {_OF_NODE}, a.entries FROM name AS l "
@@ -85,8 +89,6 @@ class Past:
             "WHERE l.parent=? AND l.name>? AND l.born<=? AND l.died>? ORDER BY l.name LIMIT ?",
             (self.epoch, self.epoch, node.path, after, self.epoch, self.epoch, count),
         ).fetchall()
-        if not rows and not after:
-            self._check_listed(node)
         return [(Node(*row[:width]), row[width]) for row in rows]
 
     def child(self, node: Node, name: str) -> Node | None:

@@ -12,9 +12,11 @@ from pathlib import Path
 import trio
 
 from fossil.archiver import Archiver
+from fossil.away import Away
 from fossil.errors import WritesStopped
 from fossil.filesystem import FileSystem
 from fossil.history import History
+from fossil.listing import Lister
 from fossil.lock import held
 from fossil.rules import STRICT, Rules
 from fossil.schedule import Schedule
@@ -47,6 +49,8 @@ class Fossil:
         history: its snapshots.
         tree: both over 9P.
         vault: the venti that they go to.
+        away: reads what is in it and no longer here.
+        lister: lists directories of which only venti has the names.
         archiver: writes archives to it.
         schedule: takes snapshots and archives, and forgets snapshots, by the clock.
     """
@@ -59,7 +63,10 @@ class Fossil:
         self._settling = trio.Lock()
         self._reader = open_reader(folder / "metadata")
         self.vault = Vault(open_store)
-        self.archiver = Archiver(system, self.history, self.vault)
+        self.away = Away(system, self.vault)
+        self.lister = Lister(system, self.away)
+        system.fetch_names = self.lister.fetch
+        self.archiver = Archiver(self.history, self.vault, self.lister)
         self.schedule = Schedule(system, self.history, self.archiver.wake)
 
     async def settle(self) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from itertools import islice
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from fossil.errors import DamagedData
+from fossil.errors import ArchiveAway, DamagedData, FossilError, Unlisted
 from fossil.filesystem import ROOT, FileSystem
 from fossil.node import Node
 from fossil.past import Past
@@ -22,6 +22,8 @@ from ninep.wire.dialect import Buffer, Maybe
 
 if TYPE_CHECKING:
     from fossil.served import FossilTree
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +74,7 @@ class StoredFile(File):
         """A second view."""
         return self._beside(self._node)
 
-    def step(self, name: str) -> File:
+    def step(self, name: str) -> Maybe[File]:
         """A child, or the parent."""
         node = self._node
         if not node.mode & st.DMDIR:
@@ -82,35 +84,65 @@ class StoredFile(File):
         self._may(node, EXECUTE)
         if node.removed:
             raise FileRemoved
-        child = self._view.child(node, name)
+        try:
+            child = self._view.child(node, name)
+        except Unlisted as unlisted:
+            return cast("Coroutine[Any, Any, File]", self._once_listed(unlisted, lambda: self.step(name)))
         if child is None or not self._shows(child):
             raise FileNotFound
         return self._beside(child)
+
+    async def _once_listed(self, unlisted: Unlisted, again: Callable[[], Maybe[T]]) -> T:
+        """Fetches the names of a directory from venti, and does what needed them once more."""
+        try:
+            await self._tree.system.fetch_names(unlisted)
+        except FossilError as error:
+            raise self._damaged(error) from error
+        result = again()
+        return await result if type(result) is CoroutineType else cast("T", result)
 
     def read(self, offset: int, count: int) -> Maybe[Buffer]:
         """Bytes of the file; what is damaged is an error."""
         try:
             data = self._view.read(self._node, offset, count)
-        except DamagedData as error:
-            raise self._damaged(error) from error
-        return self._read(data) if type(data) is CoroutineType else data
+        except (DamagedData, ArchiveAway) as error:
+            raise self._damaged(error, offset) from error
+        return self._read(data, offset) if type(data) is CoroutineType else data
 
-    async def _read(self, work: Coroutine[Any, Any, Buffer]) -> Buffer:
+    async def _read(self, work: Coroutine[Any, Any, Buffer], offset: int) -> Buffer:
         try:
             return await work
-        except DamagedData as error:
-            raise self._damaged(error) from error
+        except (DamagedData, ArchiveAway) as error:
+            raise self._damaged(error, offset) from error
 
-    def _damaged(self, error: DamagedData) -> FileError:
-        log.error("file %s (%x): %s", self._node.name, self._node.path, error)
+    def _damaged(self, error: FossilError, offset: int | None = None) -> FileError:
+        """Says in the log what is wrong and where. Clients know just one text for that."""
+        where = "" if offset is None else f" at offset {offset}"
+        level = logging.WARNING if isinstance(error, ArchiveAway) else logging.ERROR
+        log.log(level, "%s%s: %s", self._whole_name(), where, error)
         return InputOutput()
 
-    def list(self, rewind: bool) -> Sequence[Stat]:
+    def _whole_name(self) -> str:
+        """The names from the root of the tree to this file."""
+        names: list[str] = []
+        node = self._node
+        try:
+            while node.path != ROOT:
+                names.append(node.name)
+                node = self._view.node(node.parent)
+        except DamagedData:
+            names.append("...")
+        return "/" + "/".join(reversed(names))
+
+    def list(self, rewind: bool) -> Maybe[Sequence[Stat]]:
         """The next entries: of the names that were there at the rewind, those that still are."""
         view, node = self._view, self._node
         names = self._tree.system.users.names
         if rewind:
-            self._listing = iter(list(view.children(node).items()))
+            try:
+                self._listing = iter(list(view.children(node).items()))
+            except Unlisted as unlisted:
+                return self._once_listed(unlisted, lambda: self.list(rewind))
         while batch := list(islice(self._listing, BATCH)):
             found = []
             for name, (path, _) in batch:

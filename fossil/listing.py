@@ -1,0 +1,188 @@
+"""Directories that came with an archive: their names are fetched from venti when somebody looks into them.
+
+What is fetched becomes ordinary rows, born in the epoch of the directory, so that the live tree and every snapshot
+that shows the directory see the same. Until all of a directory is there nothing of it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import trio
+
+from fossil.away import LOST, Away
+from fossil.errors import DamagedData, Unlisted
+from fossil.filesystem import FileSystem
+from fossil.node import COLUMNS
+from fossil.pending import PLACES
+from fossil.shelf import NOWHERE, PATHS
+from ninep import stat as st
+from ninep.stat import NO32
+from venti.entry import Entry
+from venti.errors import VentiError
+from venti.vac import mode
+from venti.vac.direntry import DirEntry
+from venti.vac.reader import VacFile
+
+log = logging.getLogger(__name__)
+
+PIECE = 250
+"""Names that are put into the database at once; clients are served in between."""
+JUMP = 1 << 20
+"""What is added to the versions of files that come from an archive.
+
+Files that were changed after the archive was made had versions above those in it, and somebody may remember what they
+had in them.
+"""
+ABOVE = max(PATHS.values()) + 1
+"""The original gives files paths from here on."""
+_BITS = ((mode.DIRECTORY, st.DMDIR), (mode.APPEND, st.DMAPPEND), (mode.EXCLUSIVE, st.DMEXCL))
+
+
+class _Where(NamedTuple):
+    """The directory under work: its path, the epochs in which it is seen, and whether files keep their paths."""
+
+    path: int
+    born: int
+    died: int
+    same_paths: bool
+
+
+class Lister:
+    """Fetches the names of directories."""
+
+    def __init__(self, system: FileSystem, away: Away) -> None:
+        self._system = system
+        self._away = away
+        self._under_way: dict[tuple[int, int], trio.Event] = {}
+
+    async def fetch(self, unlisted: Unlisted) -> None:
+        """Fetches the names of a directory, once however many ask; what raised ``Unlisted`` can then be done again.
+
+        Raises:
+            DamagedData: venti does not have them as they were.
+            ArchiveAway: venti does not answer.
+            FileSystemFull, WritesStopped: they cannot be kept.
+        """
+        key = (unlisted.path, unlisted.born)
+        while key in self._under_way:
+            await self._under_way[key].wait()
+        row = self._system.database.execute(
+            "SELECT died, entries FROM unlisted WHERE path=? AND born=?", key
+        ).fetchone()
+        if row is None:
+            await trio.lowlevel.checkpoint()
+            return
+        self._under_way[key] = trio.Event()
+        try:
+            settings = dict(self._system.database.execute("SELECT name, value FROM setting WHERE name='same paths'"))
+            where = _Where(*key, row[0], bool(settings.get("same paths", 1)))
+            await self._fetch(where, row[1])
+        finally:
+            self._under_way.pop(key).set()
+
+    async def _fetch(self, where: _Where, entries: bytes) -> None:
+        info = DirEntry("", mode.DIRECTORY | 0o555)
+        directory = VacFile(self._away.store, info, "", 0, Entry.unpack(entries, 0), Entry.unpack(entries, 40))
+        listing = directory.listing()
+        try:
+            while files := await listing.next():
+                rest = iter(files)
+                while piece := list(islice(rest, PIECE)):
+                    self._store(where, piece)
+                    await trio.lowlevel.checkpoint()
+        except VentiError as error:
+            raise DamagedData(f"directory {where.path:x} cannot be fetched from venti: {error}") from error
+        with self._system.transaction() as database:
+            database.execute("DELETE FROM unlisted WHERE path=? AND born=?", (where.path, where.born))
+
+    def _store(self, where: _Where, files: Sequence[VacFile]) -> None:
+        system = self._system
+        with system.transaction() as database:
+            run = database.execute
+            for file in files:
+                name = _name(file.info.name)
+                if not name:
+                    log.warning("a file called %r cannot be shown and is left out", file.info.name)
+                    continue
+                path = self._path(where, name, file.qid)
+                row = (path, where.born, where.died, where.path, name)
+                run(
+                    "INSERT OR REPLACE INTO name VALUES (?, ?, ?, ?, ?)",
+                    (where.path, name, where.born, where.died, path),
+                )
+                self._store_file(file, row)
+            run("INSERT OR REPLACE INTO setting VALUES ('next_path', ?)", (system.next_path,))
+
+    def _path(self, where: _Where, name: str, qid: int) -> int:
+        """Its own where that is free; one that was begun with, where fetching was interrupted; else a new one."""
+        run = self._system.database.execute
+        begun = run(
+            "SELECT child FROM name WHERE parent=? AND name=? AND born=?", (where.path, name, where.born)
+        ).fetchone()
+        if begun is not None:
+            return int(begun[0])
+        if where.same_paths and ABOVE <= qid < NOWHERE:
+            taken = run(
+                "SELECT 1 FROM node WHERE path=? AND born<? AND died>?", (qid, where.died, where.born)
+            ).fetchone()
+            if taken is None:
+                return qid
+        return self._system.take_path()
+
+    def _store_file(self, file: VacFile, row: tuple[int, int, int, int, str]) -> None:
+        run = self._system.database.execute
+        path, born, died, parent, name = row
+        info, length = file.info, 0
+        kept = b""
+        try:
+            kept = file.entry.pack()
+            if info.directory:
+                kept += file.meta.pack()
+                run("INSERT OR REPLACE INTO unlisted VALUES (?, ?, ?, ?)", (path, born, died, kept))
+            else:
+                length = file.size
+        except VentiError as error:
+            log.warning("%s: %s", name, error)
+            length = 0 if info.directory else 1
+        if kept:
+            run("INSERT OR REPLACE INTO archived VALUES (?, ?, ?)", (path, born, kept))
+        run(
+            f"INSERT OR REPLACE INTO node ({COLUMNS}, died) VALUES ({PLACES}, ?)",
+            (*columns(info, path, born, parent, name, length), died),
+        )
+        if length:
+            source = source_of(self._system, kept) if kept else LOST
+            run(
+                "INSERT OR REPLACE INTO extent VALUES (?, 0, ?, ?, ?, ?, 0, ?, ?)",
+                (path, born, died, length, -source, length, b""),
+            )
+
+
+def source_of(system: FileSystem, entry: bytes) -> int:
+    """The number of the source with this entry; call it within a transaction."""
+    run = system.database.execute
+    run("INSERT OR IGNORE INTO source (entry) VALUES (?)", (entry,))
+    return int(run("SELECT id FROM source WHERE entry=?", (entry,)).fetchone()[0])
+
+
+def columns(info: DirEntry, path: int, born: int, parent: int, name: str, length: int) -> tuple[int | str, ...]:
+    """The row of ``node`` for an entry of an archive."""
+    bits = info.mode & 0o777
+    for theirs, ours in _BITS:
+        if info.mode & theirs:
+            bits |= ours
+    version = (info.mcount + JUMP) & NO32
+    uid, gid, muid = (_name(text) or "none" for text in (info.uid, info.gid, info.mid))
+    return (path, born, parent, name, version, bits, info.atime, info.mtime, length, uid, gid, muid, born)
+
+
+def _name(name: str) -> str:
+    """The name as it can be shown, with bytes that are not UTF-8 written in hexadecimal. Nothing, if it cannot be."""
+    shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if shown in (".", "..") or "/" in shown or any(letter < " " or letter == "\x7f" for letter in shown):
+        return ""
+    return shown

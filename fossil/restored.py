@@ -1,0 +1,142 @@
+"""A file system made from an archive: its tree and its past, of which everything stays in venti until it is looked at.
+
+Source: ``flfmt -v`` of fossil(4). Archives of the original and of ours have ``active`` and ``archive`` at the top; each
+day of ``archive`` becomes an archive here. Any other vac tree becomes the live tree alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from fossil.errors import DataInUse
+from fossil.filesystem import FIRST_PATH, ROOT
+from fossil.history import ARCHIVE
+from fossil.listing import columns
+from fossil.node import COLUMNS
+from fossil.pending import PLACES
+from fossil.schema import ALIVE, open_database
+from venti.blocktype import BlockType
+from venti.errors import BlockNotFound, DamagedArchive
+from venti.root import SIZE as ROOT_SIZE
+from venti.root import Root
+from venti.score import Score
+from venti.store import BlockStore
+from venti.vac import label
+from venti.vac.reader import VacFile, VacReader, open_archive
+
+GAP = 1 << 24
+"""Paths that are left out after those of the archive: files made after it had them, and somebody may remember those."""
+_YEAR, _DAY = re.compile(r"\d+"), re.compile(r"(\d{4})(?:\.(\d+))?")
+
+
+class _Day(NamedTuple):
+    """An archive within the archive."""
+
+    name: str
+    file: VacFile
+
+
+class Restored(NamedTuple):
+    """What was found.
+
+    Attributes:
+        archives: how many days have a tree of their own.
+        next_path: the path of the next file.
+    """
+
+    archives: int
+    next_path: int
+
+
+async def restore(folder: Path, store: BlockStore, score: Score) -> Restored:
+    """Makes the file system in ``folder``, which has none, from an archive; reads some blocks, whatever its size.
+
+    Raises:
+        DataInUse: there is one already.
+        VentiError: venti has no such archive, or it is damaged.
+        sqlite3.Error, OSError: it cannot be written.
+    """
+    metadata = folder / "metadata"
+    if metadata.exists():
+        raise DataInUse(f"{folder} has a file system already: choose another --data, or remove it first")
+    archive = await open_archive(store, score)
+    active, days = await _parts(archive)
+    scores = await _scores(store, archive, len(days))
+    limit = archive.top.info.qid_space.limit if archive.top.info.qid_space else 0
+    same_paths = active is not archive.top and limit > 0
+    next_path = max(limit, FIRST_PATH) + GAP if same_paths else FIRST_PATH
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    database = open_database(metadata, durable=True)
+    try:
+        run = database.execute
+        run("BEGIN IMMEDIATE")
+        for name, value in (
+            ("epoch", len(days) + 1),
+            ("next_path", next_path),
+            ("tail", 0),
+            ("same paths", int(same_paths)),
+        ):
+            run("INSERT INTO setting VALUES (?, ?)", (name, value))
+        for epoch, (day, found) in enumerate(zip(days, scores, strict=True), 1):
+            when = day.file.info.ctime or day.file.info.mtime
+            run("INSERT INTO snapshot VALUES (?, ?, ?, ?, ?)", (epoch, when, ARCHIVE, day.name, found))
+        for born, died, tree in _spans([*(day.file for day in days), active]):
+            entries = tree.entry.pack() + tree.meta.pack()
+            row = columns(tree.info, ROOT, born, ROOT, "/", 0)
+            run(f"INSERT INTO node ({COLUMNS}, died) VALUES ({PLACES}, ?)", (*row, died))
+            run("INSERT INTO unlisted VALUES (?, ?, ?, ?)", (ROOT, born, died, entries))
+            run("INSERT INTO archived VALUES (?, ?, ?)", (ROOT, born, entries))
+        run("COMMIT")
+    finally:
+        database.close()
+    return Restored(len(days), next_path)
+
+
+async def _parts(archive: VacReader) -> tuple[VacFile, list[_Day]]:
+    """The live tree, and the archives from the oldest to the newest."""
+    top = {file.info.name: file for file in await archive.top.files()}
+    active, past = top.get("active"), top.get("archive")
+    if active is None or past is None or not active.info.directory or not past.info.directory:
+        return archive.top, []
+    days: list[tuple[int, int, int, _Day]] = []
+    for year in await past.files():
+        if not year.info.directory or not _YEAR.fullmatch(year.info.name):
+            continue
+        for file in await year.files():
+            found = _DAY.fullmatch(file.info.name)
+            if found is not None and file.info.directory:
+                day = _Day(f"{year.info.name}/{file.info.name}", file)
+                days.append((int(year.info.name), int(found[1]), int(found[2] or 0), day))
+    return active, [each[3] for each in sorted(days, key=lambda each: each[:3])]
+
+
+async def _scores(store: BlockStore, archive: VacReader, count: int) -> list[str]:
+    """The scores of so many archives up to this one, oldest first; empty where the chain of roots ends before."""
+    scores = [label.text(archive.score)]
+    root = archive.root
+    while len(scores) < count and root.previous is not None:
+        scores.append(label.text(root.previous))
+        try:
+            root = Root.unpack(await store.read(root.previous, BlockType.ROOT, ROOT_SIZE))
+        except (BlockNotFound, DamagedArchive):
+            scores.pop()
+            break
+    return [*[""] * (count - len(scores)), *reversed(scores)][-count:] if count else []
+
+
+def _spans(trees: Sequence[VacFile]) -> list[tuple[int, int, VacFile]]:
+    """The epochs from which and before which each tree is seen; equal ones that follow each other are one."""
+    spans: list[tuple[int, int, VacFile]] = []
+    for epoch, tree in enumerate(trees, 1):
+        if spans:
+            born, _, before = spans[-1]
+            if (before.entry, before.meta) == (tree.entry, tree.meta):
+                spans[-1] = (born, epoch + 1, tree)
+                continue
+        spans.append((epoch, epoch + 1, tree))
+    born, _, tree = spans[-1]
+    spans[-1] = (born, ALIVE, tree)
+    return spans
