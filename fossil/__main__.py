@@ -11,6 +11,7 @@ from pathlib import Path
 
 import trio
 
+from fossil import formatting
 from fossil.console import open_console
 from fossil.errors import BadConfiguration, ConsoleRefused, DamagedData, FossilError, NoSnapshot, NotServed
 from fossil.fileserver import FileServer, Surroundings, open_file_server
@@ -28,6 +29,7 @@ from ninep.wire.edge import (
     UNREACHABLE,
     USAGE,
     add_listen_flags,
+    add_network_flags,
     announce,
     data_home,
     listening,
@@ -36,7 +38,7 @@ from ninep.wire.edge import (
     until_signalled,
 )
 from venti.client import connect
-from venti.errors import DamagedStore, VentiError
+from venti.errors import BlockNotFound, DamagedArchive, DamagedStore, VentiError
 
 DEFAULT_LISTEN = "/net.alt/tcp!*!564"
 
@@ -161,6 +163,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     server.add_argument("--durable", action="store_true", help="answer only what is on the disk; slower")
     add_listen_flags(server)
 
+    maker = commands.add_parser("format", help="make a file system, empty or from an archive")
+    maker.description = formatting.run.__doc__
+    maker.set_defaults(run=lambda arguments: formatting.run(arguments, folder_of(arguments)))
+    maker.add_argument("--data", metavar="DIR", help="where it is kept; default: fossil in your data directory")
+    maker.add_argument("--venti", metavar="ADDRESS", help="where the archive is; default: the embedded venti in DIR")
+    formatting.add_flags(maker)
+    add_network_flags(maker)
+
     def add(name: str, text: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text)
         command.add_argument("--data", metavar="DIR", help="the directory that is served")
@@ -189,6 +199,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         DamagedData: DAMAGED,
         FossilError: FAILED,
         DamagedStore: DAMAGED,
+        DamagedArchive: DAMAGED,
+        BlockNotFound: NOT_FOUND,
         VentiError: FAILED,
     }
     return run_program("fossil", parser, argv, codes)

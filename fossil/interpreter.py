@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import fossil.commands  # noqa: F401 - they enter themselves into the registry
-from fossil.errors import ConsoleRefused, FossilError
+from fossil.errors import ConsoleRefused, FossilError, Unlisted
 from fossil.fsys import Fsys
 from fossil.registry import FSYS, SERVER, FsysCommand
 from fossil.words import Given, split_words
@@ -93,7 +93,12 @@ class Interpreter:
     async def _run(self, command: FsysCommand, fsys: Fsys, given: Given) -> str:
         if not command.closed and fsys.open.system.halted and not command.halted:
             raise ConsoleRefused(f"file system {fsys.name} is halted")
-        return await command.run(self, fsys, given)
+        while True:
+            try:
+                return await command.run(self, fsys, given)
+            except Unlisted as unlisted:
+                # Nothing has been done yet: a directory's names are in venti alone.
+                await fsys.open.system.fetch_names(unlisted)
 
 
 def _fsys_command(name: str) -> FsysCommand:

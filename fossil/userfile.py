@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from types import CoroutineType
 from typing import cast
 
-from fossil.errors import ConsoleRefused
+from fossil.errors import ConsoleRefused, FossilError, Unlisted
 from fossil.filesystem import ROOT, FileSystem
 from fossil.node import Node
 from fossil.users import Users
@@ -30,7 +30,10 @@ def find(system: FileSystem, names: Sequence[str]) -> Node | None:
 async def read_users(system: FileSystem, names: Sequence[str] = PATH) -> str:
     """The text of the file, or of another that is meant to be such a table. Raises ``ConsoleRefused``."""
     shown = "/active/" + "/".join(names)
-    file = find(system, names)
+    try:
+        file = await _fetched(system, names)
+    except FossilError as error:
+        raise ConsoleRefused(f"{shown} cannot be read: {error}") from error
     if file is None:
         raise ConsoleRefused(f"{shown} does not exist")
     if file.mode & DMDIR or file.length > LARGEST:
@@ -42,6 +45,16 @@ async def read_users(system: FileSystem, names: Sequence[str] = PATH) -> str:
         return bytes(cast("Buffer", data)).decode()
     except UnicodeDecodeError as error:
         raise ConsoleRefused(f"{shown} is no text in UTF-8") from error
+    except FossilError as error:
+        raise ConsoleRefused(f"{shown} cannot be read: {error}") from error
+
+
+async def _fetched(system: FileSystem, names: Sequence[str]) -> Node | None:
+    while True:
+        try:
+            return find(system, names)
+        except Unlisted as unlisted:
+            await system.fetch_names(unlisted)
 
 
 def write_users(system: FileSystem, users: Users) -> None:

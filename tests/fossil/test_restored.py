@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import CoroutineType
 
 import pytest
 import trio
@@ -16,6 +17,7 @@ from contracts.flaky_venti import FlakyVenti
 from contracts.ninep_client import Raw, connected
 from contracts.recorded_archives import archives, store
 from contracts.served_file import OWNER
+from fossil.__main__ import main
 from fossil.errors import DataInUse
 from fossil.filesystem import ROOT
 from fossil.history import ARCHIVE
@@ -235,3 +237,38 @@ async def test_the_originals_archives(tmp_path: Path, autojump_clock: MockClock,
             assert (stat.qid.path, stat.mtime) == (file["qid"], file["mtime"])
             checked += 1
         assert checked >= 6
+
+
+def test_format_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From the archive embedded in the same directory, where the live file system was lost."""
+
+    async def make() -> str:
+        async with open_fossil(tmp_path, owner=OWNER) as fossil:
+            system = fossil.system
+            node = system.create(system.node(ROOT), "file", 0o644, OWNER, OWNER)
+            system.write(node, 0, b"saved", OWNER)
+            return await archive(fossil)
+
+    async def look() -> bytes:
+        async with open_fossil(tmp_path, owner=OWNER) as fossil:
+            system = fossil.system
+            node = system.child(system.node(ROOT), "file")
+            assert node is not None
+            data = system.read(node, 0, 100)
+            return bytes(await data if isinstance(data, CoroutineType) else data)
+
+    score = trio.run(make)
+    command = ["format", "--data", str(tmp_path), "--from", score]
+    assert main(command) == 1
+    assert "has a file system already" in capsys.readouterr().err
+    for name in ("metadata", "data", "settled"):
+        (tmp_path / name).unlink()
+    assert main([*command[:-1], "vac:1234"]) == 1
+    assert "40 hexadecimal digits" in capsys.readouterr().err
+    assert main([*command[:-1], "vac:" + "0" * 40]) == 5
+    assert "no block with score" in capsys.readouterr().err
+    assert main(command) == 0
+    assert "1 archives; its table of users is here" in capsys.readouterr().out
+    assert trio.run(look) == b"saved"
+    assert main(["format", "--data", str(tmp_path / "empty")]) == 0
+    assert (tmp_path / "empty" / "metadata").exists()
