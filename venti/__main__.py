@@ -7,10 +7,25 @@ import sys
 from collections.abc import Sequence
 
 from ninep.wire.edge import DAMAGED, FAILED, NOT_FOUND, run_program
-from venti.commands import blocks, check, copy, importing, serve, unvac, vac
+from venti.commands import (
+    blocks,
+    check,
+    copy,
+    export,
+    importing,
+    mirror,
+    rebuild,
+    repair,
+    scrub,
+    serve,
+    stats,
+    unvac,
+    vac,
+    verify,
+)
 from venti.errors import BlockNotFound, DamagedArchive, DamagedBlock, DamagedStore, NotInArchive, VentiError
 
-COMMANDS = (serve, blocks, vac, unvac, check, copy, importing)
+COMMANDS = (serve, blocks, vac, unvac, check, copy, repair, verify, scrub, rebuild, stats, importing, export, mirror)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from ninep.wire.edge import DAMAGED, DONE
@@ -26,8 +27,10 @@ async def run(arguments: argparse.Namespace) -> int:
         return await check(store, score, arguments)
 
 
-async def check(store: BlockStore, score: Score, arguments: argparse.Namespace, **more: int) -> int:
-    """Checks an archive and reports on standard output; returns the exit code. ``more`` is reported as well."""
+async def check(
+    store: BlockStore, score: Score, arguments: argparse.Namespace, more: Callable[[], dict[str, int]] = dict
+) -> int:
+    """Checks an archive and reports on standard output; returns the exit code. ``more`` is counts to report as well."""
     problems: Counter[str] = Counter()
     faults: list[dict[str, Any]] = []
     with Gauge("checked") as gauge:
@@ -44,13 +47,13 @@ async def check(store: BlockStore, score: Score, arguments: argparse.Namespace, 
         await checker.run(score)
     if arguments.json:
         counts = {name: getattr(checker, name) for name in ("files", "directories", "blocks")}
-        print(json.dumps({**counts, "bytes": checker.size, **more, "faults": faults}))
+        print(json.dumps({**counts, "bytes": checker.size, **more(), "faults": faults}))
     else:
         found = ", ".join(f"{count} {problem}" for problem, count in sorted(problems.items())) or "nothing wrong"
         done = (
             f"{checker.files} files, {checker.directories} directories, {checker.blocks} blocks, {checker.size} bytes"
         )
-        print(f"{done}: {found}")
+        print(f"{done}: {', '.join([found, *(f'{count} {name}' for name, count in more().items())])}")
     return DAMAGED if checker.faults else DONE
 
 
@@ -78,8 +81,8 @@ def add(commands: Parsers) -> None:
     add_check_flags(parser)
 
 
-def add_check_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds what says what to check."""
+def add_check_flags(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
+    """Adds what says what to check; ``nargs`` is for the score."""
     parser.add_argument("-p", dest="previous", action="store_true", help="the archives before this one, too")
     parser.add_argument("--json", action="store_true", help="print one object at the end")
-    parser.add_argument("score", metavar="SCORE", help="vac: and 40 digits, or a file that holds them")
+    parser.add_argument("score", metavar="SCORE", nargs=nargs, help="vac: and 40 digits, or a file that holds them")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -57,21 +56,27 @@ def existing(name: str | Path) -> Path:
     return path
 
 
-@asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[DiskStore]:
+def writable(path: Path) -> Path:
+    """``path``, if a store can be in it and may be written.
+
+    Raises:
+        BadAddress: it may not, or is no directory.
+    """
+    if path.exists() and not path.is_dir():
+        raise BadAddress(f"{path} is not a directory: name one with --store DIR")
+    if not os.access(path if path.exists() else path.parent, os.W_OK | os.X_OK):
+        raise BadAddress(f"{path}: permission denied: run this as the owner of the store, or choose another --store")
+    return path
+
+
+def opened(path: Path) -> AbstractAsyncContextManager[DiskStore]:
     """The store in a directory, for writing, while no server has it.
 
     Raises:
         BadAddress: the directory must not be written.
         StoreInUse: a server has it.
     """
-    if path.exists() and not path.is_dir():
-        raise BadAddress(f"{path} is not a directory: name one with --store DIR")
-    place = path if path.exists() else path.parent
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise BadAddress(f"{path}: permission denied: run this as the owner of the store, or choose another --store")
-    async with open_disk_store(path) as store:
-        yield store
+    return open_disk_store(writable(path))
 
 
 def destination(arguments: argparse.Namespace) -> AbstractAsyncContextManager[BlockStore]:

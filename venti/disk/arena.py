@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from hashlib import sha1
 from pathlib import Path
 from struct import Struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgpack
 from blake3 import blake3
@@ -57,6 +57,16 @@ class Gap(NamedTuple):
 
     start: int
     end: int
+
+
+class Listed(NamedTuple):
+    """A clump as the directory in a footer names it; ``type`` as on the wire."""
+
+    score: bytes
+    type: int
+    offset: int
+    stored: int
+    size: int
 
 
 def arena_name(number: int) -> str:
@@ -213,22 +223,41 @@ def _sync(file: ArenaFile, number: int) -> None:
         raise StoreFailed(f"fdatasync of arena {number} failed: {error.strerror}") from error
 
 
-def verify_seal(file: ArenaFile) -> dict[str, object]:
-    """The footer of a sealed arena, after the BLAKE3 of the whole has been checked.
+def footer(file: ArenaFile) -> dict[str, Any]:
+    """What the footer of a sealed arena says, unchecked.
 
     Raises:
-        DamagedStore: it is not sealed, or some byte is not what it was.
+        DamagedStore: the arena is not sealed, or the footer cannot be read.
     """
     start = sealed_at(file)
     if start is None:
         raise DamagedStore("arena is not sealed")
     try:
-        footer = msgpack.unpackb(file.read(file.size() - _TRAILER.size - start, start))
-        if footer["blake3"] != _digest(file, start):
-            raise DamagedStore("arena is not what it was when it was sealed")
-    except (ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
+        found = msgpack.unpackb(file.read(file.size() - _TRAILER.size - start, start))
+        if not isinstance(found, dict) or not isinstance(found.get("directory"), bytes):
+            raise ValueError("it has no directory")
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise DamagedStore(f"footer of a sealed arena cannot be read: {error}") from error
-    return dict(footer)
+    return found
+
+
+def listed(directory: bytes) -> Iterator[Listed]:
+    """The clumps that the directory of a footer names, sorted by score."""
+    whole = len(directory) - len(directory) % _ENTRY.size
+    return map(Listed._make, _ENTRY.iter_unpack(directory[:whole]))
+
+
+def verify_seal(file: ArenaFile) -> dict[str, Any]:
+    """The footer of a sealed arena, after the BLAKE3 of the whole has been checked.
+
+    Raises:
+        DamagedStore: it is not sealed, or some byte is not what it was.
+    """
+    found = footer(file)
+    start = sealed_at(file)
+    if start is None or found.get("blake3") != _digest(file, start):
+        raise DamagedStore("arena is not what it was when it was sealed")
+    return found
 
 
 def _digest(file: ArenaFile, end: int) -> bytes:

@@ -1,0 +1,81 @@
+"""``export``: every block of a store, to an archive on the network."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import trio
+
+from ninep.wire.edge import DAMAGED, DONE
+from venti.commands.connection import Parsers, add_command, archive, archive_address
+from venti.commands.folder import add_store_flag, folder
+from venti.commands.gauge import Gauge
+from venti.commands.verify import fault_object
+from venti.disk.files import OsFolder
+from venti.disk.log import BEGINNING
+from venti.disk.outgoing import Outgoing, Places
+from venti.disk.survey import Fault, stored_again
+from venti.store import BlockStore
+from venti.writebehind import write_behind
+
+STEP = 1024 * 1024
+"""Bytes that are read at a time."""
+SYNC = 256 * 1024 * 1024
+"""Bytes after which the place is written down."""
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Writes every block of a store to any running venti, ours or the original.
+
+    It goes on where the last export to that address ended. The store may be in use by a server meanwhile.
+    """
+    path = folder(arguments)
+    name = archive_address(arguments)
+    async with archive(arguments) as store:
+        return await send(path, store, name, arguments)
+
+
+async def send(path: Path, store: BlockStore, name: str, arguments: argparse.Namespace) -> int:
+    """Sends what the archive at the address ``name`` has not got yet; reports, and returns the exit code."""
+    folder = OsFolder(path / "arenas")
+    places = Places(path / "exports")
+    outgoing = Outgoing(folder, BEGINNING if arguments.all else places.get(name))
+    faults: list[Fault] = []
+    blocks = size = unsynced = 0
+    with Gauge("exported", outgoing.total) as gauge:
+        async with write_behind(store) as behind:
+            while batch := await trio.to_thread.run_sync(outgoing.next, STEP):
+                for type, block in batch.blocks:
+                    await behind.write(type, block)
+                    size += len(block)
+                blocks += len(batch.blocks)
+                gauge.add(batch.size, len(batch.blocks))
+                for fault in batch.faults:
+                    if not await trio.to_thread.run_sync(stored_again, folder, fault):
+                        faults.append(fault)
+                        if not arguments.json:
+                            gauge.clear()
+                            print(f"damaged, not exported: {fault}", flush=True)
+                unsynced += batch.size
+                if unsynced >= SYNC:
+                    await behind.sync()
+                    places.save(name, batch.position)
+                    unsynced = 0
+            await behind.sync()
+        places.save(name, outgoing.position)
+    if arguments.json:
+        found = [fault_object(fault) for fault in faults]
+        print(json.dumps({"blocks": blocks, "bytes": size, "damaged": found}))
+    else:
+        print(f"{blocks} blocks, {size} bytes exported, {len(faults)} damaged")
+    return DAMAGED if faults else DONE
+
+
+def add(commands: Parsers) -> None:
+    """Adds the command."""
+    parser = add_command(commands, "export", run, "write every block of a store to a running venti")
+    add_store_flag(parser, "where the blocks are; default: venti in your data directory")
+    parser.add_argument("--all", action="store_true", help="from the beginning, whatever was exported before")
+    parser.add_argument("--json", action="store_true", help="print an object at the end")

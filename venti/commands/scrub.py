@@ -1,0 +1,90 @@
+"""``scrub``: looks through a store, the arena that was not looked at for longest first."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from ninep.wire.edge import DAMAGED, DONE
+from venti.commands.connection import Parsers
+from venti.commands.folder import add_folder_command, folder
+from venti.commands.gauge import Gauge
+from venti.commands.size import size_of
+from venti.commands.verify import fault_object
+from venti.disk.arena import arena_path
+from venti.disk.files import OsFolder
+from venti.disk.scrub import Journal, Scrubber, alone
+from venti.disk.survey import Fault, numbers, stored_again
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Looks once through every arena of a store, the one that was not looked at for longest first.
+
+    It goes on where an earlier scrub stopped, the one in a server included. The store may be in use by a server that
+    does not scrub it itself.
+    """
+    path = folder(arguments)
+    return _status(path, arguments) if arguments.status else await _scrub(path, arguments)
+
+
+async def _scrub(path: Path, arguments: argparse.Namespace) -> int:
+    arenas = OsFolder(path / "arenas")
+    faults: list[Fault] = []
+    start = time.time()
+    total = sum(arena_path(path / "arenas", number).stat().st_size for number in numbers(arenas))
+
+    async def heal(fault: Fault) -> bool:
+        return await trio.to_thread.run_sync(stored_again, arenas, fault)
+
+    def report(fault: Fault) -> None:
+        faults.append(fault)
+        if not arguments.json:
+            gauge.clear()
+            print(f"damaged: {fault}", flush=True)
+
+    with alone(path), Gauge("scrubbed", total) as gauge:
+        scrubber = Scrubber(path, rate=arguments.rate, heal=heal, report=report, progress=gauge.add)
+        looked_at = 0
+        while await scrubber.one(start) is not None:
+            looked_at += 1
+    if arguments.json:
+        print(json.dumps({"arenas": looked_at, "bytes": gauge.bytes, "damaged": [fault_object(f) for f in faults]}))
+    else:
+        print(f"{looked_at} arenas, {gauge.bytes} bytes: {len(faults)} damaged")
+    return DAMAGED if faults else DONE
+
+
+def _status(path: Path, arguments: argparse.Namespace) -> int:
+    journal = Journal(path / "scrub")
+    rows: list[dict[str, Any]] = [
+        {"arena": number, "checked": journal.checked.get(number), "damaged": journal.damaged.get(number, 0)}
+        for number in numbers(OsFolder(path / "arenas"))
+    ]
+    if arguments.json:
+        print(json.dumps({"arenas": rows, "current": journal.current, "offset": journal.offset}))
+    else:
+        for row in rows:
+            when = row["checked"]
+            told = "never" if when is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))
+            now = f", now at offset {journal.offset}" if row["arena"] == journal.current else ""
+            print(f"arena {row['arena']}: {told}, {row['damaged']} damaged{now}")
+    return DAMAGED if any(row["damaged"] for row in rows) else DONE
+
+
+def add(commands: Parsers) -> None:
+    """Adds the command."""
+    parser = add_folder_command(commands, "scrub", run, "look through a store, the longest unseen first")
+    parser.add_argument(
+        "--rate",
+        type=size_of,
+        default=0,
+        metavar="BYTES",
+        help="at most so many a second, for example 20m; 0: no bound",
+    )
+    parser.add_argument("--status", action="store_true", help="only tell when each arena was last looked at")
+    parser.add_argument("--json", action="store_true", help="print one object at the end")

@@ -1,0 +1,82 @@
+"""``stats``: what is in a store."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+
+import trio
+
+from ninep.wire.edge import DONE
+from venti.blocktype import BlockType
+from venti.commands.connection import Parsers
+from venti.commands.folder import add_folder_command, folder
+from venti.disk.files import OsFolder
+from venti.disk.scrub import Journal
+from venti.disk.statistics import Statistics, count
+from venti.errors import BadBlockType
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Counts the blocks of a store: how many, how large, how much smaller compression makes them.
+
+    The store may be in use by a server meanwhile.
+    """
+    path = folder(arguments)
+    found = await trio.to_thread.run_sync(count, OsFolder(path / "arenas"))
+    index = sum(file.stat().st_blocks * 512 for file in (path / "index").glob("*"))
+    journal = Journal(path / "scrub")
+    damaged = sum(journal.damaged.values()) + journal.faults
+    oldest = min(journal.checked.values()) if len(journal.checked) == found.arenas else None
+    if arguments.json:
+        kinds = {_name(kind): number for kind, number in sorted(found.types.items())}
+        print(
+            json.dumps(
+                {
+                    "arenas": found.arenas,
+                    "sealed": found.sealed,
+                    "blocks": found.blocks,
+                    "bytes": found.size,
+                    "stored": found.stored,
+                    "files": found.files,
+                    "index": index,
+                    "types": kinds,
+                    "damaged": damaged,
+                    "scrubbed": oldest,
+                }
+            )
+        )
+        return DONE
+    print(f"arenas   {found.arenas}, {found.sealed} of them sealed, {found.files} bytes")
+    print(f"index    {index} bytes")
+    print(f"blocks   {found.blocks}, {_kinds(found)}")
+    print(f"bytes    {found.size}, stored in {found.stored}{_saved(found)}")
+    if damaged:
+        print(f"damaged  {damaged} blocks: see 'verify' and 'repair'")
+    return DONE
+
+
+def _kinds(found: Statistics) -> str:
+    groups: Counter[str] = Counter()
+    for kind, number in found.types.items():
+        groups[_name(kind)] += number
+    return ", ".join(f"{number} {name}" for name, number in sorted(groups.items())) or "none"
+
+
+def _name(wire: int) -> str:
+    try:
+        kind = BlockType.from_wire(wire)
+    except BadBlockType:
+        return f"unknown {wire}"
+    return "pointers" if kind.depth else {BlockType.DATA: "data", BlockType.DIR: "directory"}.get(kind, "root")
+
+
+def _saved(found: Statistics) -> str:
+    return f", {100 - 100 * found.stored // found.size} percent saved" if found.size else ""
+
+
+def add(commands: Parsers) -> None:
+    """Adds the command."""
+    parser = add_folder_command(commands, "stats", run, "count what is in a store")
+    parser.add_argument("--json", action="store_true", help="print an object")

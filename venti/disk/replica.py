@@ -1,0 +1,161 @@
+"""Keeps a second directory with the same arenas, byte for byte: a store that can take over.
+
+A sealed arena is copied once and checked against the BLAKE3 of its whole. The arena in use grows in the copy as it grew
+in the original. Whatever is there already is not copied again, so a copy that was cut short goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from venti.disk import arena as arenas
+from venti.disk.arena import START, arena_name
+from venti.disk.files import ArenaFile, ArenaFolder
+from venti.disk.survey import numbers
+from venti.errors import DamagedStore
+
+STEP = 8 * 1024 * 1024
+"""Bytes between two looks at the world."""
+_TAIL = 1024 * 1024
+"""Bytes before the end of an arena in use that are compared before more is added to it."""
+
+
+class Step(NamedTuple):
+    """So many bytes of an arena were copied; or, with ``damaged``, it is copied and is not sound in the original."""
+
+    arena: int
+    size: int
+    damaged: str = ""
+
+
+def missing(source: ArenaFolder, destination: ArenaFolder) -> int:
+    """Bytes that the copy lacks."""
+    there = set(numbers(destination))
+    total = 0
+    for number in numbers(source):
+        total += _size(source, number) - (_size(destination, number) if number in there else 0)
+    return max(0, total)
+
+
+def replicate(source: ArenaFolder, destination: ArenaFolder, *, check: bool = False) -> Iterator[Step]:
+    """Copies what is new, step by step; everything is durable when the last step is done. In any thread.
+
+    With ``check`` sealed arenas that are in both are read again, too.
+
+    Raises:
+        DamagedStore: the second directory is no copy of the first, or damaged; nothing in it was changed then.
+        OSError: a disk does not do what it should.
+    """
+    here, there = numbers(source), numbers(destination)
+    more = sorted(set(there) - set(here))
+    if more and any(_size(destination, number) > START for number in more):
+        raise DamagedStore(f"{destination.where('')} has arenas {more} which the original has not: it is no copy of it")
+    for number in here:
+        yield from _Arena(source, destination, number, exists=number in there).copy(check)
+
+
+class _Arena:
+    """One arena in both directories."""
+
+    def __init__(self, source: ArenaFolder, destination: ArenaFolder, number: int, *, exists: bool) -> None:
+        self._source = source
+        self._destination = destination
+        self._number = number
+        self._name = arena_name(number)
+        self._exists = exists
+
+    def copy(self, check: bool) -> Iterator[Step]:
+        original = self._source.open(self._name, writable=False)
+        try:
+            arenas.check_head(original, self._number, self._source.where(self._name))
+            sealed = arenas.sealed_at(original)
+            if sealed is None:
+                yield from self._grow(original, self._whole(original))
+            elif not self._is_there(original):
+                yield from self._grow(original, original.size())
+                yield from self._verify(original)
+                self._destination.protect(self._name)
+            elif check:
+                yield from self._verify(original)
+        finally:
+            original.close()
+
+    def _whole(self, original: ArenaFile) -> int:
+        """Where the clumps end of an arena that may be growing."""
+        end = START
+        for found in arenas.clumps(original, START, original.size()):
+            end = found.end
+        return end
+
+    def _is_there(self, original: ArenaFile) -> bool:
+        """Whether the copy is sealed with the same footer."""
+        if not self._exists or _size(self._destination, self._number) != original.size():
+            return False
+        copy = self._destination.open(self._name, writable=False)
+        try:
+            start = arenas.sealed_at(copy)
+            if start is None or start != arenas.sealed_at(original):
+                return False
+            size = original.size() - start
+            return copy.read(size, start) == original.read(size, start)
+        finally:
+            copy.close()
+
+    def _grow(self, original: ArenaFile, end: int) -> Iterator[Step]:
+        if self._exists:
+            copy = self._destination.open(self._name, writable=True)
+        else:
+            copy = self._destination.create(self._name)
+            self._destination.sync()
+        try:
+            at = copy.size()
+            if at <= START:
+                # Whoever opened the copy as a store began an arena of his own, and put nothing in it.
+                copy.truncate(0)
+                at = 0
+            self._compare(original, copy, at, end)
+            while at < end:
+                data = original.read(min(STEP, end - at), at)
+                if not data:
+                    break
+                copy.write((data,), at)
+                at += len(data)
+                yield Step(self._number, len(data))
+            copy.sync()
+        finally:
+            copy.close()
+
+    def _compare(self, original: ArenaFile, copy: ArenaFile, size: int, end: int) -> None:
+        """Raises ``DamagedStore`` unless the copy, as far as it goes, is the beginning of the original."""
+        start = max(0, size - _TAIL)
+        same = size <= end and original.read(min(START, size), 0) == copy.read(min(START, size), 0)
+        if not same or original.read(size - start, start) != copy.read(size - start, start):
+            raise DamagedStore(
+                f"{self._destination.where(self._name)} is not a copy of {self._source.where(self._name)}: "
+                "if it holds nothing that is needed, move it away and it is copied anew"
+            )
+
+    def _verify(self, original: ArenaFile) -> Iterator[Step]:
+        copy = self._destination.open(self._name, writable=False)
+        try:
+            arenas.verify_seal(copy)
+        except DamagedStore as error:
+            try:
+                arenas.verify_seal(original)
+            except DamagedStore as worse:
+                yield Step(self._number, 0, f"{self._source.where(self._name)}: {worse}")
+                return
+            raise DamagedStore(
+                f"{self._destination.where(self._name)}: {error}, and the original is: move it away and mirror again"
+            ) from error
+        finally:
+            copy.close()
+
+
+def _size(folder: ArenaFolder, number: int) -> int:
+    file = folder.open(arena_name(number), writable=False)
+    try:
+        return file.size()
+    finally:
+        file.close()
