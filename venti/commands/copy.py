@@ -6,10 +6,9 @@ import argparse
 import json
 import sys
 
-from ninep.wire.edge import DAMAGED, DONE, add_network_flags, networks_of
+from ninep.wire.edge import DAMAGED, DONE, add_network_flags
 from venti.blocktype import BlockType
-from venti.client import connect
-from venti.commands.connection import Parsers
+from venti.commands.connection import Parsers, archive_at
 from venti.commands.gauge import Gauge
 from venti.commands.score import named
 from venti.copy import Copier
@@ -21,10 +20,9 @@ async def run(arguments: argparse.Namespace) -> int:
     A copy that was interrupted is started again; with -f it goes quickly over what has been copied.
     """
     score = named(arguments.score)
-    networks = networks_of(arguments)
     async with (
-        connect(arguments.source, networks=networks) as source,
-        connect(arguments.destination, networks=networks) as destination,
+        archive_at(arguments.source, arguments) as source,
+        archive_at(arguments.destination, arguments) as destination,
     ):
         with Gauge("copied") as gauge:
             copier = Copier(source, destination, fast=arguments.fast, ignore=arguments.ignore, progress=gauge.add)

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import trio
 
-from ninep.wire.edge import DAMAGED, DONE, add_network_flags, networks_of
+from ninep.wire.edge import DAMAGED, DONE, add_network_flags
 from ninep.wire.errors import BadAddress
-from venti.client import connect
-from venti.commands.connection import Parsers
+from venti.commands.connection import Parsers, archive_at
 from venti.commands.export import send
 from venti.commands.folder import existing, writable
 from venti.commands.gauge import Gauge
@@ -32,7 +31,7 @@ async def run(arguments: argparse.Namespace) -> int:
         )
     source = existing(arguments.source)
     if is_address(arguments.destination):
-        async with connect(arguments.destination, networks=networks_of(arguments)) as store:
+        async with archive_at(arguments.destination, arguments) as store:
             return await send(source, store, arguments.destination, arguments)
     destination = writable(Path(arguments.destination))
     if destination.resolve() == source.resolve():

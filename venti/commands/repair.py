@@ -8,11 +8,10 @@ from pathlib import Path
 
 import trio
 
-from ninep.wire.edge import DAMAGED, DONE, networks_of
+from ninep.wire.edge import DAMAGED, DONE
 from ninep.wire.errors import BadAddress
-from venti.client import connect
 from venti.commands.check import add_check_flags, check
-from venti.commands.connection import Parsers, add_command, archive
+from venti.commands.connection import Parsers, add_command, archive, archive_at
 from venti.commands.folder import add_store_flag, folder, opened
 from venti.commands.gauge import Gauge
 from venti.commands.score import named
@@ -31,17 +30,16 @@ async def run(arguments: argparse.Namespace) -> int:
     With a SCORE, those of one archive, in a running server. Without, the damaged ones of a whole store, which no server
     may have open. What cannot be had is named.
     """
-    networks = networks_of(arguments)
     if arguments.score is None:
         if arguments.address is not None:
             raise BadAddress("what is to be repaired? a SCORE in a running archive, or a whole --store without -h")
         path = folder(arguments)
-        async with connect(arguments.origin, networks=networks) as mirror, opened(path) as store:
+        async with archive_at(arguments.origin, arguments) as mirror, opened(path) as store:
             return await _repair_store(store, MirroredStore(store, mirror, missing=True), path, arguments)
     if arguments.store is not None:
         raise BadAddress("a SCORE is repaired in a running archive: say -h ADDRESS instead of --store")
     score = named(arguments.score)
-    async with connect(arguments.origin, networks=networks) as mirror, archive(arguments) as served:
+    async with archive_at(arguments.origin, arguments) as mirror, archive(arguments) as served:
         healing = MirroredStore(served, mirror, missing=True)
         code = await check(healing, score, arguments, lambda: {"repaired": healing.healed})
         await served.sync()

@@ -110,7 +110,7 @@ class _Arena:
             self._destination.sync()
         try:
             at = copy.size()
-            if at <= START:
+            if at <= START and copy.read(at, 0) != original.read(at, 0):
                 # Whoever opened the copy as a store began an arena of his own, and put nothing in it.
                 copy.truncate(0)
                 at = 0

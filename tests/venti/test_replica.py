@@ -1,0 +1,241 @@
+"""``mirror`` and ``export``: all of a store somewhere else, and on from where it stopped."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+from contracts import recorded_archives
+from contracts.damaged_store import DATA, blocks, fill, harm, memory
+from contracts.venti_program import serving, venti
+from ninep.wire.dialect import Buffer
+from venti.blocktype import BlockType
+from venti.disk import open_disk_store
+from venti.disk.arena import START, arena_path
+from venti.disk.claim import claimed
+from venti.disk.files import OsFolder
+from venti.disk.replica import missing, replicate
+from venti.errors import DamagedStore, StoreFull
+from venti.memory import MemoryStore
+from venti.score import Score
+
+WRITTEN = blocks(60)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return tmp_path / "source"
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    path = tmp_path / "copy"
+    with claimed(path):
+        return path
+
+
+def mirror(source: Path, copy: Path, *, check: bool = False, steps: int | None = None) -> int:
+    """Replicates, or only the first steps of that; returns the bytes that were copied."""
+    found = replicate(OsFolder(source / "arenas"), OsFolder(copy / "arenas"), check=check)
+    return sum(step.size for step in itertools.islice(found, steps))
+
+
+def files(path: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in (path / "arenas").iterdir()}
+
+
+async def test_a_copy_byte_for_byte(source: Path, copy: Path) -> None:
+    await fill(source, WRITTEN)
+    size = mirror(source, copy)
+    assert files(copy) == files(source)
+    assert size == sum(map(len, files(source).values()))
+    assert missing(OsFolder(source / "arenas"), OsFolder(copy / "arenas")) == 0
+    assert mirror(source, copy, check=True) == 0
+
+
+async def test_it_grows_with_the_original(source: Path, copy: Path) -> None:
+    for count in (1, 2, 10, 11, 40, 60):
+        await fill(source, WRITTEN[:count])
+        mirror(source, copy)
+        assert files(copy) == files(source)
+
+
+async def test_a_copy_that_was_cut_short_goes_on(source: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("venti.disk.replica.STEP", 3000)
+    await fill(source, WRITTEN)
+    total = 0
+    while size := mirror(source, copy, steps=5):
+        total += size
+    assert files(copy) == files(source)
+    assert total == sum(map(len, files(source).values()))
+
+
+async def test_while_the_original_is_written(source: Path, copy: Path) -> None:
+    async with open_disk_store(source, arena_size=20_000) as store:
+        for block in WRITTEN[:30]:
+            await store.write(DATA, block)
+            mirror(source, copy)
+    mirror(source, copy)
+    async with open_disk_store(copy) as opened:
+        for block in WRITTEN[:30]:
+            assert await opened.read(Score.of(block), DATA, 8192) == block
+
+
+async def test_the_copy_takes_over(source: Path, copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    await fill(source, WRITTEN)
+    assert await venti("mirror", source, copy) == 0
+    assert capsys.readouterr().out.endswith(" bytes copied, 0 damaged\n")
+    async with open_disk_store(copy, read_only=True) as store:
+        for block in WRITTEN:
+            assert await store.read(Score.of(block), DATA, 8192) == block
+    assert await venti("mirror", "--json", source, copy) == 0
+    assert json.loads(capsys.readouterr().out) == {"arenas": 0, "bytes": 0, "damaged": []}
+
+
+async def test_somebody_wrote_to_the_copy(source: Path, copy: Path) -> None:
+    """Nothing there is overwritten, for nobody else may have it."""
+    await fill(source, WRITTEN[:3])
+    mirror(source, copy)
+    await fill(copy, [b"mine" * 100])
+    before = files(copy)
+    await fill(source, WRITTEN[:9])
+    with pytest.raises(DamagedStore, match="is not a copy of"):
+        mirror(source, copy)
+    assert files(copy) == before
+
+
+async def test_another_store(source: Path, copy: Path) -> None:
+    await fill(source, WRITTEN)
+    await fill(copy, blocks(70, seed=7))
+    before = files(copy)
+    with pytest.raises(DamagedStore, match=r"not a copy|no copy"):
+        mirror(source, copy)
+    assert files(copy) == before
+
+
+async def test_an_empty_arena_that_the_copy_began_is_no_obstacle(source: Path, copy: Path) -> None:
+    await fill(source, WRITTEN)
+    mirror(source, copy)
+    last = max(files(copy))
+    (copy / "arenas" / last).chmod(0o600)
+    (copy / "arenas" / last).write_bytes((source / "arenas" / last).read_bytes()[: START - 1] + b"!")
+    mirror(source, copy)
+    assert files(copy) == files(source)
+
+
+async def test_damage_in_the_copy_is_found_when_asked_for(source: Path, copy: Path) -> None:
+    places = await fill(source, WRITTEN)
+    mirror(source, copy)
+    harm(copy, places[3])
+    assert mirror(source, copy) == 0
+    with pytest.raises(DamagedStore, match="move it away and mirror again"):
+        mirror(source, copy, check=True)
+    arena_path(copy / "arenas", 0).unlink()
+    mirror(source, copy, check=True)
+    assert files(copy) == files(source)
+
+
+async def test_damage_in_the_original_is_told(source: Path, copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places = await fill(source, WRITTEN)
+    harm(source, places[3])
+    assert await venti("mirror", source, copy) == 4
+    assert "damaged: " in capsys.readouterr().out
+    async with open_disk_store(copy, read_only=True) as store:
+        for block in WRITTEN[:3] + WRITTEN[4:]:
+            assert await store.read(Score.of(block), DATA, 8192) == block
+
+
+async def test_export(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    await fill(source, WRITTEN[:40])
+    target = MemoryStore()
+    async with serving(target) as address:
+        assert await venti("export", "--store", source, "-h", address) == 0
+        assert capsys.readouterr().out == f"40 blocks, {sum(map(len, WRITTEN[:40]))} bytes exported, 0 damaged\n"
+        await fill(source, WRITTEN)
+        assert await venti("mirror", "--json", source, address) == 0
+        assert json.loads(capsys.readouterr().out)["blocks"] == 20
+        assert await venti("export", "--json", "--all", "--store", source, "-h", address) == 0
+        assert json.loads(capsys.readouterr().out)["blocks"] == 60
+    assert len(target) == 60
+
+
+async def test_export_goes_on_where_it_was_interrupted(
+    source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("venti.commands.export.STEP", 5000)
+    monkeypatch.setattr("venti.commands.export.SYNC", 5000)
+    await fill(source, WRITTEN)
+
+    class Full(MemoryStore):
+        def write_nowait(self, type: BlockType, data: Buffer) -> Score:
+            if len(self) == 30:
+                raise StoreFull
+            return super().write_nowait(type, data)
+
+    target: MemoryStore = Full()
+    async with serving(target) as address:
+        assert await venti("export", "--store", source, "-h", address) == 1
+        assert capsys.readouterr().err == "venti: no space left in arenas\n"
+        target.write_nowait = MemoryStore().write_nowait  # type: ignore[method-assign]
+        assert await venti("export", "--json", "--store", source, "-h", address) == 0
+        assert json.loads(capsys.readouterr().out)["blocks"] < 40
+
+
+async def test_export_leaves_out_what_is_damaged(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places = await fill(source, WRITTEN)
+    harm(source, places[3])
+    target = MemoryStore()
+    async with serving(target) as address:
+        assert await venti("export", "--store", source, "-h", address) == 4
+    assert f"damaged, not exported: arena 0 offset {places[3].offset}: " in capsys.readouterr().out
+    assert len(target) == 59
+
+
+@pytest.mark.expects_errors
+async def test_repair_of_a_tree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A running server lacks one block of an archive and has another one damaged; both come from a second one."""
+    rows = {row["name"]: Score.parse(row["vac"].removeprefix("vac:")) for row in recorded_archives.archives()}
+    there = recorded_archives.store()
+    lost, hurt = next(kept for kept in zip(*[iter(list(there._blocks))] * 2, strict=False) if kept[0][1] == 13)[:2]
+    async with open_disk_store(tmp_path / "store") as store:
+        for (score, kind), data in there._blocks.items():
+            if (score, kind) != lost:
+                await store.write(BlockType.from_wire(kind), data)
+        place = store.locate(hurt[0], BlockType.from_wire(hurt[1]))
+    assert place is not None
+    harm(tmp_path / "store", place)
+    async with open_disk_store(tmp_path / "store") as store, serving(store) as here, serving(there) as other:
+        repaired = 0
+        for name in rows:
+            code = await venti("repair", "--from", other, "-h", here, "--json", rows[name])
+            found = json.loads(capsys.readouterr().out)
+            assert code == 0
+            assert found["faults"] == []
+            repaired += found["repaired"]
+        assert 1 <= repaired <= 2
+        for name in rows:
+            assert await venti("check", "-h", here, rows[name]) == 0
+
+
+async def test_bad_input(source: Path, copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    await fill(source, WRITTEN[:1])
+    async with serving(await memory([])) as address:
+        cases = [
+            (["mirror", address, copy], 2, "nobody can ask a server"),
+            (["mirror", source, source], 2, "one directory"),
+            (["mirror", copy / "absent", copy], 2, "no such directory"),
+            (["mirror", source, "tcp!127.0.0.1!1"], 3, "tcp!127.0.0.1!1"),
+            (["export", "--store", source, "-h", "tcp!127.0.0.1!1"], 3, "tcp!127.0.0.1!1"),
+            (["export", "--store", copy / "absent", "-h", address], 2, "no such directory"),
+        ]
+        for words, code, text in cases:
+            assert await venti(*words) == code, words
+            err = capsys.readouterr().err
+            assert text in err
+            assert err.count("\n") == 1
+        async with open_disk_store(copy):
+            assert await venti("mirror", source, copy) == 1
+            assert "in use by" in capsys.readouterr().err
