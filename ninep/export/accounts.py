@@ -2,7 +2,8 @@
 
 The rule, which ``--map-users`` changes: a server that does not run as root does everything with the rights of its own
 user, whatever a client calls itself. One that runs as root acts as the local user of the name (or number) that the
-client gave; a name that no local user has, and ``root``, act as ``nobody``.
+client gave; ``root``, and a name that no local user has, act as ``nobody``. A number that no local user has is taken
+as it is.
 """
 
 from __future__ import annotations
@@ -86,6 +87,8 @@ class Accounts:
         try:
             entry = _entry(local or uname)
         except KeyError:
+            if uname.isascii() and uname.isdecimal() and 0 < int(uname) < 0xFFFFFFFF:
+                return Identity(int(uname), _entry(NOBODY).pw_gid, ())
             entry = _entry(NOBODY)
         if entry.pw_uid == 0 and local is None:
             entry = _entry(NOBODY)

@@ -92,6 +92,10 @@ class Place:
         """The place called ``name`` in this directory, held once more. Raises ``OSError``."""
         return self.found(name, os.open(name, _PATH, dir_fd=self.descriptor))
 
+    def child(self, name: str) -> Place | None:
+        """The place called ``name`` here, if somebody holds it."""
+        return self._children.get(name)
+
     def found(self, name: str, descriptor: int) -> Place:
         """The place of what ``descriptor`` stands for, which is called ``name`` here. Takes the descriptor over."""
         try:

@@ -1,0 +1,316 @@
+"""One fid's view of a place beneath an exported directory: what every dialect asks for."""
+
+from __future__ import annotations
+
+import os
+import stat as unix
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol, Self
+
+from ninep import stat as st
+from ninep.errors import (
+    FileExists,
+    FileTooBig,
+    IllegalMode,
+    InvalidArgument,
+    NotDirectory,
+    NotOwner,
+    PermissionDenied,
+    ReadOnly,
+    WstatProhibited,
+)
+from ninep.export.accounts import Identity
+from ninep.export.acting import AS_OURSELVES, Acting
+from ninep.export.contents import synced
+from ninep.export.place import Place
+from ninep.files import File
+from ninep.messages import OAPPEND, ORCLOSE, ORDWR, OTRUNC, OWRITE
+from ninep.permissions import settled
+from ninep.qid import Qid
+from ninep.stat import NO32, NO64, Stat
+from ninep.wire.dialect import Buffer, Maybe
+
+if TYPE_CHECKING:
+    from ninep.export.tree import ExportTree
+
+BATCH = 64
+"""Directory entries listed at once."""
+_FLAGS = (os.O_RDONLY, os.O_WRONLY, os.O_RDWR, os.O_RDONLY)
+CREATE = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
+_LONGEST = (1 << 63) - 1 - (1 << 32)
+
+
+class _Entries(Protocol):
+    """What ``os.scandir`` returns, which has no public name."""
+
+    def __iter__(self) -> Iterator[os.DirEntry[str]]: ...
+    def close(self) -> None: ...
+
+
+class ExportView(File):
+    """One fid's view of a place."""
+
+    __slots__ = ("_acting", "_descriptor", "_entries", "_identity", "_place", "_tree", "_writable")
+
+    def __init__(self, tree: ExportTree, place: Place, identity: Identity | None, acting: Acting) -> None:
+        """Takes over the reference to ``place``."""
+        self._tree = tree
+        self._place = place
+        self._identity = identity
+        self._acting = acting
+        self._descriptor = -1
+        self._writable = False
+        self._entries: _Entries | None = None
+
+    @property
+    def qid(self) -> Qid:  # type: ignore[override]
+        """Current qid."""
+        return self._tree.qid(self._place.refresh())
+
+    def clone(self) -> File:
+        """A second view."""
+        return type(self)(self._tree, self._place.hold(), self._identity, self._acting)
+
+    def step(self, name: str) -> File:
+        """A child, or the parent."""
+        place = self._place
+        if not place.is_directory:
+            raise NotDirectory
+        if name == "..":
+            return type(self)(self._tree, place.parent.hold(), self._identity, self._acting)
+        with self._acting:
+            return type(self)(self._tree, place.step(name), self._identity, self._acting)
+
+    def open(self, mode: int) -> None:
+        """Opens the file itself. Devices, pipes and sockets belong to this machine and are not served."""
+        place = self._place
+        if place.is_directory:
+            with self._acting:
+                self._descriptor = place.open(os.O_RDONLY)
+            return
+        if not unix.S_ISREG(place.status.st_mode):
+            raise PermissionDenied("only plain files and directories can be opened")
+        if mode & OTRUNC or mode & 3 in (OWRITE, ORDWR):
+            self._writable_tree()
+        flags = flags_of(mode)
+        with self._acting:
+            if mode & ORCLOSE:
+                self._writable_tree()
+                self._removable()
+            if mode & 3 == 3 and not os.access(place.proc, os.X_OK, effective_ids=True):
+                raise PermissionDenied
+            self._descriptor = place.open(flags)
+            self._writable = mode & 3 in (OWRITE, ORDWR)
+
+    def _removable(self) -> None:
+        parent = self._place.parent
+        if not os.access(".", os.W_OK | os.X_OK, dir_fd=parent.descriptor, effective_ids=True):
+            raise PermissionDenied
+
+    def _writable_tree(self) -> None:
+        if self._tree.read_only:
+            raise ReadOnly
+
+    def create(self, name: str, perm: int, mode: int) -> File:
+        """Makes a file or directory, open."""
+        self._writable_tree()
+        if perm & (st.DMAPPEND | st.DMEXCL):
+            raise IllegalMode("append-only and exclusive-use files cannot be made here")
+        if perm & ~(st.DMDIR | st.DMTMP | 0o777) & NO32:
+            raise IllegalMode
+        directory = self._place
+        with self._acting:
+            status = directory.refresh()
+            mask = 0o777 if perm & st.DMDIR else 0o666
+            rights = perm & 0o777 & (~mask | status.st_mode & mask)
+            if perm & st.DMDIR:
+                os.mkdir(name, rights, dir_fd=directory.descriptor)
+                place = directory.step(name)
+                descriptor = place.open(os.O_RDONLY)
+                if unix.S_IMODE(place.status.st_mode) & 0o777 != rights:
+                    os.chmod(descriptor, rights | unix.S_IMODE(place.status.st_mode) & ~0o777)
+            else:
+                descriptor = os.open(name, CREATE | flags_of(mode), rights, dir_fd=directory.descriptor)
+                return self._made(name, descriptor, mode, rights, None)
+        made = type(self)(self._tree, place, self._identity, self._acting)
+        made._descriptor = descriptor
+        return made
+
+    def _made(self, name: str, descriptor: int, mode: int, rights: int, gid: int | None) -> Self:
+        """The view of a new file, with the rights that the umask of this process withheld."""
+        try:
+            place = self._place.step(name)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        made = type(self)(self._tree, place, self._identity, self._acting)
+        made._descriptor = descriptor
+        made._writable = mode & 3 in (OWRITE, ORDWR)
+        if gid is not None:
+            regroup(place, gid, inherits=bool(self._place.refresh().st_mode & unix.S_ISGID))
+        if place.status.st_mode & 0o7777 != rights:
+            os.fchmod(descriptor, rights)
+        return made
+
+    def read(self, offset: int, count: int) -> Maybe[Buffer]:
+        """Bytes from the file."""
+        if offset > _LONGEST:
+            return b""
+        return self._tree.contents.read(self._descriptor, offset, count)
+
+    def write(self, offset: int, data: Buffer) -> Maybe[int]:
+        """Puts bytes into the file."""
+        if offset > _LONGEST:
+            raise FileTooBig
+        return self._tree.contents.write(self._descriptor, offset, data)
+
+    def list(self, rewind: bool) -> Sequence[Stat]:
+        """The next entries. Who may read a directory sees them in full, as 9P has it."""
+        with AS_OURSELVES:
+            if rewind:
+                os.lseek(self._descriptor, 0, os.SEEK_SET)
+                self._end_listing()
+                self._entries = os.scandir(self._descriptor)
+            found: list[Stat] = []
+            for entry in self._entries or ():
+                name = entry.name
+                try:
+                    status = os.lstat(name, dir_fd=self._descriptor)
+                    link = os.readlink(name, dir_fd=self._descriptor) if unix.S_ISLNK(status.st_mode) else ""
+                except FileNotFoundError:
+                    continue
+                found.append(self._tree.stat(status, name, link))
+                if len(found) >= BATCH:
+                    break
+            return found
+
+    def _end_listing(self) -> None:
+        if self._entries is not None:
+            self._entries.close()
+            self._entries = None
+
+    def stat(self) -> Stat:
+        """The entry."""
+        place = self._place
+        return self._tree.stat(place.refresh(), place.name, self.readlink() if place.is_link else "")
+
+    def readlink(self) -> str:
+        """The target."""
+        if not self._place.is_link:
+            raise InvalidArgument
+        with self._acting:
+            return os.readlink("", dir_fd=self._place.descriptor)
+
+    def wstat(self, changes: Stat) -> Maybe[None]:
+        """All checks that can be made first; then the changes, the name first, which is undone if another fails."""
+        place = self._place
+        changes = settled(changes, self.stat())
+        if changes.touches_nothing:
+            return None if self._tree.read_only else synced_place(place)
+        self._writable_tree()
+        with self._acting:
+            self._check_changes(changes)
+            name = place.name
+            if changes.name:
+                self._rename(changes.name)
+            try:
+                self._change(changes)
+            except BaseException:
+                if changes.name:
+                    self._rename(name)
+                raise
+        return None
+
+    def _check_changes(self, changes: Stat) -> None:
+        place = self._place
+        if changes.mode != NO32 and changes.mode & (st.DMAPPEND | st.DMEXCL):
+            raise IllegalMode("append-only and exclusive-use files cannot be made here")
+        caller = self._identity.uid if self._identity else os.geteuid()
+        if (changes.mode, changes.atime, changes.mtime) != (NO32, NO32, NO32) and caller not in (
+            0,
+            place.status.st_uid,
+        ):
+            raise NotOwner
+        if place.is_root and changes.name:
+            raise WstatProhibited
+        if changes.length != NO64 and not os.access(place.proc, os.W_OK, effective_ids=True):
+            raise PermissionDenied
+
+    def _rename(self, name: str) -> None:
+        place = self._place
+        place.check()
+        parent = place.parent
+        try:
+            os.lstat(name, dir_fd=parent.descriptor)
+        except FileNotFoundError:
+            pass
+        else:
+            raise FileExists
+        os.rename(place.name, name, src_dir_fd=parent.descriptor, dst_dir_fd=parent.descriptor)
+        place.moved(parent, name)
+
+    def _change(self, changes: Stat) -> None:
+        place = self._place
+        if changes.gid:
+            os.chown(place.proc, -1, self._tree.accounts.gid(changes.gid))
+        if changes.length != NO64:
+            os.truncate(place.proc, changes.length)
+        if changes.mode != NO32:
+            os.chmod(place.proc, unix.S_IMODE(place.status.st_mode) & ~0o777 | changes.mode & 0o777)
+        if changes.atime != NO32 or changes.mtime != NO32:
+            old = place.refresh()
+            atime = old.st_atime_ns if changes.atime == NO32 else changes.atime * 10**9
+            mtime = old.st_mtime_ns if changes.mtime == NO32 else changes.mtime * 10**9
+            os.utime(place.proc, ns=(atime, mtime))
+
+    def remove(self) -> None:
+        """Takes the name away; whoever has the file open keeps it."""
+        try:
+            self._writable_tree()
+            place = self._place
+            if place.is_root:
+                raise PermissionDenied("cannot remove root")
+            with self._acting:
+                place.check()
+                if place.is_directory:
+                    os.rmdir(place.name, dir_fd=place.parent.descriptor)
+                else:
+                    os.unlink(place.name, dir_fd=place.parent.descriptor)
+            place.gone()
+            if not place.refresh().st_nlink or place.is_directory:
+                self._tree.forget(place.key)
+        finally:
+            self.clunk()
+
+    def clunk(self) -> None:
+        """Gives up the descriptors."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        self._end_listing()
+        self._place.drop()
+
+
+def flags_of(mode: int) -> int:
+    """An open mode of 9P as that of Unix."""
+    return _FLAGS[mode & 3] | (os.O_TRUNC if mode & OTRUNC else 0) | (os.O_APPEND if mode & OAPPEND else 0)
+
+
+def regroup(place: Place, gid: int | None, *, inherits: bool) -> None:
+    """Gives a new file the group that the client wants, where that is allowed and the directory has no say in it."""
+    if gid is None or inherits or gid == place.status.st_gid:
+        return
+    try:
+        os.chown(place.proc, -1, gid, follow_symlinks=True)
+    except PermissionError:
+        pass
+
+
+async def synced_place(place: Place) -> None:
+    """Returns when the file or directory at ``place`` is on stable storage."""
+    with AS_OURSELVES:
+        descriptor = place.open(os.O_RDONLY)
+    try:
+        await synced(descriptor)
+    finally:
+        os.close(descriptor)
