@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import trio
 
 from ninep.client import RemoteTree, connect, split
+from ninep.commands_mount import add_mounting
 from ninep.commands_serve import add_serving
 from ninep.errors import FileError, FileExists, FileNotFound, IsDirectory, NinepError
 from ninep.get import Get
@@ -231,6 +232,7 @@ def add_all(commands: Parsers) -> None:
     parser.add_argument("remote", metavar="REMOTE")
     parser.add_argument("local", metavar="LOCAL")
     add_serving(commands.add_parser)
+    add_mounting(commands.add_parser)
 
 
 _FLAGS = {

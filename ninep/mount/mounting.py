@@ -1,0 +1,86 @@
+"""Mounting, and unmounting however it ends: on a signal, by ``umount``, or because the server is gone."""
+
+from __future__ import annotations
+
+import grp
+import logging
+import os
+import pwd
+from collections.abc import Callable
+from pathlib import Path
+
+import pyfuse3
+import trio
+
+from ninep.client import RemoteTree
+from ninep.errors import NinepError
+from ninep.ids import Ids
+from ninep.mount.operations import MountOperations
+from ninep.mount.plan9 import Plan9Server
+from ninep.wire.errors import Unreachable
+
+log = logging.getLogger(__name__)
+
+CHECK = 0.2
+"""Seconds between two looks at whether the connection still lives."""
+
+
+async def mount(
+    tree: RemoteTree, directory: Path, *, source: str, keep: float, others: bool, mounted: Callable[[], None]
+) -> None:
+    """Serves the kernel until somebody unmounts ``directory`` or this is cancelled; unmounts it in any case.
+
+    ``mounted`` is called when programs can use it. ``source`` is what the table of mounts shows, ``keep`` how long
+    names and attributes may be old, in seconds; ``others`` lets other users in, with the permissions that the files
+    show.
+
+    Raises:
+        NinepError: it cannot be mounted there.
+        Unreachable: the server went away. Programs that were using the mount have got errors.
+    """
+    operations = MountOperations(tree.root, Plan9Server(known_ids()), keep)
+    options = {f"fsname={source}", "subtype=ninep"}
+    options |= {"allow_other", "default_permissions"} if others else set()
+    try:
+        pyfuse3.init(operations, os.fspath(directory), options)
+    except RuntimeError as error:
+        raise NinepError(f"cannot mount on {directory}: {_advice()}") from error
+    lost = False
+    try:
+        async with trio.open_nursery() as nursery:
+
+            async def serve() -> None:
+                await pyfuse3.main()
+                nursery.cancel_scope.cancel()
+
+            async def watch() -> None:
+                nonlocal lost
+                while tree.connection.lost is None:
+                    await trio.sleep(CHECK)
+                lost = True
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(serve)
+            nursery.start_soon(watch)
+            mounted()
+        if not lost:
+            await operations.settle()
+    finally:
+        # Lazily, and what still waits gets an error: the kernel ends all requests when the last descriptor is closed.
+        pyfuse3.close(unmount=True)
+    if lost:
+        raise Unreachable(f"the server is gone ({tree.connection.lost}): {directory} is unmounted")
+
+
+def known_ids() -> Ids:
+    """Users and groups of this machine."""
+    return Ids(
+        {entry.pw_name: entry.pw_uid for entry in pwd.getpwall()},
+        {entry.gr_name: entry.gr_gid for entry in grp.getgrall()},
+    )
+
+
+def _advice() -> str:
+    if not os.path.exists("/dev/fuse"):
+        return "this system has no /dev/fuse: load the kernel's fuse module, or give the container the device"
+    return "see above what fusermount3 said; is it installed, and are you allowed to mount there?"

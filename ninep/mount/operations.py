@@ -1,0 +1,384 @@
+"""The requests of Linux's FUSE, each as what the server is to do.
+
+The rule of what may be old. Names and attributes are kept by the kernel for ``keep`` seconds, so that a change by another
+client is seen after that time at the latest; what is done through this mount is seen at once. The content of a file is
+asked for anew whenever it is opened, unless its qid version is what it was at the last time: so who opens a file after
+another client has closed it sees what that wrote. Data that the kernel or the read-ahead holds of an open file may be as
+old as the open.
+
+Writes are answered when they have been sent. Whether they came off is told by fsync and close, and by the next write.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat as unix
+from collections.abc import Awaitable, Callable, Sequence
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+import pyfuse3
+import trio
+
+from ninep.attributes import Attributes, SetAttributes
+from ninep.errors import FileError
+from ninep.mount.nodes import Node, Nodes
+from ninep.mount.opened import OpenFile
+from ninep.mount.server import Entry, MountedServer
+from ninep.remote import RemoteFile
+from ninep.wire.errors import WireError
+
+F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
+
+PATIENCE = 60.0
+"""Seconds until a server that does not answer is asked whether it lives; and then once more until it is given up."""
+
+
+def translated(operation: F) -> F:
+    """Turns refusals and broken links into the error numbers that the kernel wants, and bounds the time."""
+
+    @wraps(operation)
+    async def run(self: MountOperations, *arguments: Any) -> Any:
+        try:
+            with trio.fail_after(PATIENCE):
+                return await operation(self, *arguments)
+        except FileError as error:
+            raise pyfuse3.FUSEError(error.errno) from error
+        except trio.TooSlowError as error:
+            raise pyfuse3.FUSEError(errno.ETIMEDOUT) from error
+        except WireError as error:
+            raise pyfuse3.FUSEError(errno.EIO) from error
+
+    return cast("F", run)
+
+
+class MountOperations(pyfuse3.Operations):
+    """One mounted tree."""
+
+    supports_dot_lookup = False
+    enable_writeback_cache = False
+
+    def __init__(self, root: RemoteFile, server: MountedServer, keep: float) -> None:
+        """``keep`` is how long names and attributes may be old, in seconds."""
+        super().__init__()
+        self._nodes = Nodes(root)
+        self._server = server
+        self._keep = keep
+        self._files: dict[int, OpenFile] = {}
+        self._directories: dict[int, tuple[Node, list[Entry]]] = {}
+        self._handles = 0
+
+    async def settle(self) -> None:
+        """Waits for all writes under way, at the end. Raises nothing."""
+        for file in list(self._files.values()):
+            try:
+                await file.settle()
+            except (FileError, WireError):
+                pass
+
+    # Names and attributes.
+
+    def _entry(self, node: Node, found: Attributes) -> pyfuse3.EntryAttributes:
+        entry = pyfuse3.EntryAttributes()
+        entry.st_ino = node.inode
+        entry.generation = 0
+        entry.entry_timeout = entry.attr_timeout = self._keep
+        entry.st_mode = found.mode
+        entry.st_nlink = found.nlink
+        entry.st_uid = found.uid
+        entry.st_gid = found.gid
+        entry.st_rdev = found.rdev
+        entry.st_size = found.size
+        entry.st_blksize = 512
+        entry.st_blocks = found.blocks
+        entry.st_atime_ns = found.atime
+        entry.st_mtime_ns = found.mtime
+        entry.st_ctime_ns = found.ctime
+        node.qid = found.qid
+        return entry
+
+    async def _file(self, inode: int) -> tuple[Node, RemoteFile]:
+        node = self._nodes[inode]
+        return node, await self._nodes.file(node)
+
+    async def _attributes(self, node: Node) -> pyfuse3.EntryAttributes:
+        for file in node.opened:
+            if file.pending:
+                await file.settle()
+        return self._entry(node, await self._server.attributes(await self._nodes.file(node)))
+
+    async def _lookup(self, parent: Node, name: str) -> pyfuse3.EntryAttributes:
+        directory = await self._nodes.file(parent)
+        node = await self._nodes.found(parent, name, await directory.walk([name]))
+        try:
+            return await self._attributes(node)
+        except BaseException:
+            await self._nodes.forget(node.inode, 1)
+            raise
+
+    @translated
+    async def lookup(self, parent_inode: int, name: bytes, ctx: Any) -> pyfuse3.EntryAttributes:
+        return await self._lookup(self._nodes[parent_inode], os.fsdecode(name))
+
+    async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
+        for inode, count in inode_list:
+            try:
+                await self._nodes.forget(inode, count)
+            except WireError:
+                pass
+
+    @translated
+    async def getattr(self, inode: int, ctx: Any) -> pyfuse3.EntryAttributes:
+        return await self._attributes(self._nodes[inode])
+
+    @translated
+    async def setattr(self, inode: int, attr: Any, fields: Any, fh: int | None, ctx: Any) -> pyfuse3.EntryAttributes:
+        node, file = await self._file(inode)
+        for opened in node.opened:
+            await opened.settle()
+        changes = SetAttributes(
+            mode=unix.S_IMODE(attr.st_mode) if fields.update_mode else None,
+            uid=attr.st_uid if fields.update_uid else None,
+            gid=attr.st_gid if fields.update_gid else None,
+            size=attr.st_size if fields.update_size else None,
+            atime=attr.st_atime_ns if fields.update_atime else None,
+            mtime=attr.st_mtime_ns if fields.update_mtime else None,
+        )
+        through = self._files[fh].file if fh is not None and fields.update_size and fh in self._files else file
+        await self._server.change(through, changes)
+        if fields.update_size:
+            self._changed(node)
+        return await self._attributes(node)
+
+    @translated
+    async def readlink(self, inode: int, ctx: Any) -> bytes:
+        _, file = await self._file(inode)
+        return os.fsencode(await self._server.readlink(file))
+
+    @translated
+    async def mknod(self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: Any) -> pyfuse3.EntryAttributes:
+        parent, directory = await self._file(parent_inode)
+        await self._server.mknod(directory, os.fsdecode(name), mode, rdev, ctx.gid)
+        return await self._lookup(parent, os.fsdecode(name))
+
+    @translated
+    async def mkdir(self, parent_inode: int, name: bytes, mode: int, ctx: Any) -> pyfuse3.EntryAttributes:
+        parent, directory = await self._file(parent_inode)
+        await self._server.mkdir(directory, os.fsdecode(name), mode, ctx.gid)
+        return await self._lookup(parent, os.fsdecode(name))
+
+    @translated
+    async def symlink(self, parent_inode: int, name: bytes, target: bytes, ctx: Any) -> pyfuse3.EntryAttributes:
+        parent, directory = await self._file(parent_inode)
+        await self._server.symlink(directory, os.fsdecode(name), os.fsdecode(target), ctx.gid)
+        return await self._lookup(parent, os.fsdecode(name))
+
+    @translated
+    async def link(self, inode: int, new_parent_inode: int, new_name: bytes, ctx: Any) -> pyfuse3.EntryAttributes:
+        parent, directory = await self._file(new_parent_inode)
+        _, file = await self._file(inode)
+        await self._server.link(directory, os.fsdecode(new_name), file)
+        return await self._lookup(parent, os.fsdecode(new_name))
+
+    @translated
+    async def unlink(self, parent_inode: int, name: bytes, ctx: Any) -> None:
+        await self._settle_below(parent_inode, name)
+        _, directory = await self._file(parent_inode)
+        await self._server.unlink(directory, os.fsdecode(name), folder=False)
+
+    @translated
+    async def rmdir(self, parent_inode: int, name: bytes, ctx: Any) -> None:
+        _, directory = await self._file(parent_inode)
+        await self._server.unlink(directory, os.fsdecode(name), folder=True)
+
+    @translated
+    async def rename(
+        self, parent_inode_old: int, name_old: bytes, parent_inode_new: int, name_new: bytes, flags: int, ctx: Any
+    ) -> None:
+        source, from_directory = await self._file(parent_inode_old)
+        target, to_directory = await self._file(parent_inode_new)
+        old, new = os.fsdecode(name_old), os.fsdecode(name_new)
+        if flags & pyfuse3.RENAME_EXCHANGE:
+            raise pyfuse3.FUSEError(errno.EINVAL)
+        if flags & pyfuse3.RENAME_NOREPLACE:
+            try:
+                await (await to_directory.walk([new])).leave()
+            except FileError:
+                pass
+            else:
+                raise pyfuse3.FUSEError(errno.EEXIST)
+        await self._server.rename(from_directory, old, to_directory, new)
+        self._nodes.moved(source, old, target, new)
+
+    async def _settle_below(self, inode: int, name: bytes) -> None:
+        node = self._nodes.child(self._nodes[inode], os.fsdecode(name))
+        for opened in list(node.opened) if node is not None else ():
+            await opened.settle()
+
+    # Directories.
+
+    @translated
+    async def opendir(self, inode: int, ctx: Any) -> int:
+        node, file = await self._file(inode)
+        return self._handle(self._directories, (node, list(await self._server.entries(file))))
+
+    async def readdir(self, fh: int, start_id: int, token: Any) -> None:
+        node, entries = self._directories[fh]
+        for position in range(start_id, len(entries)):
+            entry = entries[position]
+            try:
+                found = await self._listed(node, entry)
+            except pyfuse3.FUSEError as error:
+                if error.errno == errno.ENOENT:
+                    continue
+                raise
+            if not pyfuse3.readdir_reply(token, os.fsencode(entry.name), found, position + 1):
+                await self._nodes.forget(found.st_ino, 1)
+                return
+
+    @translated
+    async def _listed(self, node: Node, entry: Entry) -> pyfuse3.EntryAttributes:
+        return await self._lookup(node, entry.name)
+
+    async def releasedir(self, fh: int) -> None:
+        self._directories.pop(fh, None)
+
+    @translated
+    async def fsyncdir(self, fh: int, datasync: bool) -> None:
+        node, _ = self._directories[fh]
+        opened = await self._server.open(await self._nodes.file(node), os.O_RDONLY)
+        try:
+            await self._server.sync(opened, data_only=datasync)
+        finally:
+            await opened.leave()
+
+    # Content.
+
+    def _handle(self, table: dict[int, Any], value: Any) -> int:
+        self._handles += 1
+        table[self._handles] = value
+        return self._handles
+
+    def _opened(self, node: Node, file: RemoteFile, *, streams: bool = False) -> pyfuse3.FileInfo:
+        opened = OpenFile(node, file, streams=streams)
+        same = node.kept is not None and node.kept == file.qid.version and file.qid.version != 0
+        node.kept = file.qid.version
+        return pyfuse3.FileInfo(
+            fh=self._handle(self._files, opened), direct_io=streams, keep_cache=same and not streams
+        )
+
+    @translated
+    async def open(self, inode: int, flags: int, ctx: Any) -> pyfuse3.FileInfo:
+        node, file = await self._file(inode)
+        for opened in list(node.opened):
+            await opened.settle()
+        opened_file = await self._server.open(file, flags)
+        if flags & os.O_TRUNC:
+            self._changed(node)
+        # A file of no length and no version has no content of its own: a device, a control file, a stream.
+        streams = flags & os.O_ACCMODE == os.O_RDONLY and not opened_file.qid.version
+        if streams and (await self._server.attributes(file)).size:
+            streams = False
+        return self._opened(node, opened_file, streams=streams)
+
+    @translated
+    async def create(
+        self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: Any
+    ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
+        parent, directory = await self._file(parent_inode)
+        file = await self._server.create(directory, os.fsdecode(name), flags, mode, ctx.gid)
+        try:
+            entry = await self._lookup(parent, os.fsdecode(name))
+        except BaseException:
+            await file.leave()
+            raise
+        return self._opened(self._nodes[entry.st_ino], file), entry
+
+    async def read(self, fh: int, off: int, size: int) -> bytes:
+        opened = self._files[fh]
+        while True:
+            try:
+                return await self._read(opened, off, size)
+            except pyfuse3.FUSEError as error:
+                # A read may take as long as it likes, as of a stream; but not from a server that is gone.
+                if error.errno != errno.ETIMEDOUT or not opened.streams:
+                    raise
+                await self._alive()
+
+    @translated
+    async def _read(self, opened: OpenFile, off: int, size: int) -> bytes:
+        for other in opened.node.opened:
+            if other.pending:
+                await other.settle()
+        return await opened.read(off, size)
+
+    @translated
+    async def _alive(self) -> None:
+        await self._server.attributes(await self._nodes.file(self._nodes.root))
+
+    @translated
+    async def write(self, fh: int, off: int, buf: bytes) -> int:
+        opened = self._files[fh]
+        await opened.write(off, bytes(buf))
+        self._changed(opened.node)
+        return len(buf)
+
+    def _changed(self, node: Node) -> None:
+        for opened in node.opened:
+            opened.forget()
+
+    @translated
+    async def flush(self, fh: int) -> None:
+        await self._files[fh].settle()
+
+    @translated
+    async def fsync(self, fh: int, datasync: bool) -> None:
+        opened = self._files[fh]
+        await opened.settle()
+        await self._server.sync(opened.file, data_only=datasync)
+
+    async def release(self, fh: int) -> None:
+        opened = self._files.pop(fh)
+        node = opened.node
+        try:
+            await opened.close()
+        except (FileError, WireError):
+            pass
+        finally:
+            if opened.written:
+                # The next version is ours, but others may have changed the file, too, while we did.
+                node.kept = None
+            await self._nodes.forget(node.inode, 0)
+
+    # The file system, and extended attributes.
+
+    @translated
+    async def statfs(self, ctx: Any) -> pyfuse3.StatvfsData:
+        found = await self._server.room(await self._nodes.file(self._nodes.root))
+        data = pyfuse3.StatvfsData()
+        data.f_bsize = data.f_frsize = found.bsize
+        data.f_blocks, data.f_bfree, data.f_bavail = found.blocks, found.bfree, found.bavail
+        data.f_files, data.f_ffree, data.f_favail = found.files, found.ffree, found.ffree
+        data.f_namemax = found.namelen
+        return data
+
+    @translated
+    async def listxattr(self, inode: int, ctx: Any) -> Sequence[bytes]:
+        _, file = await self._file(inode)
+        return [os.fsencode(name) for name in await self._server.xattrs(file)]
+
+    @translated
+    async def getxattr(self, inode: int, name: bytes, ctx: Any) -> bytes:
+        _, file = await self._file(inode)
+        return await self._server.xattr(file, os.fsdecode(name))
+
+    @translated
+    async def setxattr(self, inode: int, name: bytes, value: bytes, ctx: Any) -> None:
+        _, file = await self._file(inode)
+        await self._server.set_xattr(file, os.fsdecode(name), value)
+
+    @translated
+    async def removexattr(self, inode: int, name: bytes, ctx: Any) -> None:
+        _, file = await self._file(inode)
+        await self._server.remove_xattr(file, os.fsdecode(name))
