@@ -35,15 +35,16 @@ async def mount(arguments: argparse.Namespace) -> None:
     if os.path.ismount(directory):
         raise NinepError(f"something is mounted on {directory} already: unmount that first, or choose another place")
 
-    async def run() -> None:
-        async with connect(
-            arguments.server,
-            uname=arguments.uname,
-            aname=arguments.aname,
-            networks=networks_of(arguments),
-            context=client_context(arguments),
-        ) as tree:
-            await mount_tree(
+    async with connect(
+        arguments.server,
+        uname=arguments.uname,
+        aname=arguments.aname,
+        networks=networks_of(arguments),
+        context=client_context(arguments),
+    ) as tree:
+        # A signal ends the mount while the connection is still there for what has to be written.
+        await until_signalled(
+            lambda: mount_tree(
                 tree,
                 directory,
                 source=arguments.server.replace(",", "_"),
@@ -51,8 +52,7 @@ async def mount(arguments: argparse.Namespace) -> None:
                 others=arguments.allow_other,
                 mounted=lambda: announce(f"mounted {arguments.server} on {directory}"),
             )
-
-    await until_signalled(run)
+        )
 
 
 def add_mounting(add_parser: Callable[..., argparse.ArgumentParser]) -> None:

@@ -47,6 +47,7 @@ class Connection:
         self._free: list[int] = []
         self._leaving: deque[tuple[int, Call[Any]]] = deque()
         self._next = 0
+        self._ended = trio.Event()
 
     @property
     def lost(self) -> ConnectionLost | None:
@@ -55,7 +56,14 @@ class Connection:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Carries the conversation until cancelled or the link ends; closes the stream. A broken link is no error."""
-        await self.client.run(task_status=task_status)
+        try:
+            await self.client.run(task_status=task_status)
+        finally:
+            self._ended.set()
+
+    async def wait_lost(self) -> None:
+        """Returns when the link has ended and nothing can be asked any more."""
+        await self._ended.wait()
 
     async def negotiate(self) -> None:
         """Agrees on version and message size.

@@ -21,8 +21,8 @@ from ninep.wire.errors import Unreachable
 
 log = logging.getLogger(__name__)
 
-CHECK = 0.2
-"""Seconds between two looks at whether the connection still lives."""
+PATIENCE = 30.0
+"""Seconds that the last writes get when the mount ends."""
 
 
 async def mount(
@@ -55,17 +55,17 @@ async def mount(
 
             async def watch() -> None:
                 nonlocal lost
-                while tree.connection.lost is None:
-                    await trio.sleep(CHECK)
+                await tree.connection.wait_lost()
                 lost = True
                 nursery.cancel_scope.cancel()
 
             nursery.start_soon(serve)
             nursery.start_soon(watch)
             mounted()
-        if not lost:
-            await operations.settle()
     finally:
+        if not lost:
+            with trio.move_on_after(PATIENCE, shield=True):
+                await operations.settle()
         # Lazily, and what still waits gets an error: the kernel ends all requests when the last descriptor is closed.
         pyfuse3.close(unmount=True)
     if lost:

@@ -1,10 +1,10 @@
 """The requests of Linux's FUSE, each as what the server is to do.
 
-The rule of what may be old. Names and attributes are kept by the kernel for ``keep`` seconds, so that a change by another
-client is seen after that time at the latest; what is done through this mount is seen at once. The content of a file is
-asked for anew whenever it is opened, unless its qid version is what it was at the last time: so who opens a file after
-another client has closed it sees what that wrote. Data that the kernel or the read-ahead holds of an open file may be as
-old as the open.
+The rule of what may be old. Names and attributes are kept by the kernel for ``keep`` seconds, so that a change by
+another client is seen after that time at the latest; what is done through this mount is seen at once. The content of a
+file is asked for anew whenever it is opened, unless its qid version is what it was at the last time: so who opens a
+file after another client has closed it sees what that wrote. Data that the kernel or the read-ahead holds of an open
+file may be as old as the open.
 
 Writes are answered when they have been sent. Whether they came off is told by fsync and close, and by the next write.
 """

@@ -38,7 +38,7 @@ class MountedServer(Protocol):
         ...
 
     async def open(self, file: RemoteFile, flags: int) -> RemoteFile:
-        """A new fid of the same file, open; ``flags`` are those of open(2)."""
+        """Opens the same file under a new fid; ``flags`` are those that Unix programs open with."""
         ...
 
     async def create(self, directory: RemoteFile, name: str, flags: int, mode: int, gid: int) -> RemoteFile:
