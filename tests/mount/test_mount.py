@@ -173,7 +173,7 @@ def test_git(place: Path) -> None:
     git("fsck", cwd=clone)
 
 
-def test_fio_verify(place: Path) -> None:
+def test_fio_verify(place: Path, tmp_path: Path) -> None:
     if not shutil.which("fio"):
         pytest.skip("there is no fio: apt install fio")
     flags = "--rw=randrw --bs=4k-64k --size=8m --numjobs=2 --ioengine=psync --verify=crc32c --verify_fatal=1"
