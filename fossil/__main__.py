@@ -13,7 +13,7 @@ import trio
 
 from fossil import formatting
 from fossil.console import open_console
-from fossil.errors import BadConfiguration, ConsoleRefused, DamagedData, FossilError, NoSnapshot, NotServed
+from fossil.errors import ArchiveAway, BadConfiguration, ConsoleRefused, DamagedData, FossilError, NoSnapshot, NotServed
 from fossil.fileserver import FileServer, Surroundings, open_file_server
 from fossil.fsys import Fsys
 from fossil.interpreter import Interpreter
@@ -21,6 +21,10 @@ from fossil.rules import Rules
 from fossil.served import NAME
 from fossil.service import CONSOLE
 from fossil.startup import read_configuration, start, understood
+from fossil.vacfs import VacTree
+from fossil.vault import Vault
+from fossil.vaultstore import VaultStore
+from ninep.server import serve
 from ninep.wire.edge import (
     DAMAGED,
     DONE,
@@ -37,8 +41,12 @@ from ninep.wire.edge import (
     run_program,
     until_signalled,
 )
+from ninep.wire.errors import BadAddress
+from ninep.wire.listen import where
 from venti.client import connect
-from venti.errors import BlockNotFound, DamagedArchive, DamagedStore, VentiError
+from venti.commands.score import named
+from venti.disk import open_disk_store
+from venti.errors import BlockNotFound, DamagedArchive, DamagedBlock, DamagedStore, VentiError
 
 DEFAULT_LISTEN = "/net.alt/tcp!*!564"
 
@@ -103,6 +111,34 @@ def _announce(server: FileServer, fsys: Fsys) -> None:
     announce(f"serving {fsys.folder}{name} on {' '.join(places) or 'nothing but the console'}{archiving}")
     if places and not name:
         announce(f"try: python -m ninep -a '{places[0]}' ls -l")
+
+
+async def run_vacfs(arguments: argparse.Namespace) -> None:
+    """Serves an archive, read-only, until interrupted. What nobody looks at is not fetched."""
+    score = named(arguments.score)
+    address = arguments.address or DEFAULT_LISTEN
+    venti = arguments.venti or os.environ.get("venti") or ""  # noqa: SIM112
+    networks = networks_of(arguments)
+    if not venti and not arguments.store:
+        raise BadAddress("which archive? say --venti ADDRESS, set the variable 'venti', or say --store DIR")
+    folder = Path(arguments.store or "")
+    vault = Vault(
+        (lambda: open_disk_store(folder, read_only=True))
+        if arguments.store
+        else lambda: connect(venti, networks=networks)
+    )
+
+    async def run() -> None:
+        listeners = await listening(arguments, address, service="9fs")
+        tree = VacTree(VaultStore(vault), score, permissions=not arguments.no_permissions)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(vault.run)
+            await tree.top()
+            places = " ".join(where(listener) for listener in listeners)
+            announce(f"serving vac:{score} on {places}, read-only")
+            await serve(tree, listeners)
+
+    await until_signalled(run)
 
 
 async def run_command(arguments: argparse.Namespace) -> None:
@@ -171,6 +207,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     formatting.add_flags(maker)
     add_network_flags(maker)
 
+    archive = commands.add_parser("vacfs", help="serve an archive, read-only", description=run_vacfs.__doc__)
+    archive.set_defaults(run=run_vacfs)
+    archive.add_argument("--venti", metavar="ADDRESS", help="where it is; default: the variable 'venti'")
+    archive.add_argument(
+        "--store", metavar="DIR", help="or in this directory of a venti, which nobody serves just then"
+    )
+    archive.add_argument("--no-permissions", "-p", action="store_true", help="everybody may read everything")
+    archive.add_argument("score", metavar="SCORE", help="vac: and 40 digits, or a file that holds them")
+    archive.add_argument("address", metavar="ADDRESS", nargs="?", help=f"where to serve it; default: {DEFAULT_LISTEN}")
+    add_listen_flags(archive)
+
     def add(name: str, text: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text)
         command.add_argument("--data", metavar="DIR", help="the directory that is served")
@@ -197,9 +244,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         BadConfiguration: USAGE,
         NotServed: UNREACHABLE,
         DamagedData: DAMAGED,
+        ArchiveAway: UNREACHABLE,
         FossilError: FAILED,
         DamagedStore: DAMAGED,
         DamagedArchive: DAMAGED,
+        DamagedBlock: DAMAGED,
         BlockNotFound: NOT_FOUND,
         VentiError: FAILED,
     }
