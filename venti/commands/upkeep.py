@@ -1,0 +1,73 @@
+"""What a server does for its store beside serving it: heals it from a mirror, and scrubs it in the background."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from ninep.wire.networks import Networks
+from venti.client import connect
+from venti.disk import DiskStore
+from venti.disk.scrub import Scrubber, alone
+from venti.disk.survey import Fault
+from venti.errors import BlockNotFound, DamagedBlock, StoreInUse
+from venti.messages import LARGEST_BLOCK
+from venti.mirrored import ImmediateMirroredStore, mirror
+from venti.store import ImmediateStore
+
+log = logging.getLogger(__name__)
+
+SCRUB_RATE = 2 * 1024 * 1024
+"""Bytes a second unless one says otherwise: a terabyte in six days."""
+RETRY = 60.0
+"""Seconds after which the server tries again to scrub when another process does."""
+
+
+@asynccontextmanager
+async def looked_after(
+    store: DiskStore, path: Path, *, mirror_address: str | None, scrub_rate: int, networks: Networks | None = None
+) -> AsyncIterator[ImmediateStore]:
+    """The store to serve, for as long as the context lasts.
+
+    ``mirror_address``: an archive that has the same blocks; from there comes what is found damaged. ``scrub_rate``:
+    bytes a second, 0 for no scrubbing.
+    """
+    async with AsyncExitStack() as stack:
+        served: ImmediateStore = store
+        if mirror_address is not None:
+            there = await stack.enter_async_context(mirror(lambda: connect(mirror_address, networks=networks)))
+            served = ImmediateMirroredStore(store, there)
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        if scrub_rate:
+            nursery.start_soon(_scrub, served, path, scrub_rate)
+        yield served
+        nursery.cancel_scope.cancel()
+
+
+async def _scrub(store: ImmediateStore, path: Path, rate: int) -> None:
+    async def heal(fault: Fault) -> bool:
+        """Reading is enough: it finds a later copy, or has the mirror help."""
+        if fault.score is None or fault.type is None:
+            return False
+        try:
+            await store.read(fault.score, fault.type, LARGEST_BLOCK)
+        except (DamagedBlock, BlockNotFound):
+            return False
+        return True
+
+    def report(fault: Fault) -> None:
+        log.error("scrub: %s", fault)
+
+    while True:
+        try:
+            with alone(path):
+                await Scrubber(path, rate=rate, heal=heal, report=report).run()
+        except StoreInUse:
+            await trio.sleep(RETRY)
+        except OSError as error:
+            log.warning("the store cannot be scrubbed and is tried again later: %s", error)
+            await trio.sleep(RETRY)
