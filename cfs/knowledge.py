@@ -20,7 +20,7 @@ import trio
 from cfs.frozen import Frozen, depth_of
 from cfs.note import Note
 from cfs.notebook import Notebook
-from ninep.qid import Qid
+from ninep.qid import QTDIR, Qid
 from ninep.stat import Stat
 
 Names: TypeAlias = tuple[str, ...]
@@ -186,7 +186,11 @@ class Knowledge:
         qids: list[Qid] = []
         here = self.note(names)
         for name in more:
-            if here is None or not here.searched:
+            if here is None:
+                return None
+            if qids and not here.qid.type & QTDIR:
+                return Followed(qids, arrived=False)
+            if not here.searched:
                 return None
             names = resolved(names, (name,))
             there = self.note(names)

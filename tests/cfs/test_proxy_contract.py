@@ -9,21 +9,33 @@ from pathlib import Path
 import pytest
 
 from contracts.behind_cache import cached
+from contracts.opened_fossil import Emptied, Opened
 from contracts.served_file import OWNER, ServedTreeContract
 from ninep import messages as m
 from ninep.files import FileTree
 from ninep.ramfs import RamTree
 
 
-class TestCachedRamfs(ServedTreeContract):
+class CachedTreeContract(ServedTreeContract):
+    """``trust`` is how many seconds the cache believes what it was told."""
+
+    trust = 0.0
+
     @pytest.fixture(autouse=True)
     def cache_directory(self, tmp_path: Path) -> None:
         self.path = tmp_path / "cache"
+        self.data = tmp_path / "data"
+        self.data.mkdir()
+
+    @asynccontextmanager
+    async def server(self) -> AsyncIterator[FileTree]:
+        raise NotImplementedError
+        yield
 
     @asynccontextmanager
     async def tree(self) -> AsyncIterator[FileTree]:
-        async with cached(RamTree(OWNER), self.path) as tree:
-            yield tree
+        async with self.server() as tree, cached(tree, self.path, trust=self.trust) as seen:
+            yield seen
 
     async def test_requests_sent_in_one_go_keep_their_order(self) -> None:
         """On each fid. What is asked through another fid at the same time may reach the file server earlier."""
@@ -45,3 +57,26 @@ class TestCachedRamfs(ServedTreeContract):
                     assert bytes(replies[3].data) == b"pipelined"
                     assert replies[4].stat.length == 9
             assert bytes(replies[2].data) == b"lined"
+
+
+class TestCachedRamfs(CachedTreeContract):
+    @asynccontextmanager
+    async def server(self) -> AsyncIterator[FileTree]:
+        yield RamTree(OWNER)
+
+
+class TestTrustingRamfs(TestCachedRamfs):
+    """All changes go through the cache, so they are seen however long it trusts."""
+
+    trust = 1000.0
+
+
+class TestCachedFossil(CachedTreeContract):
+    @asynccontextmanager
+    async def server(self) -> AsyncIterator[FileTree]:
+        with Opened(self.data) as opened:
+            yield Emptied(opened)
+
+
+class TestTrustingFossil(TestCachedFossil):
+    trust = 1000.0

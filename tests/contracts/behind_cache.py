@@ -143,8 +143,8 @@ async def grid(
 
 
 @asynccontextmanager
-async def cached(tree: FileTree, directory: Path) -> AsyncIterator[FileTree]:
+async def cached(tree: FileTree, directory: Path, **options: Any) -> AsyncIterator[FileTree]:
     """``tree`` through the cache, as a tree."""
-    async with grid(tree, directory) as one, trio.open_nursery() as nursery:
+    async with grid(tree, directory, **options) as one, trio.open_nursery() as nursery:
         yield CachedTree(one.cache, Upstream(one.dial, nursery))
         nursery.cancel_scope.cancel()

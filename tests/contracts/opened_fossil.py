@@ -29,6 +29,20 @@ class Opened:
         self.system.close()
 
 
+class Emptied(FossilTree):
+    """Without the directory that a fresh file system has."""
+
+    def __init__(self, opened: Opened) -> None:
+        super().__init__(opened.system, opened.history)
+        system = opened.system
+        adm = system.child(system.node(2), "adm")
+        assert adm is not None
+        users = system.child(adm, "users")
+        assert users is not None
+        system.remove(users, OWNER)
+        system.remove(adm, OWNER)
+
+
 @asynccontextmanager
 async def client(opened: Opened, user: str = OWNER, aname: str = "") -> AsyncIterator[Raw]:
     async with connected(opened.tree, user, aname=aname) as raw:

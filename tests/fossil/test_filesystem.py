@@ -15,34 +15,19 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as some
 
-from contracts.opened_fossil import Opened, client
+from contracts.opened_fossil import Emptied, Opened, client
 from contracts.served_file import OWNER, ServedTreeContract
 from fossil import extents as ranges
 from fossil.errors import ConsoleRefused
 from fossil.extents import Extent
 from fossil.history import ARCHIVE, SNAPSHOT
 from fossil.rules import Rules
-from fossil.served import FossilTree
 from fossil.users import Users, first_table
 from ninep import messages as m
 from ninep import stat as st
 from ninep.errors import FileNotFound
 from ninep.files import FileTree
 from ninep.stat import Stat
-
-
-class Emptied(FossilTree):
-    """Without the directory that a fresh file system has."""
-
-    def __init__(self, opened: Opened) -> None:
-        super().__init__(opened.system, opened.history)
-        system = opened.system
-        adm = system.child(system.node(2), "adm")
-        assert adm is not None
-        users = system.child(adm, "users")
-        assert users is not None
-        system.remove(users, OWNER)
-        system.remove(adm, OWNER)
 
 
 @pytest.mark.parametrize("durable", [False, True])
