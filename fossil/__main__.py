@@ -74,6 +74,7 @@ async def run_serve(arguments: argparse.Namespace) -> None:
         dial=lambda address: connect(address, networks=networks),
         venti=arguments.venti or os.environ.get("venti") or None,  # noqa: SIM112
         durable=arguments.durable,
+        local_size=arguments.local_size,
     )
 
     async def run() -> None:
@@ -183,6 +184,15 @@ def _typed(prompt: str) -> str:
         return ""
 
 
+def size_of(text: str) -> int:
+    """A number of bytes with K, M, G or T behind it, as the flags have it."""
+    units = {"K": 10, "M": 20, "G": 30, "T": 40}
+    digits, unit = (text[:-1], text[-1:].upper()) if text[-1:].upper() in units else (text, "")
+    if not digits.isdecimal() or not int(digits):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: write a number of bytes, or one such as 500M or 10G")
+    return int(digits) << units.get(unit, 0)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
     parser = argparse.ArgumentParser("fossil", description="Serve files over 9P and remember how they were.")
@@ -197,6 +207,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     server.add_argument("--config", "-f", metavar="FILE", help="start with the console's commands in FILE")
     server.add_argument("-c", dest="command", metavar="COMMAND", action="append", default=[], help="and with this one")
     server.add_argument("--durable", action="store_true", help="answer only what is on the disk; slower")
+    server.add_argument(
+        "--local-size",
+        type=size_of,
+        metavar="SIZE",
+        help="what the data here is brought back to, such as 10G, as far as it is safe in venti; default: no bound",
+    )
     add_listen_flags(server)
 
     maker = commands.add_parser("format", help="make a file system, empty or from an archive")

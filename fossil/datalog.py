@@ -101,9 +101,9 @@ class DataLog:
                 self._recent.popitem(last=False)
         return data
 
-    def last_used(self, place: int) -> int:
-        """0 for a piece that was not read lately, 1 for one that was, 2 for one that was a moment ago."""
-        return 2 if place in self._cache else 1 if place in self._recent else 0
+    def by_use(self) -> Iterable[int]:
+        """The pieces that were read lately, the one that was read last at the end."""
+        return [*self._recent, *self._cache]
 
     def hold(self, places: Iterable[int]) -> None:
         """Whoever frees pieces must not free these, until ``release``."""

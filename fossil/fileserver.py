@@ -47,6 +47,7 @@ class Surroundings(NamedTuple):
         dial: opens the archive at an address.
         venti: the address of the archive of file systems that name none; None is one embedded in each.
         durable: whether to answer only what is on the disk.
+        local_size: bytes that the data of each file system is brought back to on the disk; None is no bound.
     """
 
     folder: Path
@@ -56,6 +57,7 @@ class Surroundings(NamedTuple):
     dial: Callable[[str], AbstractAsyncContextManager[BlockStore]]
     venti: str | None = None
     durable: bool = False
+    local_size: int | None = None
 
 
 class Door(NamedTuple):
@@ -145,6 +147,7 @@ class FileServer:
             open_store=lambda: self.open_store(fsys),
             rules=fsys.rules,
             durable=around.durable,
+            local_size=around.local_size,
         ) as fossil:
             console = Console(lambda: Interpreter(self, fsys.name))
             async with trio.open_nursery() as nursery:

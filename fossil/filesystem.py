@@ -430,12 +430,23 @@ class FileSystem:
         kept = []
         for place, stored in freed:
             if place < 0:
-                continue
-            if self.log.is_held(place):
+                kept += self._release_source(-place)
+            elif self.log.is_held(place):
                 kept.append((place, stored))
             elif run("SELECT 1 FROM extent WHERE place=? LIMIT 1", (place,)).fetchone() is None:
                 self.log.free(place, stored)
         return kept
+
+    def _release_source(self, source: int) -> list[tuple[int, int]]:
+        """What was fetched of a source that no file refers to any more; it is to be given back next time."""
+        run = self.database.execute
+        if run("SELECT 1 FROM extent WHERE place=? LIMIT 1", (-source,)).fetchone() is not None:
+            return []
+        fetched = run("SELECT place, stored FROM fetched WHERE source=?", (source,)).fetchall()
+        with self.transaction():
+            run("DELETE FROM fetched WHERE source=?", (source,))
+            run("DELETE FROM source WHERE id=?", (source,))
+        return fetched
 
     def close(self) -> None:
         """Commits and releases the files. Raises OSError, and ``WritesStopped`` as ``commit`` does."""

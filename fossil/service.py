@@ -14,6 +14,7 @@ import trio
 from fossil.archiver import Archiver
 from fossil.away import Away
 from fossil.errors import WritesStopped
+from fossil.eviction import Evictor
 from fossil.filesystem import FileSystem
 from fossil.history import History
 from fossil.listing import Lister
@@ -52,10 +53,13 @@ class Fossil:
         away: reads what is in it and no longer here.
         lister: lists directories of which only venti has the names.
         archiver: writes archives to it.
+        evictor: keeps the data log within a bound, or None if there is none.
         schedule: takes snapshots and archives, and forgets snapshots, by the clock.
     """
 
-    def __init__(self, folder: Path, system: FileSystem, open_store: OpenStore, *, rules: Rules) -> None:
+    def __init__(
+        self, folder: Path, system: FileSystem, open_store: OpenStore, *, rules: Rules, local_size: int | None
+    ) -> None:
         self.folder = folder
         self.system = system
         self.history = History(system)
@@ -68,6 +72,7 @@ class Fossil:
         system.fetch_names = self.lister.fetch
         self.archiver = Archiver(self.history, self.vault, self.lister)
         self.schedule = Schedule(system, self.history, self.archiver.wake)
+        self.evictor = None if local_size is None else Evictor(system, self.history, local_size, self.archiver.wake)
 
     async def settle(self) -> None:
         """Makes everything durable that has been committed: the data first, then what speaks of it.
@@ -133,12 +138,14 @@ async def open_fossil(
     open_store: OpenStore | None = None,
     rules: Rules = STRICT,
     durable: bool = False,
+    local_size: int | None = None,
     clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[Fossil]:
     """Opens the file system in ``folder``, which is made if it is not there; a fresh root belongs to ``owner``.
 
-    ``open_store`` opens the archive; None is one in the directory ``venti`` of ``folder``. Cancelled, everything is
-    made durable and closed.
+    ``open_store`` opens the archive; None is one in the directory ``venti`` of ``folder``. ``local_size`` is how many
+    bytes of data the log is brought back to, as far as they are safe in the archive; None is no bound. Cancelled,
+    everything is made durable and closed.
 
     Raises:
         DataInUse: another process has it open.
@@ -151,6 +158,7 @@ async def open_fossil(
             system,
             open_store or (lambda: open_disk_store(folder / "venti")),
             rules=rules,
+            local_size=local_size,
         )
         try:
             async with trio.open_nursery() as nursery:
@@ -158,6 +166,8 @@ async def open_fossil(
                 nursery.start_soon(fossil.vault.run)
                 nursery.start_soon(fossil.archiver.run)
                 nursery.start_soon(fossil.schedule.run)
+                if fossil.evictor is not None:
+                    nursery.start_soon(fossil.evictor.run)
                 try:
                     yield fossil
                 finally:

@@ -1,0 +1,191 @@
+"""Keeps the data log within its bound: what is safe in venti is given back to the host, least recently read first.
+
+A piece may go when every row that refers to it was archived, in the live tree and in all snapshots. The rows then refer
+to the file's tree in the archive instead, in one transaction; the room is given back after that is durable. Reading
+brings bytes back; see ``away``.
+
+If nothing can go, an archive is made, because after it something can. Nobody is refused for the bound: it is what the
+log is brought back to, and the disk's own end is the only one for writers.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import NamedTuple
+
+import trio
+
+from fossil.errors import FossilError
+from fossil.filesystem import ROOT, FileSystem
+from fossil.history import ARCHIVE, History
+from fossil.listing import source_of
+from ninep.errors import FileSystemFull
+
+log = logging.getLogger(__name__)
+
+LOOK = 1.0
+"""Seconds between two looks at the size of the log."""
+ENOUGH = 0.9
+"""Of the bound, what is left when it was reached."""
+PIECES = 25
+"""Pieces that go in one transaction; clients are served in between."""
+PAGE = 500
+"""Pieces looked at in one step."""
+EARLY = 60.0
+"""Seconds between two archives that are made for this."""
+
+
+class _Piece(NamedTuple):
+    place: int
+    stored: int
+    fetched: bool
+
+
+class Evictor:
+    """Of one file system."""
+
+    def __init__(self, system: FileSystem, history: History, bound: int, archive: Callable[[], None]) -> None:
+        """``bound`` is in bytes; ``archive`` is called when an archive was taken and is to be written."""
+        self._system = system
+        self._history = history
+        self._bound = bound
+        self._archive = archive
+        self._last_early = -EARLY
+
+    def over(self) -> int:
+        """Bytes that should go, counting what is on its way already."""
+        used = self._system.log.file.used() - sum(stored for place, stored in self._system.freed if place >= 0)
+        return used - int(self._bound * ENOUGH) if used > self._bound else 0
+
+    async def run(self) -> None:
+        """Looks now and then, until cancelled."""
+        while True:
+            await trio.sleep(LOOK)
+            with suppress(FossilError, FileSystemFull):
+                await self.evict()
+
+    async def evict(self) -> int:
+        """Lets go what should go. Returns how many bytes are on their way.
+
+        Raises:
+            FileSystemFull, WritesStopped: the rest was not done.
+        """
+        wanted = self.over()
+        if not wanted or self._system.stopped is not None:
+            return 0
+        gone = 0
+        batch: list[_Piece] = []
+        for piece in self._in_order():
+            if piece is None:
+                await trio.lowlevel.checkpoint()
+                continue
+            batch.append(piece)
+            if len(batch) == PIECES or gone + sum(each.stored for each in batch) >= wanted:
+                gone += self._drop(batch)
+                batch = []
+                await trio.lowlevel.checkpoint()
+                if gone >= wanted:
+                    return gone
+        gone += self._drop(batch)
+        if not gone:
+            self._archive_early()
+        return gone
+
+    def _archive_early(self) -> None:
+        now = trio.current_time()
+        history = self._history
+        changed = self._system.node(ROOT).changed
+        last = history.newest(ARCHIVE)
+        if now - self._last_early < EARLY or history.waiting() or (last is not None and changed <= last.epoch):
+            return
+        log.info("the data log is over its bound: an archive is made, so that something can go")
+        self._last_early = now
+        history.take(ARCHIVE)
+        self._archive()
+
+    def _in_order(self) -> Iterator[_Piece | None]:
+        """Pieces, least recently read first, and None now and then: first those of which no reading is known, the
+        oldest in front, then those that were read.
+        """
+        run, data_log = self._system.database.execute, self._system.log
+        recent = set(data_log.by_use())
+        at = -1
+        while True:
+            rows = run(
+                "SELECT place, stored, 0 FROM (SELECT DISTINCT place, stored FROM extent WHERE place>? ORDER BY place "
+                "LIMIT ?) UNION ALL SELECT place, stored, 1 FROM (SELECT place, stored FROM fetched WHERE place>? "
+                "ORDER BY place LIMIT ?) ORDER BY place LIMIT ?",
+                (at, PAGE, at, PAGE, PAGE),
+            ).fetchall()
+            if not rows:
+                break
+            yield from (_Piece(place, stored, bool(mark)) for place, stored, mark in rows if place not in recent)
+            at = rows[-1][0]
+            yield None
+        for place in list(data_log.by_use()):
+            row = run(
+                "SELECT stored, 1 FROM fetched WHERE place=? "
+                "UNION ALL SELECT stored, 0 FROM extent WHERE place=? LIMIT 1",
+                (place, place),
+            ).fetchone()
+            if row is not None:
+                yield _Piece(place, row[0], bool(row[1]))
+
+    def _drop(self, pieces: list[_Piece]) -> int:
+        """Drops those that may go, in one transaction; bytes of them."""
+        system = self._system
+        system.commit()
+        gone: list[_Piece] = []
+        moved: list[tuple[int, int, int]] = []
+        with system.transaction() as database:
+            for piece in pieces:
+                if system.log.is_held(piece.place):
+                    continue
+                if piece.fetched:
+                    database.execute("DELETE FROM fetched WHERE place=?", (piece.place,))
+                else:
+                    rows = self._covered(piece.place)
+                    if rows is None:
+                        continue
+                    for path, start, born, entry in rows:
+                        source = source_of(system, entry)
+                        database.execute(
+                            "UPDATE extent SET place=?, digest=? WHERE path=? AND start=? AND born=?",
+                            (-source, b"", path, start, born),
+                        )
+                        moved.append((path, piece.place, source))
+                gone.append(piece)
+        for path, place, source in moved:
+            self._move(path, place, source)
+        if moved:
+            system.content.moved += 1
+        system.freed += [(piece.place, piece.stored) for piece in gone]
+        return sum(piece.stored for piece in gone)
+
+    def _covered(self, place: int) -> list[tuple[int, int, int, bytes]] | None:
+        """(path, start, born, entry) of each row that refers to a piece, or None if one of them is in no archive."""
+        run = self._system.database.execute
+        found = []
+        for path, start, born, died in run(
+            "SELECT path, start, born, died FROM extent WHERE place=?", (place,)
+        ).fetchall():
+            row = run(
+                "SELECT a.entries FROM node AS n JOIN archived AS a ON a.path=n.path AND a.changed=n.changed "
+                "WHERE n.path=? AND n.born<? AND n.died>? LIMIT 1",
+                (path, died, born),
+            ).fetchone()
+            if row is None or len(row[0]) != 40:
+                return None
+            found.append((path, start, born, bytes(row[0])))
+        return found or None
+
+    def _move(self, path: int, place: int, source: int) -> None:
+        """What is in memory of a file refers to the archive, too."""
+        node = self._system.loaded(path)
+        if node is not None and node.extents is not None:
+            node.extents = [
+                extent._replace(place=-source, digest=b"") if extent.place == place else extent
+                for extent in node.extents
+            ]
