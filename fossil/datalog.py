@@ -21,6 +21,11 @@ CACHE = 64 * 1024 * 1024
 RECENT = 200_000
 """Pieces of which it is known when they were read last, besides those in memory."""
 
+BLOCK = 4096
+"""Bytes that a disk gives back at least; less is only made zeros."""
+PARTS = 200_000
+"""Blocks of the disk that are free in part and remembered."""
+
 
 class DataLog:
     """Pieces by their place. Not for several threads, except where said."""
@@ -33,6 +38,7 @@ class DataLog:
         self._cache: OrderedDict[int, bytes] = OrderedDict()
         self._cached = 0
         self._recent: OrderedDict[int, None] = OrderedDict()
+        self._parts: OrderedDict[int, int] = OrderedDict()
         self._held: Counter[int] = Counter()
 
     def append(self, data: Buffer) -> int:
@@ -130,7 +136,26 @@ class DataLog:
         if old is not None:
             self._cached -= len(old)
         self._recent.pop(place, None)
-        self.file.punch(place, stored)
+        first, last = -(-place // BLOCK), (place + stored) // BLOCK
+        if first < last:
+            self.file.punch(first * BLOCK, (last - first) * BLOCK)
+        if first > last:
+            self._free_part(last, stored)
+        else:
+            if first * BLOCK > place:
+                self._free_part(first - 1, first * BLOCK - place)
+            if place + stored > last * BLOCK:
+                self._free_part(last, place + stored - last * BLOCK)
+
+    def _free_part(self, block: int, count: int) -> None:
+        """Some bytes of a block of the disk are free; it is given back when all of them are."""
+        count += self._parts.pop(block, 0)
+        if count >= BLOCK:
+            self.file.punch(block * BLOCK, BLOCK)
+            return
+        self._parts[block] = count
+        if len(self._parts) > PARTS:
+            self._parts.popitem(last=False)
 
     def close(self) -> None:
         """Releases the file."""
