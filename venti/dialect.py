@@ -146,12 +146,12 @@ class VentiDialect:
     def encode(self, tag: int, message: m.Request | m.Reply, out: list[Buffer]) -> int:
         """Appends the frame to ``out``, data uncopied; returns its size. Raises ValueError for what does not fit."""
         data: Buffer = b""
-        if isinstance(message, m.Twrite):
-            kind, head, data = 14, bytes((message.blocktype.wire, 0, 0, 0)), message.data
-        elif isinstance(message, m.Rread):
+        if isinstance(message, m.Rread):
             kind, head, data = 13, b"", message.data
         elif isinstance(message, m.Rwrite):
             kind, head = 15, message.score
+        elif isinstance(message, m.Twrite):
+            kind, head, data = 14, bytes((message.blocktype.wire, 0, 0, 0)), message.data
         elif isinstance(message, m.Tread):
             count = message.count
             kind = 12

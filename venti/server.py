@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Coroutine, Sequence
 from typing import Any, cast
@@ -24,7 +23,7 @@ log = logging.getLogger(__name__)
 
 HELLO_PATIENCE = 30.0
 """Seconds that a client has for its version line."""
-NOTHING = bytes(SIZE)
+_NOTHING = frozenset((ZERO_SCORE, bytes(SIZE)))
 """Twenty zero bytes read as the empty block, too: some programs write them for a hole."""
 
 
@@ -40,21 +39,23 @@ class VentiSession:
     def begin(self, request: m.Request) -> m.Reply | Coroutine[Any, Any, m.Reply | None] | None:
         """Answers at once where the store can, else returns the rest as a coroutine."""
         if isinstance(request, m.Twrite):
-            if self._immediate is not None:
-                try:
-                    score = self._immediate.write_nowait(request.blocktype, request.data)
-                    self._dirty = True
-                    return m.Rwrite(score)
-                except trio.WouldBlock:
-                    pass
-            return self._write(request)
+            if self._immediate is None:
+                return self._write(request)
+            try:
+                score = self._immediate.write_nowait(request.blocktype, request.data)
+            except trio.WouldBlock:
+                return self._write(request)
+            self._dirty = True
+            return m.Rwrite(score)
         if isinstance(request, m.Tread):
             score, blocktype, count = request
-            if score in (ZERO_SCORE, NOTHING):
+            if score in _NOTHING:
                 return m.Rread(b"")
             if self._immediate is not None:
-                with contextlib.suppress(trio.WouldBlock):
+                try:
                     return m.Rread(self._immediate.read_nowait(score, blocktype, count))
+                except trio.WouldBlock:
+                    pass
             return self._read(request)
         if isinstance(request, m.Tsync):
             return self._sync(set(self._writes))

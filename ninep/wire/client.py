@@ -17,6 +17,7 @@ import trio
 from ninep.wire.dialect import Buffer, Dialect
 from ninep.wire.errors import ConnectionLost, Malformed, NoFreeTag
 from ninep.wire.frames import FrameBuffer
+from ninep.wire.inbox import Inbox
 from ninep.wire.outbox import Outbox
 
 CHUNK = 256 * 1024
@@ -164,6 +165,7 @@ class Client(Generic[Q, R]):
     async def _read(self) -> None:
         buffer, calls, free = self._buffer, self._calls, self._free
         reserved = self._dialect.tags
+        inbox = Inbox(self._stream)
         while True:
             while frames := buffer.frames():
                 # What is spoken may have changed: a server says nothing between its version and our next request.
@@ -184,10 +186,10 @@ class Client(Generic[Q, R]):
                 if self._tag_freed:
                     self._tag_freed.unpark(count=len(frames))
                 buffer.limit = self._dialect.limit
-            data = await self._stream.receive_some(max(CHUNK, buffer.wanted))
+            data = await inbox.receive(max(CHUNK, buffer.wanted))
             if not data:
                 return
-            buffer.feed(data if type(data) is bytes else bytes(data))
+            buffer.feed(data)
 
     async def _parked(self, call: Call[R], *, give_up: bool = True) -> None:
         if self._lost is not None:

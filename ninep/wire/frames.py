@@ -78,15 +78,15 @@ class FrameBuffer:
         """
         if self._size < self._need or not self._size:
             return []
+        found, at = self._straddling()
         data = self._join()
         view = memoryview(data)
         unpack: Callable[[bytes, int], tuple[int]] = self.format.prefix.unpack_from
         head = self.format.prefix.size
         extra = 0 if self.format.inclusive else head
         least, limit = head + self.format.smallest, self.limit
-        at, end = 0, len(data)
+        end = len(data)
         self._need = head
-        found: list[memoryview] = []
         while end - at >= head:
             size = unpack(data, at)[0] + extra
             if size > limit or size < least:
@@ -103,6 +103,21 @@ class FrameBuffer:
         if at:
             self._keep(data[at:])
         return found
+
+    def _straddling(self) -> tuple[list[memoryview], int]:
+        """The frame that began in an earlier chunk, and where the last chunk goes on behind it.
+
+        Only that frame's bytes are joined: the last chunk, by far the largest part, stays where it is.
+        """
+        parts, need = self._parts, self._need
+        before = self._size - len(parts[-1])
+        if len(parts) < 2 or before >= need or not self.format.prefix.size < need <= self.limit:
+            return [], 0
+        last = parts[-1]
+        parts[-1] = last[: need - before]
+        frame = memoryview(b"".join(parts))[self.format.prefix.size :]
+        self._parts = [last]
+        return [frame], need - before
 
     def _join(self) -> bytes:
         if len(self._parts) > 1:

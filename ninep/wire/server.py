@@ -22,6 +22,7 @@ from ninep.wire.client import CHUNK
 from ninep.wire.dialect import Buffer, Dialect, Session
 from ninep.wire.errors import DuplicateTag, Hangup, Malformed, UnknownMessage
 from ninep.wire.frames import FrameBuffer
+from ninep.wire.inbox import Inbox
 from ninep.wire.outbox import Outbox
 
 log = logging.getLogger(__name__)
@@ -161,7 +162,7 @@ class _Connection(Generic[Q, R]):
             await self.outbox.wait_below(1)
 
     async def _read(self) -> None:
-        buffer, stream = self.buffer, self.stream
+        buffer, inbox = self.buffer, Inbox(self.stream)
         while True:
             while frames := buffer.frames():
                 self.heard = trio.current_time()
@@ -169,10 +170,10 @@ class _Connection(Generic[Q, R]):
                     if at:
                         await trio.lowlevel.checkpoint()
                     await self._chunk(frames[at : at + TURN] if len(frames) > TURN else frames)
-            data = await stream.receive_some(max(CHUNK, buffer.wanted))
+            data = await inbox.receive(max(CHUNK, buffer.wanted))
             if not data:
                 return
-            buffer.feed(data if type(data) is bytes else bytes(data))
+            buffer.feed(data)
 
     async def _chunk(self, frames: list[memoryview]) -> None:
         decode, begin = self.dialect.decode_request, self.session.begin

@@ -166,3 +166,20 @@ def test_a_line_without_an_end() -> None:
     exact = FrameBuffer(VENTI_02, LIMIT)
     exact.feed(b"y" * 20 + b"\n")
     assert exact.take_line(20) == b"y" * 20
+
+
+@given(some.lists(some.binary(min_size=1, max_size=40), max_size=12), some.data())
+def test_frames_are_the_same_however_the_bytes_come(bodies: list[bytes], data: some.DataObject) -> None:
+    """A frame that straddles chunks is joined, and what follows in the last chunk is not moved."""
+    buffer = FrameBuffer(FrameFormat(Struct(">H"), False, 1), 100)
+    stream = b"".join(len(body).to_bytes(2, "big") + body for body in bodies)
+    found: list[bytes] = []
+    while stream:
+        size = data.draw(some.integers(1, min(len(stream), 70)))
+        buffer.feed(stream[:size])
+        stream = stream[size:]
+        if data.draw(some.booleans()) or not stream:
+            while frames := buffer.frames():
+                found += map(bytes, frames)
+    assert found == bodies
+    assert buffer.wanted <= 2

@@ -23,6 +23,7 @@ holds from end to end.
 from __future__ import annotations
 
 from struct import Struct
+from struct import error as StructError
 from typing import NamedTuple
 from zlib import crc32
 
@@ -72,7 +73,7 @@ def pack(type: int, data: Buffer, score: bytes, digest: bytes, time: int) -> tup
     encoding = PLAIN
     stored: Buffer = data
     if size >= SMALLEST:
-        small = lz4.block.compress(data, mode="fast", acceleration=4, store_size=False)
+        small = lz4.block.compress(data, mode="fast", acceleration=2, store_size=False)
         if len(small) < size * LEAST_GAIN:
             encoding, stored = LZ4, small
     head = _HEAD.pack(MAGIC, type, encoding, 0, len(stored), size, time, score, digest)
@@ -97,15 +98,40 @@ def unpack(clump: Clump, stored: Buffer) -> bytes:
     """The block itself, checked. Raises ``BadClump``."""
     if len(stored) != clump.stored:
         raise BadClump("clump is cut")
-    if clump.encoding == PLAIN:
+    return _decoded(clump.encoding, clump.size, clump.digest, stored)
+
+
+def unpack_whole(data: Buffer, key: bytes) -> bytes:
+    """The block of a whole clump, which must be the one of ``key``: score and type. Raises ``BadClump``.
+
+    The same as ``unpack_header`` and ``unpack``, without what is not needed: every read comes through here.
+    """
+    view = memoryview(data)
+    try:
+        magic, type_, encoding, _, stored, size, _, score, digest = _HEAD.unpack_from(view)
+    except StructError:
+        raise BadClump("header is cut") from None
+    if magic != MAGIC:
+        raise BadClump(f"magic is {magic!r}")
+    if crc32(view[: HEADER - 4]) != _CRC.unpack_from(view, HEADER - 4)[0]:
+        raise BadClump("header has a wrong checksum")
+    if score != key[:20] or type_ != key[20]:
+        raise BadClump("another block is there")
+    if len(view) != HEADER + stored or size > LARGEST_BLOCK:
+        raise BadClump("clump is cut")
+    return _decoded(encoding, size, digest, view[HEADER:])
+
+
+def _decoded(encoding: int, size: int, digest: bytes, stored: Buffer) -> bytes:
+    if encoding == PLAIN:
         data = bytes(stored)
-    elif clump.encoding == LZ4:
+    elif encoding == LZ4:
         try:
-            data = lz4.block.decompress(stored, uncompressed_size=clump.size)
+            data = lz4.block.decompress(stored, uncompressed_size=size)
         except lz4.block.LZ4BlockError as error:
             raise BadClump(f"decompression failed: {error}") from error
     else:
-        raise BadClump(f"encoding {clump.encoding} is unknown")
-    if len(data) != clump.size or blake3(data).digest() != clump.digest:
+        raise BadClump(f"encoding {encoding} is unknown")
+    if len(data) != size or blake3(data).digest() != digest:
         raise BadClump("BLAKE3 differs")
     return data

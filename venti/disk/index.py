@@ -54,6 +54,8 @@ class Place(NamedTuple):
 
 pack_place = _VALUE.pack
 """The fields of a ``Place``, as the index keeps them."""
+unpack_place = _VALUE.unpack
+"""Those fields again, as a plain tuple."""
 
 
 class Index:

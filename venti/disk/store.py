@@ -20,8 +20,8 @@ from ninep.wire.dialect import Buffer
 from venti.blocktype import BlockType
 from venti.disk import space as spaces
 from venti.disk.arena import Found
-from venti.disk.clump import HEADER, BadClump, pack, unpack, unpack_header
-from venti.disk.index import CHECK, Index, Place, pack_place
+from venti.disk.clump import HEADER, BadClump, pack, unpack_whole
+from venti.disk.index import CHECK, Index, Place, pack_place, unpack_place
 from venti.disk.log import BEGINNING, Log, Position
 from venti.disk.space import Space
 from venti.errors import (
@@ -133,25 +133,35 @@ class DiskStore:
         """See ``ImmediateStore``; waits for no disk."""
         if score == ZERO_SCORE:
             return b""
-        key, place = self._find(score, type, limit)
-        waiting = self._waiting.get(key)
-        if waiting is not None:
-            return bytes(waiting)
+        key = score + _WIRE[type]
+        value = self._recent.get(key) or self._frozen.get(key) or self._index.get(key)
+        if value is None:
+            raise BlockNotFound(score, type)
+        arena, offset, stored, size, _ = unpack_place(value)
+        if size > limit:
+            raise ReadTooSmall(limit, size)
+        if self._waiting:
+            waiting = self._waiting.get(key)
+            if waiting is not None:
+                return bytes(waiting)
         if not self._nowait:
             raise trio.WouldBlock
-        buffer = bytearray(HEADER + place.stored)
+        buffer = bytearray(HEADER + stored)
         try:
-            count = self.log.file(place.arena).read_nowait(buffer, place.offset)
+            count = self.log.file(arena).read_nowait(buffer, offset)
         except BlockingIOError:
             raise trio.WouldBlock from None
         except OSError as error:
             if error.errno not in _NO_NOWAIT:
-                raise self._damage(key, place, error.strerror or "") from error
+                raise self._damage(key, Place.unpack(value), error.strerror or "") from error
             self._nowait = False
             raise trio.WouldBlock from None
         if count < len(buffer):
             raise trio.WouldBlock
-        return self._checked(key, place, buffer)
+        try:
+            return unpack_whole(buffer, key)
+        except BadClump as error:
+            raise self._damage(key, Place.unpack(value), str(error)) from error
 
     async def read(self, score: Score, type: BlockType, limit: int) -> bytes:
         """See ``BlockStore``."""
@@ -168,14 +178,8 @@ class DiskStore:
                 file.close()
         except OSError as error:
             raise self._damage(key, place, error.strerror or "") from error
-        return self._checked(key, place, data)
-
-    def _checked(self, key: bytes, place: Place, data: Buffer) -> bytes:
         try:
-            clump = unpack_header(data)
-            if clump.score != key[:20] or clump.type != key[20]:
-                raise BadClump("another block is there")
-            return unpack(clump, memoryview(data)[HEADER:])
+            return unpack_whole(data, key)
         except BadClump as error:
             raise self._damage(key, place, str(error)) from error
 
