@@ -28,12 +28,17 @@ from venti.errors import BlockNotFound, DamagedArchive, DamagedBlock, DamagedSto
 COMMANDS = (serve, blocks, vac, unvac, check, copy, repair, verify, scrub, rebuild, stats, importing, export, mirror)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit code."""
+def make_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
     parser = argparse.ArgumentParser("venti", description="Keep blocks for ever, named by their hash.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit code."""
     codes = {
         BlockNotFound: NOT_FOUND,
         NotInArchive: NOT_FOUND,
@@ -42,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         DamagedStore: DAMAGED,
         VentiError: FAILED,
     }
-    return run_program("venti", parser, argv, codes)
+    return run_program("venti", make_parser(), argv, codes)
 
 
 if __name__ == "__main__":
