@@ -12,8 +12,10 @@ from time import perf_counter
 
 import trio
 
+from bench import servers
 from bench.measure import Result, Timing, chains, window
 from bench.ninep import FILE, MSIZE, ROOT, SCRATCH, Bench, attached
+from bench.plan import Step
 from ninep.messages import OREAD, OWRITE, Rread, Tclunk, Tcreate, Topen, Tread, Twalk, Twrite
 from ninep.stat import DMDIR
 
@@ -22,6 +24,16 @@ SMALL_MSIZE = 8192 + 24
 """The most that the original grants."""
 DIRECTORY = SCRATCH - 1
 """The fid of a directory under work."""
+
+
+def plan(scale: float) -> list[Step]:
+    """Ours and the original."""
+    steps = [Step("fossil", servers.our_fossil, lambda port: run(port, "fossil", "main/active", scale))]
+    if servers.plan9("fossil/fossil"):
+        steps.append(
+            Step("C fossil", servers.c_fossil, lambda port: run(port, "C fossil", "main/active", scale), False)
+        )
+    return steps
 
 
 async def run(port: int, server: str, aname: str, scale: float) -> list[Result]:

@@ -28,6 +28,7 @@ class Result:
         size: bytes of payload moved, 0 where that is not the point.
         p50: median latency of an operation, seconds.
         p99: 99th percentile, seconds.
+        stored: bytes that it took on the server's disk, 0 where that is not the point.
     """
 
     server: str
@@ -38,6 +39,7 @@ class Result:
     size: int
     p50: float
     p99: float
+    stored: int = 0
 
     @property
     def rate(self) -> float:

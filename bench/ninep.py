@@ -13,7 +13,9 @@ from typing import Any
 
 import trio
 
+from bench import servers
 from bench.measure import Result, chains, window
+from bench.plan import Step
 from ninep.dialect import NinePDialect
 from ninep.messages import (
     NOFID,
@@ -143,6 +145,19 @@ async def attached(port: int, aname: str, server: str, *, msize: int = MSIZE) ->
         await client.call(Tattach(ROOT, NOFID, getpass.getuser(), aname))
         yield Bench(client, version.msize, server)
         nursery.cancel_scope.cancel()
+
+
+def plan(scale: float) -> list[Step]:
+    """Our servers and the original fossil."""
+    steps = [
+        Step("fossil", servers.our_fossil, lambda port: run(port, "fossil", "main/active", scale)),
+        Step("ramfs", servers.our_ramfs, lambda port: run(port, "ramfs", "", scale)),
+    ]
+    if servers.plan9("fossil/fossil"):
+        steps.append(
+            Step("C fossil", servers.c_fossil, lambda port: run(port, "C fossil", "main/active", scale), False)
+        )
+    return steps
 
 
 async def run(port: int, server: str, aname: str, scale: float) -> list[Result]:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from bench.measure import Result
 
@@ -22,7 +22,7 @@ def as_json(results: Sequence[Result]) -> str:
     return json.dumps({"machine": machine(), "results": rows}, indent=1)
 
 
-def as_table(results: Sequence[Result], ours: Sequence[str]) -> str:
+def as_table(results: Sequence[Result], ours: Collection[str]) -> str:
     """All figures for people; where a peer did the same work, a row says how many times faster ours is."""
     lines = [
         f"Python {platform.python_version()}, {os.cpu_count()} cores; latencies in microseconds",
@@ -40,9 +40,10 @@ def as_table(results: Sequence[Result], ours: Sequence[str]) -> str:
                 else ""
             )
             volume = f"{result.size / result.seconds / 1e6:.0f}" if result.size else ""
+            stored = f"  {result.stored / 1e6:.1f} MB on disk" if result.stored else ""
             lines.append(
                 f"{workload:<28}{depth:>6} {result.server:<14}{result.rate:>10,.0f}{volume:>8}"
-                f"{result.p50 * 1e6:>9,.0f}{result.p99 * 1e6:>9,.0f}  {ratios}".rstrip()
+                f"{result.p50 * 1e6:>9,.0f}{result.p99 * 1e6:>9,.0f}  {ratios}{stored}".rstrip()
             )
     return "\n".join(lines)
 

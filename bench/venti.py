@@ -9,8 +9,10 @@ from typing import Any
 
 import trio
 
+from bench import servers
 from bench.blocks import incompressible, textual
 from bench.measure import Result, window
+from bench.plan import Step
 from ninep.wire import Client
 from venti.blocktype import BlockType
 from venti.dialect import VentiDialect
@@ -32,6 +34,14 @@ async def greeted(port: int) -> AsyncIterator[Client[Any, Any]]:
         await client.call(Thello(version, "bench", 0, b"", b""), tag=0)
         yield client
         nursery.cancel_scope.cancel()
+
+
+def plan(scale: float) -> list[Step]:
+    """Ours and the original."""
+    steps = [Step("venti", servers.our_venti, lambda port: run(port, "venti", scale))]
+    if servers.plan9("venti/venti"):
+        steps.append(Step("C venti", servers.c_venti, lambda port: run(port, "C venti", scale), False))
+    return steps
 
 
 async def run(port: int, server: str, scale: float) -> list[Result]:
