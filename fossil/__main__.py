@@ -24,6 +24,7 @@ from fossil.startup import read_configuration, start, understood
 from fossil.vacfs import VacTree
 from fossil.vault import Vault
 from fossil.vaultstore import VaultStore
+from fossil.words import quoted
 from ninep.server import serve
 from ninep.wire.edge import (
     DAMAGED,
@@ -146,12 +147,7 @@ async def run_command(arguments: argparse.Namespace) -> None:
     """Asks a running file system."""
     words = [arguments.word, *arguments.words(arguments)]
     async with open_console(folder_of(arguments) / CONSOLE) as line:
-        try:
-            sys.stdout.write(await line.ask(" ".join("'" + word.replace("'", "''") + "'" for word in words)))
-        except ConsoleRefused as error:
-            if "nothing has been archived" in str(error):
-                raise NoSnapshot(str(error)) from error
-            raise
+        sys.stdout.write(await line.ask(" ".join(map(quoted, words))))
 
 
 async def run_console(arguments: argparse.Namespace) -> int:
@@ -191,6 +187,10 @@ def size_of(text: str) -> int:
     if not digits.isdecimal() or not int(digits):
         raise argparse.ArgumentTypeError(f"{text!r} is no size: write a number of bytes, or one such as 500M or 10G")
     return int(digits) << units.get(unit, 0)
+
+
+def _json(arguments: argparse.Namespace) -> list[str]:
+    return ["-j", "--"] if arguments.json else ["--"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -250,6 +250,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("status", "say whether anything is wrong")
     add("df", "say how much room is used")
     add("sync", "return when everything is on the disk")
+    command = add("history", "print the versions of a file")
+    command.add_argument("--json", action="store_true", help="an object a line")
+    command.add_argument("path", metavar="PATH")
+    command.set_defaults(words=lambda arguments: [*_json(arguments), arguments.path])
+    command = add("diff", "print what is different between two snapshots, or one and 'active'")
+    command.add_argument("--json", action="store_true", help="an object a line")
+    command.add_argument("snaps", metavar="SNAP", nargs=2)
+    command.add_argument("path", metavar="PATH", nargs="?", default="/")
+    command.set_defaults(words=lambda arguments: [*_json(arguments), *arguments.snaps, arguments.path])
+    command = add("restore", "make a file or directory what it was in a snapshot")
+    command.add_argument("--delete", "-d", action="store_true", help="and remove what has been made since")
+    command.add_argument("--dry-run", "-n", dest="dry", action="store_true", help="only print what that would do")
+    command.add_argument("snap", metavar="SNAP")
+    command.add_argument("path", metavar="PATH")
+    command.set_defaults(
+        words=lambda arguments: [
+            *(["-d"] if arguments.delete else []),
+            *(["-n"] if arguments.dry else []),
+            "--",
+            arguments.snap,
+            arguments.path,
+        ]
+    )
     command = commands.add_parser("con", aliases=["console"], help="talk to the console, or give it one command")
     command.add_argument("--data", metavar="DIR", help="the directory that is served")
     command.add_argument("command", nargs="*", metavar="COMMAND")

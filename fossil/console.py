@@ -1,8 +1,9 @@
 """The console: commands on a Unix socket in the data directory, after fossilcons(8).
 
 A connection carries any number of commands. Each is one line of UTF-8, words quoted as rc(1) does; each answer is a
-line ``ok N PROMPT`` or ``error N PROMPT`` and then N bytes of text. The socket is open to its owner alone. For people
-and scripts that want a terminal's look there is ``prompt``.
+line ``ok N PROMPT``, ``error N PROMPT`` or, where something asked for is not there, ``absent N PROMPT``, and then N
+bytes of text. The socket is open to its owner alone. For people and scripts that want a terminal's look there is
+``prompt``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Protocol
 
 import trio
 
-from fossil.errors import ConsoleRefused, FossilError, NotServed
+from fossil.errors import ConsoleRefused, FossilError, NoSnapshot, NotServed
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +92,8 @@ async def _answer(commander: Commander, line: bytes) -> bytes:
         return _framed("ok", await commander.execute(line.decode()), commander)
     except UnicodeDecodeError:
         return _framed("error", "a command is text in UTF-8", commander)
+    except NoSnapshot as error:
+        return _framed("absent", str(error), commander)
     except FossilError as error:
         return _framed("error", str(error), commander)
     except Exception:
@@ -114,6 +117,7 @@ class Line:
         """What a command prints.
 
         Raises:
+            NoSnapshot: what was asked for is not there.
             ConsoleRefused: the server said no; the text says why.
             NotServed: the server went away.
         """
@@ -133,6 +137,8 @@ class Line:
         except (ValueError, UnicodeDecodeError) as error:
             raise NotServed("what answers on the console's socket is no fossil") from error
         text, self._pending = self._pending[:size].decode(), self._pending[size:]
+        if verdict == "absent":
+            raise NoSnapshot(text)
         if verdict != "ok":
             raise ConsoleRefused(text)
         return text

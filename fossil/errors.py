@@ -53,7 +53,7 @@ class WritesStopped(FossilError):
     """A write or sync failed earlier, so nothing more is promised; restart once the disk is well."""
 
 
-class NoSnapshot(FossilError):
+class NoSnapshot(ConsoleRefused):
     """There is no such snapshot, or none yet."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -37,6 +38,21 @@ class Extent(NamedTuple):
     def end(self) -> int:
         """Where it ends in the file."""
         return self.start + self.length
+
+
+def covered(extents: Iterable[Extent], length: int) -> Iterator[tuple[int, int]]:
+    """(start, count) of what the extents, in any order, have of a file's ``length`` bytes, none twice.
+
+    Counts are at most ``LONGEST``.
+    """
+    at = 0
+    for extent in sorted(extents, key=_start):
+        at = max(at, extent.start)
+        end = min(extent.end, length)
+        while at < end:
+            count = min(LONGEST, end - at)
+            yield at, count
+            at += count
 
 
 def between(extents: list[Extent], start: int, end: int) -> tuple[int, int]:

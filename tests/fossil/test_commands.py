@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -274,6 +275,31 @@ TRANSCRIPTS = {
         > last
             nothing has been archived yet: say 'snap -a', and wait until it is written
         """,
+    "looking back": """
+        > create /active/dir glenda sys d775
+        > create /active/dir/file rob sys 640
+        > snap
+        > wstat /active/dir/file - - - - 5
+            old: ...
+            new: ...
+        > history /active/dir/file
+            ... /active/dir/file 5 [adm]
+            ... /snapshot/.../dir/file 0 [(rob)]
+        > history -j dir/file
+            {"path": "/active/dir/file", "taken": null, "file": {"qid": ..., "mode": "640", "length": 5, ...
+            {"path": "/snapshot/...
+        > history /active/nosuch
+            /active/nosuch: file does not exist, now or in any snapshot
+        > diff active active
+        > diff active yesterday
+            there is no snapshot yesterday: say 'snapshots' for a list, or 'active' for the live tree
+        > diff active active /nosuch
+            /nosuch: file does not exist in /active or in /active
+        > restore active /dir
+            restore: /active is how things are: name a snapshot, 'snapshots' lists them
+        > restore
+            usage: [fsys name] restore [-dn] snap path
+        """,
     "what has no meaning here says so": """
         > label 5
             label: there are no disk blocks to look at or patch here, ...
@@ -400,6 +426,25 @@ async def test_an_archive_by_command(tmp_path: Path) -> None:
         assert await say(interpreter, f"clri {path}") == f"clri {path}: archives stay for ever\n"
         assert f"{path} " in await say(interpreter, "snapshots")
         assert score in await say(interpreter, "status")
+
+
+async def test_past_by_command(tmp_path: Path) -> None:
+    async with served(tmp_path) as server:
+        interpreter = Interpreter(server)
+        await say(interpreter, OPEN + "create /active/file glenda sys 640")
+        snap = (await say(interpreter, "snap -p")).strip()
+        await say(interpreter, "wstat /active/file other - - 600 5\ncreate /active/new glenda sys 640")
+        assert await say(interpreter, f"diff {snap} active") == "+\t/new\nR\t/other (was file)\nM\t/other\n"
+        (line,) = (await say(interpreter, f"diff -j {snap} active /new")).splitlines()
+        assert json.loads(line)["after"]["uid"] == "glenda"
+        plan = "R\t/file (was other)\nM\t/file\n"
+        assert await say(interpreter, f"restore -n {snap} /") == plan
+        said = await say(interpreter, f"restore -d {snap} /")
+        assert re.fullmatch(r"before: /snapshot/\S+\n" + re.escape(plan) + "-\t/new\n", said)
+        before = said.split()[1]
+        assert await say(interpreter, "stat /active/file") == "\tstat /active/file file glenda sys 640 0\n"
+        assert await say(interpreter, f"restore {before} /") != ""
+        assert await say(interpreter, "stat /active/other") == "\tstat /active/other other glenda sys 600 5\n"
 
 
 async def test_without_an_archive(tmp_path: Path) -> None:

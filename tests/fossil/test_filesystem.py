@@ -434,3 +434,17 @@ async def test_missing_file(tmp_path: Path) -> None:
         async with client(opened) as raw:
             with pytest.raises(FileNotFound):
                 await raw.walk("missing")
+
+
+@given(
+    some.lists(some.tuples(some.integers(0, 300_000), some.integers(1, 200_000)), max_size=8), some.integers(0, 400_000)
+)
+def test_covered_ranges(pieces: list[tuple[int, int]], length: int) -> None:
+    """Every byte of every extent, once, and no other."""
+    extents = [Extent(start, count, 0, 0, count, b"", 1) for start, count in pieces]
+    seen: set[int] = set()
+    for start, count in ranges.covered(extents, length):
+        assert 0 < count <= ranges.LONGEST
+        assert not seen & {start, start + count - 1}
+        seen |= set(range(start, start + count))
+    assert seen == {at for start, count in pieces for at in range(start, min(start + count, length))}
