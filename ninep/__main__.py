@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from ninep.commands import add_all
+from ninep.connection import DIALECTS
 from ninep.errors import FileNotFound, NinepError
 from ninep.wire.edge import FAILED, NOT_FOUND, run_program
 
@@ -18,6 +19,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("-a", dest="address", metavar="ADDRESS", help="the server, for example tcp!fs!9fs")
     parser.add_argument("-A", dest="aname", metavar="ANAME", default="", help="which of its trees; default: its own")
     parser.add_argument("-u", dest="uname", metavar="UNAME", help="as which user; default: yourself")
+    parser.add_argument(
+        "-D",
+        dest="dialect",
+        metavar="DIALECT",
+        choices=DIALECTS,
+        default=DIALECTS[0],
+        help=f"the highest dialect to speak: {', '.join(DIALECTS)}; default: the first",
+    )
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Names that are no UTF-8 go out as the bytes that came in.

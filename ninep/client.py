@@ -14,9 +14,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from ninep import messages as m
+from ninep import messages_linux as lm
 from ninep.connection import Connection, connected
 from ninep.dialect import MSIZE
-from ninep.errors import FileError, FileExists, FileNotFound, NinepError
+from ninep.errors import CrossDevice, FileError, FileExists, FileNotFound, NinepError
 from ninep.remote import RemoteFile
 from ninep.stat import DMDIR, Stat
 from ninep.wire.dial import dial
@@ -88,9 +89,36 @@ class RemoteTree:
         async with await self.walk(path) as file:
             await file.wstat(changes)
 
-    async def rename(self, path: str, name: str) -> None:
-        """Gives a file another name in its directory; 9P cannot move it to another one. Raises ``FileExists``."""
-        await self.wstat(path, Stat(name=name))
+    async def rename(self, path: str, new: str) -> None:
+        """Gives a file another name in its directory, or, where ``new`` has a slash, another place.
+
+        In 9P2000 a file cannot be moved to another directory, and a name that is taken is refused; in 9P2000.L the file
+        there is replaced, in one step.
+
+        Raises:
+            FileExists, CrossDevice: that cannot be done in this dialect.
+        """
+        folder, name = _place(path)
+        target, newname = _place(new) if "/" in new else (folder, new)
+        if target != folder and self.connection.version != lm.VERSION:
+            raise CrossDevice
+        async with await self.root.walk(folder) as directory:
+            if target == folder:
+                await directory.renameat(name, directory, newname)
+                return
+            async with await self.root.walk(target) as other:
+                await directory.renameat(name, other, newname)
+
+    async def symlink(self, path: str, target: str) -> None:
+        """Makes a symbolic link at ``path``. Raises ``NotPermitted`` where the server or the dialect has none."""
+        folder, name = _place(path)
+        async with await self.root.walk(folder) as directory:
+            await directory.symlink(name, target)
+
+    async def readlink(self, path: str) -> str:
+        """The target of a symbolic link. No walk follows links."""
+        async with await self.walk(path) as file:
+            return await file.readlink()
 
     async def remove(self, path: str) -> None:
         """Removes a file or an empty directory."""
@@ -149,11 +177,13 @@ async def connect(
     uname: str | None = None,
     aname: str = "",
     msize: int = MSIZE,
+    version: str = m.VERSION,
     networks: Networks | None = None,
     context: ssl.SSLContext | None = None,
 ) -> AsyncIterator[RemoteTree]:
     """Dials a server and attaches to the tree ``aname`` as ``uname``, by default whoever runs this program.
 
+    ``version`` is the highest dialect wanted, ``9P2000``, ``9P2000.u`` or ``9P2000.L``; the server may know less.
     ``context`` is for ``tls!`` addresses: whom to trust, and who we are; see ``wire.tls``.
 
     Raises:
@@ -163,7 +193,7 @@ async def connect(
     """
     user = uname if uname is not None else local_user()
     stream = await dial(address, service="9fs", networks=networks, context=context)
-    async with connected(stream, msize=msize) as connection:
+    async with connected(stream, msize=msize, version=version) as connection:
         yield RemoteTree(await connection.attach(user, aname))
 
 

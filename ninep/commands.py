@@ -18,7 +18,7 @@ import trio
 from ninep.client import RemoteTree, connect, split
 from ninep.commands_mount import add_mounting
 from ninep.commands_serve import add_serving
-from ninep.errors import FileError, FileExists, FileNotFound, IsDirectory, NinepError
+from ninep.errors import CrossDevice, FileError, FileExists, FileNotFound, IsDirectory, NinepError
 from ninep.get import Get
 from ninep.listing import as_object, long_lines, shown, stat_line
 from ninep.put import Put
@@ -56,6 +56,7 @@ def connected(arguments: argparse.Namespace) -> AbstractAsyncContextManager[Remo
         arguments.address,
         uname=arguments.uname,
         aname=arguments.aname,
+        version=arguments.dialect,
         networks=networks_of(arguments),
         context=client_context(arguments),
     )
@@ -179,14 +180,15 @@ async def rm(arguments: argparse.Namespace) -> int:
 
 async def mv(arguments: argparse.Namespace) -> None:
     """Renames a file."""
-    old, new = split(arguments.old), split(arguments.new)
-    if not old or not new or old[:-1] != new[:-1]:
-        raise NinepError(
-            f"9P renames only within a directory: to move {arguments.old} elsewhere, get it, put it there and rm it"
-        )
     async with connected(arguments) as remote:
         with about(arguments.old):
-            await remote.rename(arguments.old, new[-1])
+            try:
+                await remote.rename(arguments.old, f"/{arguments.new}")
+            except CrossDevice:
+                raise NinepError(
+                    f"{remote.connection.version} renames only within a directory: say -D 9P2000.L before the command, "
+                    f"or get {arguments.old}, put it there and rm it"
+                ) from None
 
 
 async def put(arguments: argparse.Namespace) -> None:
@@ -222,7 +224,7 @@ def add_all(commands: Parsers) -> None:
     add(write, "make standard input the content of a file").add_argument("path")
     add(mkdir, "make directories", "-p").add_argument("path", nargs="+")
     add(rm, "remove files", "-r", "-f").add_argument("path", nargs="+")
-    parser = add(mv, "rename a file within its directory")
+    parser = add(mv, "rename a file, or move it where the dialect can")
     parser.add_argument("old")
     parser.add_argument("new")
     parser = add(put, "copy to the server", "-r")

@@ -14,6 +14,7 @@ from ninep.client import local_user
 from ninep.errors import NinepError
 from ninep.export import Accounts, ExportTree
 from ninep.files import FileTree
+from ninep.host_ids import HostIds
 from ninep.ramfs import RamTree
 from ninep.server import serve, serve_stream
 from ninep.session import MOST_FIDS
@@ -31,7 +32,7 @@ RESERVED_DESCRIPTORS = 256
 
 async def ramfs(arguments: argparse.Namespace) -> None:
     """Serves an empty tree in memory. Its root belongs to whoever runs this."""
-    tree = RamTree(local_user(), mode=0o777 if arguments.world else 0o775)
+    tree = RamTree(local_user(), mode=0o777 if arguments.world else 0o775, ids=HostIds())
     await serve_tree(tree, arguments, "an empty tree in memory")
 
 

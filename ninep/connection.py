@@ -15,9 +15,14 @@ from typing import Any
 import trio
 
 from ninep import messages as m
+from ninep import messages_linux as lm
 from ninep.dialect import MSIZE, NinePDialect
 from ninep.errors import FileError, NinepError
+from ninep.host_ids import HostIds
+from ninep.ids import NONUNAME, Ids
 from ninep.remote import RemoteFile
+from ninep.remote_linux import LinuxFile
+from ninep.remote_unix import UnixFile
 from ninep.wire.client import Call, Client
 from ninep.wire.errors import ConnectionLost, NoFreeTag, Unreachable
 
@@ -28,6 +33,17 @@ MOST_LEAVING = 256
 """Most fids that are being given up while nobody waits for that."""
 
 
+DIALECTS = (m.VERSION, m.VERSION_UNIX, lm.VERSION)
+"""What can be spoken, from the simplest on."""
+_SIMPLER = {
+    m.VERSION: (m.VERSION,),
+    m.VERSION_UNIX: (m.VERSION_UNIX, m.VERSION),
+    lm.VERSION: (lm.VERSION, m.VERSION_UNIX, m.VERSION),
+}
+"""What a server may answer to each proposal."""
+_FILES: dict[str, type[RemoteFile]] = {m.VERSION: RemoteFile, m.VERSION_UNIX: UnixFile, lm.VERSION: LinuxFile}
+
+
 class Connection:
     """One connection of a client. ``connected`` makes one; by hand it takes ``run`` in a task, then ``negotiate``.
 
@@ -36,13 +52,22 @@ class Connection:
     Attributes:
         client: the calls themselves, for those who want to send messages of their own.
         msize: the agreed message size in bytes; before, what will be proposed.
+        version: the dialect that is spoken; before, the one that will be proposed.
+        ids: which numbers users have, for servers that know only the one or the other.
         iounit: most bytes of data in one message.
     """
 
-    def __init__(self, stream: trio.abc.Stream, *, msize: int = MSIZE) -> None:
+    def __init__(
+        self, stream: trio.abc.Stream, *, msize: int = MSIZE, version: str = m.VERSION, ids: Ids | None = None
+    ) -> None:
+        """``version`` is the highest dialect wanted: the server may agree to a simpler one. ``ids`` by default are
+        those of this machine.
+        """
         self._dialect = NinePDialect()
         self.client: Client[Any, Any] = Client(stream, self._dialect)
         self.msize = msize
+        self.version = version
+        self.ids = ids or HostIds()
         self.iounit = msize - m.IOHDRSZ
         self._free: list[int] = []
         self._leaving: deque[tuple[int, Call[Any]]] = deque()
@@ -66,7 +91,7 @@ class Connection:
         await self._ended.wait()
 
     async def negotiate(self) -> None:
-        """Agrees on version and message size.
+        """Agrees on dialect and message size. A server that refuses a dialect outright is asked for 9P2000.
 
         Raises:
             NinepError: the server does not speak 9P2000.
@@ -75,34 +100,46 @@ class Connection:
         """
         try:
             with trio.fail_after(PATIENCE):
-                call = self.client.begin(m.Tversion(self.msize, m.VERSION), tag=m.NOTAG)
-                reply = await self.client.wait(call)
+                reply = await self._hello(self.version)
+                if self.version != m.VERSION and (reply is None or reply.version == "unknown"):
+                    reply = await self._hello(m.VERSION)
         except FileError as error:
             raise NinepError(f"the server does not speak {m.VERSION}: it answers {str(error)!r}") from error
         except trio.TooSlowError as error:
             raise Unreachable(f"the server does not answer within {PATIENCE:g} seconds: does it speak 9P?") from error
-        if reply.version != m.VERSION:
+        assert reply is not None
+        if reply.version not in _SIMPLER[self.version]:
             raise NinepError(f"the server does not speak {m.VERSION}: it answers {reply.version!r}")
         if not LEAST_MSIZE <= reply.msize <= self.msize:
             raise NinepError(f"the server wants messages of {reply.msize} bytes where {self.msize} were offered")
-        self._dialect.msize = self.msize = reply.msize
+        self.version, self.msize = reply.version, reply.msize
+        self._dialect.agree(reply.version, reply.msize)
         self.iounit = reply.msize - m.IOHDRSZ
 
-    async def attach(self, uname: str, aname: str = "") -> RemoteFile:
-        """The root of the tree ``aname``, as user ``uname``."""
+    async def _hello(self, version: str) -> Any:
+        """The answer to a proposal; None for a refusal of what need not be spoken."""
+        try:
+            return await self.client.wait(self.client.begin(m.Tversion(self.msize, version), tag=m.NOTAG))
+        except FileError:
+            if version == m.VERSION:
+                raise
+            return None
+
+    async def attach(self, uname: str, aname: str = "", *, n_uname: int = NONUNAME) -> RemoteFile:
+        """The root of the tree ``aname``, as user ``uname``, or in other dialects than 9P2000 as number ``n_uname``."""
         fid = self.take_fid()
         try:
-            reply = await self.make(m.Tattach(fid, m.NOFID, uname, aname), fid)
+            reply = await self.make(m.Tattach(fid, m.NOFID, uname, aname, n_uname), fid)
         except FileError:
             self.give_fid(fid)
             raise
-        return RemoteFile(self, fid, reply.qid)
+        return _FILES[self.version](self, fid, reply.qid, "/")
 
-    async def ask(self, request: m.Request) -> Any:
+    async def ask(self, request: m.Request | lm.LinuxRequest) -> Any:
         """One request and its answer; raises what an Rerror stands for."""
         return await self.client.call(request)
 
-    async def make(self, request: m.Request, fid: int) -> Any:
+    async def make(self, request: m.Request | lm.LinuxRequest, fid: int) -> Any:
         """The same for a request that makes ``fid``: cancelled, the fid is given up. Refused, it is the caller's."""
         call = self.client.begin(request)
         try:
@@ -189,13 +226,15 @@ class Connection:
 
 
 @asynccontextmanager
-async def connected(stream: trio.abc.Stream, *, msize: int = MSIZE) -> AsyncIterator[Connection]:
-    """A negotiated connection over ``stream``, which is closed at the end.
+async def connected(
+    stream: trio.abc.Stream, *, msize: int = MSIZE, version: str = m.VERSION, ids: Ids | None = None
+) -> AsyncIterator[Connection]:
+    """A negotiated connection over ``stream``, which is closed at the end. See ``Connection`` for what it takes.
 
     Raises:
         NinepError, Unreachable, ConnectionLost: see ``Connection.negotiate``.
     """
-    connection = Connection(stream, msize=msize)
+    connection = Connection(stream, msize=msize, version=version, ids=ids)
     failure: BaseException | None = None
     async with trio.open_nursery() as nursery:
         await nursery.start(connection.run)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ninep.attributes import SECOND, SetAttributes, plan9_mode
 from ninep.errors import CrossDevice, FileError, InvalidArgument, IsDirectory, NotDirectory, NotPermitted
+from ninep.ids import Ids
 from ninep.maybe import arrived
 from ninep.messages import OREAD, OWRITE
 from ninep.qid import QTDIR, Qid
@@ -31,11 +32,11 @@ def changed_mode(current: int, mode: int) -> int:
     return current & ~CHANGEABLE | plan9_mode(mode) & CHANGEABLE
 
 
-def as_wstat(file: File, changes: SetAttributes, current: Stat) -> Stat:
+def as_wstat(ids: Ids, changes: SetAttributes, current: Stat) -> Stat:
     """What a setattr changes, as a wstat has it. Raises ``NotPermitted`` for what no wstat can change."""
-    if changes.uid is not None and changes.uid != file.ids.uid(current.uid):
+    if changes.uid is not None and changes.uid != ids.uid(current.uid):
         raise NotPermitted
-    gid = "" if changes.gid is None else file.ids.group(changes.gid)
+    gid = "" if changes.gid is None else ids.group(changes.gid)
     return Stat(
         mode=NO32 if changes.mode is None else changed_mode(current.mode, changes.mode),
         atime=NO32 if changes.atime is None else changes.atime // SECOND & NO32,
@@ -47,7 +48,7 @@ def as_wstat(file: File, changes: SetAttributes, current: Stat) -> Stat:
 
 async def setattr(file: File, changes: SetAttributes) -> None:
     """By ``wstat``; nothing to change is no request for stable storage here."""
-    wstat = as_wstat(file, changes, await arrived(file.stat()))
+    wstat = as_wstat(file.ids, changes, await arrived(file.stat()))
     if not wstat.touches_nothing:
         await arrived(file.wstat(wstat))
 

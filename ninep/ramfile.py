@@ -7,7 +7,16 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ninep import stat as st
-from ninep.attributes import SECOND, XATTR_CREATE, XATTR_REPLACE, Attributes, SetAttributes, Statfs, plan9_mode
+from ninep.attributes import (
+    SECOND,
+    XATTR_CREATE,
+    XATTR_REPLACE,
+    Attributes,
+    SetAttributes,
+    Statfs,
+    device_extension,
+    plan9_mode,
+)
 from ninep.emulation import changed_mode
 from ninep.errors import (
     DirectoryNotEmpty,
@@ -142,11 +151,11 @@ class RamFile(File):
         made._open(mode)
         return made
 
-    def _make(self, name: str, perm: int, gid: int | None, *, rdev: int = 0, target: str = "") -> Place:
+    def _make(self, name: str, perm: int, gid: int | None, *, rdev: int = 0, extension: str = "") -> Place:
         self._free(name)
         tree, node = self._tree, self._node
         group = node.gid if gid is None else tree.ids.group(gid)
-        return self._enter(name, tree.make(perm, self._user, group, rdev=rdev, target=target))
+        return self._enter(name, tree.make(perm, self._user, group, rdev=rdev, extension=extension))
 
     def _free(self, name: str) -> None:
         """Raises unless this is a directory in which the user may make ``name``, which is not there."""
@@ -323,7 +332,9 @@ class RamFile(File):
             raise IllegalMode
         if perm & st.DMDEVICE and self._user != self._tree.owner:
             raise NotPermitted
-        return self._make(name, perm, gid, rdev=rdev if perm & st.DMDEVICE else 0).node.qid
+        if not perm & st.DMDEVICE:
+            return self._make(name, perm, gid).node.qid
+        return self._make(name, perm, gid, rdev=rdev, extension=device_extension(mode, rdev)).node.qid
 
     def symlink(self, name: str, target: str, gid: int | None) -> Qid:
         """A link; its target is its content."""
@@ -331,7 +342,7 @@ class RamFile(File):
             raise NameTooLong
         if not target:
             raise FileNotFound
-        return self._make(name, st.DMSYMLINK | 0o777, gid, target=target).node.qid
+        return self._make(name, st.DMSYMLINK | 0o777, gid, extension=target).node.qid
 
     def link(self, name: str, file: File) -> None:
         """Another name, not of a directory."""

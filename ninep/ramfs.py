@@ -56,10 +56,14 @@ class RamTree(FileTree):
         """Nanoseconds since 1970."""
         return int(self._clock() * SECOND)
 
-    def make(self, mode: int, uid: str, gid: str, *, rdev: int = 0, target: str = "") -> Node:
-        """A new node with a path of its own."""
+    def make(self, mode: int, uid: str, gid: str, *, rdev: int = 0, extension: str = "") -> Node:
+        """A new node with a path of its own. Raises ``FileSystemFull``: there is no room for a link's target."""
+        node = Node(self._paths + 1, mode, uid, gid, self.now(), rdev=rdev, extension=extension)
+        if node.content.stored > self.free:
+            raise FileSystemFull
         self._paths += 1
-        return Node(self._paths, mode, uid, gid, self.now(), rdev=rdev, target=target)
+        self.free -= node.content.stored
+        return node
 
     def write(self, node: Node, offset: int, data: Buffer) -> None:
         """Puts bytes into a file. Raises ``FileSystemFull`` or ``FileTooBig``, and then nothing is changed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ninep import stat as st
 from ninep.attributes import BASIC as EVERY
-from ninep.attributes import BTIME, DATA_VERSION, GEN, SECOND, Attributes, device_extension, unix_mode
+from ninep.attributes import BTIME, DATA_VERSION, GEN, SECOND, Attributes, unix_mode
 from ninep.ids import Ids
 from ninep.qid import Qid
 from ninep.sparse import SparseBytes
@@ -46,7 +46,9 @@ class Node:
         "xattrs",
     )
 
-    def __init__(self, path: int, mode: int, uid: str, gid: str, now: int, *, rdev: int = 0, target: str = "") -> None:
+    def __init__(
+        self, path: int, mode: int, uid: str, gid: str, now: int, *, rdev: int = 0, extension: str = ""
+    ) -> None:
         self.path = path
         self.version = 0
         self.mode = mode
@@ -60,8 +62,9 @@ class Node:
         self.rdev = rdev
         self.xattrs: dict[str, bytes] = {}
         self.content = SparseBytes()
-        self.content.write(0, target.encode("utf-8", "surrogateescape"))
-        self.extension = device_extension(unix_mode(mode), rdev) if mode & st.DMDEVICE else target
+        self.extension = extension
+        if mode & st.DMSYMLINK:
+            self.content.write(0, extension.encode("utf-8", "surrogateescape"))
         self.children: dict[str, Place] | None = {} if mode & st.DMDIR else None
         self.qid = Qid(mode >> 24, 0, path)
 

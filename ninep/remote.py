@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 
 from ninep import messages as m
 from ninep.errors import FileError, NameTooLong
+from ninep.ids import Ids
 from ninep.qid import QTEXCL, Qid
 from ninep.remote_io import Reading, Writing
+from ninep.remote_methods import UnixMethods
 from ninep.stat import Stat, unpack_directory
 from ninep.wire.dialect import Buffer
 from ninep.wire.errors import ConnectionLost, Malformed
@@ -25,7 +27,7 @@ WALK_HEAD = 17
 """Bytes of a Twalk before its names."""
 
 
-class RemoteFile:
+class RemoteFile(UnixMethods):
     """One fid. Made by ``Connection.attach`` and ``walk``; ``clunk`` or ``remove`` ends it, as does ``async with``.
 
     The end of the context waits for the server where the answer can tell something: whether a file that was open for
@@ -41,16 +43,23 @@ class RemoteFile:
         qid: identity and version, as of the last walk, open or create.
         iounit: most bytes of data that move in one message.
         mode: the open mode; ``UNOPENED`` before.
+        name: what it was called when it was walked to; empty where that is not known.
     """
 
-    __slots__ = ("connection", "fid", "iounit", "mode", "qid")
+    __slots__ = ("connection", "fid", "iounit", "mode", "name", "qid")
 
-    def __init__(self, connection: Connection, fid: int, qid: Qid) -> None:
+    def __init__(self, connection: Connection, fid: int, qid: Qid, name: str = "") -> None:
         self.connection = connection
         self.fid = fid
         self.qid = qid
         self.iounit = connection.iounit
         self.mode = UNOPENED
+        self.name = name
+
+    @property
+    def ids(self) -> Ids:
+        """Which numbers the names of users have."""
+        return self.connection.ids
 
     async def __aenter__(self) -> RemoteFile:
         return self
@@ -111,7 +120,8 @@ class RemoteFile:
                     connection.give_fid(fid)
                 return qids, None
             source = fid
-        return qids, RemoteFile(connection, fid, qids[-1] if qids else self.qid)
+        name = self.name if not names else "" if ".." in names[-1:] else names[-1]
+        return qids, type(self)(connection, fid, qids[-1] if qids else self.qid, name)
 
     async def open(self, mode: int = m.OREAD) -> None:
         """Prepares for reading or writing."""
@@ -123,12 +133,11 @@ class RemoteFile:
 
         The server masks ``perm`` with the rights of the directory. Raises ``FileExists`` where the name is taken.
         """
-        if len(name.encode("utf-8", "surrogateescape")) > LONGEST_NAME:
-            raise NameTooLong
+        check_length(name)
         reply = await self.connection.ask(m.Tcreate(self.fid, name, perm, mode))
         self._opened(reply, mode)
 
-    def _opened(self, reply: m.Ropen | m.Rcreate, mode: int) -> None:
+    def _opened(self, reply: Any, mode: int) -> None:
         self.qid = reply.qid
         self.mode = mode
         most = self.connection.iounit
@@ -224,6 +233,12 @@ class RemoteFile:
         except FileError:
             return False
         return True
+
+
+def check_length(name: str) -> None:
+    """Raises ``NameTooLong`` for a name that no message can carry."""
+    if len(name.encode("utf-8", "surrogateescape")) > LONGEST_NAME:
+        raise NameTooLong
 
 
 def _parts(names: Sequence[str], msize: int) -> list[list[str]]:

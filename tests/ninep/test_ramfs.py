@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from contracts.ninep_client import connected
+from contracts.served_dialects import DialectContract
 from contracts.served_file import OWNER, ServedTreeContract
 from ninep import messages as m
 from ninep.files import FileTree
@@ -16,6 +17,12 @@ from ninep.stat import DMAPPEND, DMDIR, Stat
 
 
 class TestRamfs(ServedTreeContract):
+    @asynccontextmanager
+    async def tree(self) -> AsyncIterator[FileTree]:
+        yield RamTree(OWNER)
+
+
+class TestRamfsInEveryDialect(DialectContract):
     @asynccontextmanager
     async def tree(self) -> AsyncIterator[FileTree]:
         yield RamTree(OWNER)

@@ -1,0 +1,54 @@
+"""Users and groups with the numbers that this machine gives them."""
+
+from __future__ import annotations
+
+import grp
+import pwd
+from functools import lru_cache
+
+from ninep.ids import Ids
+
+
+class HostIds(Ids):
+    """The accounts of this machine come first, then the rule of ``Ids``. They are looked up once each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.uid = lru_cache(4096)(self._uid)  # type: ignore[method-assign]
+        self.gid = lru_cache(4096)(self._gid)  # type: ignore[method-assign]
+        self._user = lru_cache(4096)(_user)
+        self._group = lru_cache(4096)(_group)
+
+    def _uid(self, name: str) -> int:
+        try:
+            return pwd.getpwnam(name).pw_uid
+        except (KeyError, ValueError):
+            return super().uid(name)
+
+    def _gid(self, name: str) -> int:
+        try:
+            return grp.getgrnam(name).gr_gid
+        except (KeyError, ValueError):
+            return super().gid(name)
+
+    def user(self, uid: int, default: str = "") -> str:
+        """The account with this number."""
+        return self._user(uid) or super().user(uid, default)
+
+    def group(self, gid: int, default: str = "") -> str:
+        """The group with this number."""
+        return self._group(gid) or super().group(gid, default)
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError):
+        return ""
+
+
+def _group(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except (KeyError, OverflowError):
+        return ""
