@@ -89,7 +89,7 @@ cd / && rm -r "/mnt/$WAY" && echo removed
 }
 
 mkdir /tmp/tree && for d in 1 2 3 4; do
-  mkdir /tmp/tree/$d; for f in $(seq 40); do echo "$d $f" > /tmp/tree/$d/file-$f; done
+  mkdir /tmp/tree/$d; for f in $(seq 10); do echo "$d $f" > /tmp/tree/$d/file-$f; done
 done
 tar -cf /tmp/tree.tar -C /tmp tree
 """
@@ -167,7 +167,7 @@ def test_what_all_dialects_have(served: Served, way: Way) -> None:
     expected = {
         "mount": ["mounted"],
         "plain": ["hello", "6 644 regular file", "hello", "more", "deep", "b"],
-        "tree": ["165", "same", "ls: tree: No such file or directory"],
+        "tree": ["45", "same", "ls: tree: No such file or directory"],
         "truncate": ["0123", "6", "0"],
         "times": ["981173106"],
         "open": ["ls: o: No such file or directory", "still", "closed"],
