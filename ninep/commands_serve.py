@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 import resource
+import runpy
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -54,6 +55,21 @@ async def export(arguments: argparse.Namespace) -> None:
         await serve_tree(tree, arguments, f"{arguments.directory}{how}")
     finally:
         tree.close()
+
+
+async def serve_file(arguments: argparse.Namespace) -> None:
+    """Serves the tree that a Python file makes (see ninep.synthetic), or any other FileTree that it has."""
+    path, _, name = arguments.file.partition(":")
+    name = name or "tree"
+    try:
+        made = runpy.run_path(path)
+    except OSError as error:
+        raise NinepError(f"cannot run {path}: {error.strerror}") from error
+    tree = made.get(name)
+    if not isinstance(tree, FileTree):
+        what = "is no FileTree" if name in made else "is not there"
+        raise NinepError(f"{path}: {name} {what}: make a SyntheticTree, and say {path}:NAME unless it is called tree")
+    await serve_tree(tree, arguments, arguments.file)
 
 
 async def serve_tree(tree: FileTree, arguments: argparse.Namespace, what: str) -> None:
@@ -144,6 +160,11 @@ def add_serving(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
         metavar="CLIENT=LOCAL,...",
         help="as which local user a client's user acts; '*' is all others, an empty LOCAL refuses",
     )
+    _add_address(parser)
+
+    parser = add_parser("serve", help="serve a tree that a Python file makes", description=serve_file.__doc__)
+    parser.set_defaults(run=serve_file)
+    parser.add_argument("file", metavar="FILE[:NAME]", help="a Python file, and what the tree in it is called: tree")
     _add_address(parser)
 
 

@@ -187,6 +187,7 @@ def test_fio_verify(place: Path, tmp_path: Path) -> None:
             "--fsync=50",
             "--output=/dev/null",
         ],
+        cwd=tmp_path,
         check=True,
         timeout=120,
     )
