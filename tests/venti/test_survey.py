@@ -14,6 +14,7 @@ from hypothesis import strategies as some
 
 from contracts.damaged_store import DATA, blocks, fill, harm, memory
 from contracts.venti_program import serving, venti
+from venti.blocktype import BlockType
 from venti.client import connect
 from venti.disk import open_disk_store
 from venti.disk.arena import arena_path
@@ -187,6 +188,11 @@ async def test_stats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert found["stored"] <= found["bytes"]
     assert await venti("stats", "--store", tmp_path) == 0
     assert "blocks   60, 60 data\n" in capsys.readouterr().out
+    async with open_disk_store(tmp_path) as store:
+        for type in (BlockType.DATA_1, BlockType.DIR_2, BlockType.ROOT):
+            await store.write(type, b"pointers")
+    assert await venti("stats", "--store", tmp_path, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["types"] == {"data": 60, "pointers": 2, "root": 1}
 
 
 class Watch:

@@ -30,7 +30,6 @@ async def run(arguments: argparse.Namespace) -> int:
     damaged = sum(journal.damaged.values()) + journal.faults
     oldest = min(journal.checked.values()) if len(journal.checked) == found.arenas else None
     if arguments.json:
-        kinds = {_name(kind): number for kind, number in sorted(found.types.items())}
         print(
             json.dumps(
                 {
@@ -41,7 +40,7 @@ async def run(arguments: argparse.Namespace) -> int:
                     "stored": found.stored,
                     "files": found.files,
                     "index": index,
-                    "types": kinds,
+                    "types": _kinds(found),
                     "damaged": damaged,
                     "scrubbed": oldest,
                 }
@@ -50,18 +49,20 @@ async def run(arguments: argparse.Namespace) -> int:
         return DONE
     print(f"arenas   {found.arenas}, {found.sealed} of them sealed, {found.files} bytes")
     print(f"index    {index} bytes")
-    print(f"blocks   {found.blocks}, {_kinds(found)}")
+    kinds = ", ".join(f"{number} {name}" for name, number in sorted(_kinds(found).items()))
+    print(f"blocks   {found.blocks}" + (f", {kinds}" if kinds else ""))
     print(f"bytes    {found.size}, stored in {found.stored}{_saved(found)}")
     if damaged:
         print(f"damaged  {damaged} blocks: see 'verify' and 'repair'")
     return DONE
 
 
-def _kinds(found: Statistics) -> str:
+def _kinds(found: Statistics) -> Counter[str]:
+    """Blocks by what they are called."""
     groups: Counter[str] = Counter()
     for kind, number in found.types.items():
         groups[_name(kind)] += number
-    return ", ".join(f"{number} {name}" for name, number in sorted(groups.items())) or "none"
+    return groups
 
 
 def _name(wire: int) -> str:
