@@ -29,6 +29,11 @@ def environment() -> dict[str, str]:
 
 def run(*arguments: str, cwd: Path | None = None, stdin: bytes = b"", timeout: float = 300) -> str:
     """What ``python -m ...`` prints; raises with both outputs when it does not end in success."""
+    return run_bytes(*arguments, cwd=cwd, stdin=stdin, timeout=timeout).decode()
+
+
+def run_bytes(*arguments: str, cwd: Path | None = None, stdin: bytes = b"", timeout: float = 300) -> bytes:
+    """The same for programs that print no text."""
     done = subprocess.run(
         [sys.executable, "-m", *arguments],
         cwd=cwd,
@@ -39,7 +44,7 @@ def run(*arguments: str, cwd: Path | None = None, stdin: bytes = b"", timeout: f
     )
     if done.returncode:
         raise AssertionError(f"{arguments} ended with {done.returncode}:\n{done.stdout.decode()}{done.stderr.decode()}")
-    return done.stdout.decode()
+    return done.stdout
 
 
 class Program:
