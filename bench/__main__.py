@@ -5,16 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import trio
 
-from bench import backup, fossil, ninep, servers, venti
+from bench import backup, fossil, index, ninep, servers, venti
 from bench.measure import Result
 from bench.plan import Suite
+from bench.plot import as_svg
 from bench.report import as_json, as_table
 
 SUITES: dict[str, Suite] = {
     "venti": venti.plan,
+    "venti-index": index.plan,
     "9p": ninep.plan,
     "fossil": fossil.plan,
     "backup": backup.plan,
@@ -32,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--scale", type=float, default=1.0, help="how much work: 1 is the full run, 0.1 a quick look")
     parser.add_argument("--json", action="store_true", help="print figures for programs")
+    parser.add_argument("--plot", metavar="FILE", help="draw the comparison with peers as an SVG file")
     arguments = parser.parse_args(argv)
     suites = arguments.suite or list(DEFAULT)
     suites = list(SUITES) if "all" in suites else suites
@@ -57,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         # What was measured before an interruption is worth showing.
         print(as_json(results) if arguments.json else as_table(results, ours))
+        if arguments.plot:
+            Path(arguments.plot).write_text(as_svg(results, ours))
     return int(failed)
 
 

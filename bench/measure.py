@@ -29,6 +29,8 @@ class Result:
         p50: median latency of an operation, seconds.
         p99: 99th percentile, seconds.
         stored: bytes that it took on the server's disk, 0 where that is not the point.
+        cpu: processor time that the server spent, seconds; 0 where it was not measured.
+        memory: most bytes that the server had resident; 0 where it was not measured.
     """
 
     server: str
@@ -40,6 +42,8 @@ class Result:
     p50: float
     p99: float
     stored: int = 0
+    cpu: float = 0.0
+    memory: int = 0
 
     @property
     def rate(self) -> float:

@@ -25,8 +25,9 @@ def as_json(results: Sequence[Result]) -> str:
 def as_table(results: Sequence[Result], ours: Collection[str]) -> str:
     """All figures for people; where a peer did the same work, a row says how many times faster ours is."""
     lines = [
-        f"Python {platform.python_version()}, {os.cpu_count()} cores; latencies in microseconds",
-        f"{'workload':<28}{'depth':>6} {'server':<14}{'ops/s':>10}{'MB/s':>8}{'p50':>9}{'p99':>9}  ratio",
+        f"Python {platform.python_version()}, {os.cpu_count()} cores; in microseconds: latencies, and what an "
+        "operation costs the processor of the server",
+        f"{'workload':<30}{'depth':>6} {'server':<14}{'ops/s':>10}{'MB/s':>8}{'p50':>9}{'p99':>9}{'cpu':>7}  ratio",
     ]
     groups: dict[tuple[str, int], list[Result]] = {}
     for result in results:
@@ -41,9 +42,11 @@ def as_table(results: Sequence[Result], ours: Collection[str]) -> str:
             )
             volume = f"{result.size / result.seconds / 1e6:.0f}" if result.size else ""
             stored = f"  {result.stored / 1e6:.1f} MB on disk" if result.stored else ""
+            cpu = f"{result.cpu / result.count * 1e6:,.0f}" if result.cpu else ""
+            memory = f"  {result.memory / 2**20:,.0f} MiB resident" if result.memory else ""
             lines.append(
-                f"{workload:<28}{depth:>6} {result.server:<14}{result.rate:>10,.0f}{volume:>8}"
-                f"{result.p50 * 1e6:>9,.0f}{result.p99 * 1e6:>9,.0f}  {ratios}{stored}".rstrip()
+                f"{workload:<30}{depth:>6} {result.server:<14}{result.rate:>10,.0f}{volume:>8}"
+                f"{result.p50 * 1e6:>9,.0f}{result.p99 * 1e6:>9,.0f}{cpu:>7}  {ratios}{stored}{memory}".rstrip()
             )
     return "\n".join(lines)
 
