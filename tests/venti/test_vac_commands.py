@@ -19,7 +19,7 @@ from contracts.programs import Program, free_port, running
 from ninep.wire.edge import DAMAGED, DONE, FAILED, NOT_FOUND, UNREACHABLE, USAGE
 from venti.__main__ import main
 from venti.blocktype import BlockType
-from venti.client import connect
+from venti.client import RemoteStore, connect
 from venti.entry import Entry
 from venti.score import Score
 from venti.vac import label
@@ -360,6 +360,35 @@ def test_named_paths_only(tree: Path, here: Path, venti: Run) -> None:
     code, _, err = venti("unvac", score, "tree/sizes/one", "tree/nothing")
     assert code == NOT_FOUND
     assert "tree/nothing" in err
+
+
+def test_what_is_there_already_is_not_fetched(
+    tree: Path, here: Path, venti: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score = venti("vac", str(tree))[1].strip()
+    assert venti("unvac", score)[0] == DONE
+    changed = here / "tree/big/onemeg"
+    data = bytearray(changed.read_bytes())
+    data[300_000] ^= 1
+    changed.write_bytes(data)
+    (here / "tree/sizes/one").write_bytes(b"2")
+    (here / "tree/big/sparse").unlink()
+    (here / "tree/big/sparse").symlink_to("/etc/passwd")
+    fetched: list[BlockType] = []
+    real = RemoteStore.begin_read
+
+    def counted(self: RemoteStore, score: Score, type: BlockType, limit: int) -> Any:
+        fetched.append(type)
+        return real(self, score, type, limit)
+
+    monkeypatch.setattr(RemoteStore, "begin_read", counted)
+    assert venti("unvac", score)[0] == DONE
+    whole = fetched.count(BlockType.DATA)
+    fetched.clear()
+    changed.write_bytes(data)
+    assert venti("unvac", "-d", score)[0] == DONE
+    assert fetched.count(BlockType.DATA) < whole / 3
+    assert contents(here / "tree") == contents(tree)
 
 
 def test_contents_to_standard_output(tree: Path, here: Path, venti: Run) -> None:

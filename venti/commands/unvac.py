@@ -14,7 +14,7 @@ from venti.commands.connection import Parsers, add_command, archive
 from venti.commands.progress import ProgressLine
 from venti.commands.score import named
 from venti.errors import DamagedArchive
-from venti.store import BlockStore
+from venti.store import PipelinedStore
 from venti.vac import mode as modes
 from venti.vac.landing import Landing
 from venti.vac.reader import VacFile, open_archive
@@ -45,13 +45,14 @@ async def run(arguments: argparse.Namespace) -> int:
 
 
 async def _unpack(
-    store: BlockStore, top: VacFile, wanted: Sequence[tuple[str, ...]], arguments: argparse.Namespace
+    store: PipelinedStore, top: VacFile, wanted: Sequence[tuple[str, ...]], arguments: argparse.Namespace
 ) -> Done:
     with Landing(".") as landing, ProgressLine() as progress:
         unpacker = Unpacker(
             store,
             landing,
             times=arguments.times,
+            reuse=arguments.reuse,
             visit=_name if arguments.verbose else lambda file: None,
             progress=progress.show,
         )
@@ -147,6 +148,9 @@ def add(commands: Parsers) -> None:
     parser = add_command(commands, "unvac", run, "unpack an archive into the current directory, or list it")
     parser.add_argument("-t", dest="list", action="store_true", help="only list; with -v in full")
     parser.add_argument("-c", dest="contents", action="store_true", help="print the contents of files instead")
+    parser.add_argument(
+        "-d", dest="reuse", action="store_true", help="take from files that are there what they share with the archive"
+    )
     parser.add_argument("-T", dest="times", action="store_true", help="give files the times they had")
     parser.add_argument("--json", action="store_true", help="with -t an object a line, else one at the end")
     parser.add_argument("score", metavar="SCORE", help="vac: and 40 digits, or a file that holds them")

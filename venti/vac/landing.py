@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 
+from venti.score import Score
 from venti.vac import mode as modes
 from venti.vac.direntry import DirEntry
 
@@ -85,7 +86,11 @@ class Landing:
                 try:
                     descriptor = _new_file(parent, path, info.mode)
                     try:
-                        _write_all(descriptor, data, 0)
+                        if len(data) <= len(_ZEROS):
+                            _write_all(descriptor, data, 0)
+                        else:
+                            write_piece(descriptor, data, 0)
+                            finish_file(descriptor, len(data))
                     finally:
                         os.close(descriptor)
                     if times:
@@ -93,6 +98,31 @@ class Landing:
                 except OSError as error:
                     failures.append(_named(error, path))
         return failures
+
+    def open_existing(self, names: Sequence[str]) -> int | None:
+        """The descriptor of a plain file that is there, open for reading; None if there is none that can be read."""
+        try:
+            with self._open(names[:-1]) as parent:
+                return _open_plain(names[-1], parent)
+        except OSError:
+            return None
+
+    def read_same(self, names: Sequence[str], files: Sequence[tuple[str, int, Score]]) -> list[bytes | None]:
+        """Contents of small files in the directory ``names`` that are there with this size and score; else None."""
+        found: list[bytes | None] = []
+        with self._open(names) as parent:
+            for name, size, score in files:
+                data = None
+                descriptor = _open_plain(name, parent)
+                if descriptor is not None:
+                    try:
+                        data = os.pread(descriptor, size + 1, 0)
+                    finally:
+                        os.close(descriptor)
+                    if len(data) != size or Score.of(data.rstrip(b"\0")) != score:
+                        data = None
+                found.append(data)
+        return found
 
     def make_link(self, names: Sequence[str], target: bytes) -> None:
         """Makes a symbolic link. It may point anywhere: nothing here will follow it."""
@@ -147,6 +177,17 @@ def _new_file(parent: int, names: Sequence[str], mode: int) -> int:
         os.fchmod(descriptor, mode & modes.PERMISSIONS)
     except OSError as error:
         raise _named(error, names) from error
+    return descriptor
+
+
+def _open_plain(name: str, parent: int) -> int | None:
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
+    except OSError:
+        return None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
     return descriptor
 
 

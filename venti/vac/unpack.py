@@ -15,12 +15,14 @@ from venti.blocksize import LARGEST
 from venti.blocktype import BlockType
 from venti.errors import DamagedArchive, NotInArchive, VentiError
 from venti.fetch import fetch
-from venti.store import BlockStore
+from venti.store import PipelinedStore
+from venti.tree import TreeReader
 from venti.vac import mode as modes
 from venti.vac.direntry import safe_name
 from venti.vac.jobs import Jobs
 from venti.vac.landing import Landing, finish_file, write_piece
 from venti.vac.reader import Listing, VacFile
+from venti.vac.seed import SeededStore, leaves_of
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +68,11 @@ class Unpacker:
 
     def __init__(
         self,
-        store: BlockStore,
+        store: PipelinedStore,
         landing: Landing,
         *,
         times: bool = False,
+        reuse: bool = False,
         visit: Callable[[VacFile], None] = lambda _: None,
         progress: Callable[[int, int], None] = lambda files, size: None,
     ) -> None:
@@ -79,12 +82,14 @@ class Unpacker:
             store: where the archive is.
             landing: where its files go.
             times: whether files get the times they had.
+            reuse: whether blocks come from files that are there already under the same names, where those have them.
             visit: called for each file and directory that is made.
             progress: called now and then with the numbers of files and of bytes.
         """
         self._store = store
         self._landing = landing
         self._times = times
+        self._reuse = reuse
         self._visit = visit
         self._progress = progress
         self._jobs = Jobs(WORKERS)
@@ -190,9 +195,18 @@ class Unpacker:
 
     async def _group(self, files: list[VacFile], names: Names) -> None:
         """Small files: their blocks in one go, and one visit to a thread."""
-        wanted = [(file.entry.score, BlockType.DATA, min(file.entry.dsize, LARGEST)) for file in files]
+        here: list[bytes | None] = [None] * len(files)
+        if self._reuse:
+            expected = [(file.info.name, file.size, file.entry.score) for file in files]
+            here = await trio.to_thread.run_sync(self._landing.read_same, names, expected)
+        wanted = [
+            (file.entry.score, BlockType.DATA, min(file.entry.dsize, LARGEST))
+            for file, data in zip(files, here, strict=True)
+            if data is None
+        ]
         try:
-            blocks = await fetch(self._store, wanted)
+            fetched = iter(await fetch(self._store, wanted))
+            blocks = [next(fetched) if data is None else data for data in here]
         except VentiError as error:
             if len(files) == 1:
                 self._failed(files[0].path, error)
@@ -220,6 +234,22 @@ class Unpacker:
 
     async def _large(self, file: VacFile, names: Names) -> None:
         tree = file.tree()
+        if self._reuse:
+            descriptor = await trio.to_thread.run_sync(self._landing.open_existing, names)
+            if descriptor is not None:
+                try:
+                    places = await trio.to_thread.run_sync(leaves_of, descriptor, tree.entry.dsize)
+                    seeded = SeededStore(self._store, descriptor, places, tree.entry.dsize)
+                    await self._contents(file, names, TreeReader(seeded, tree.entry))
+                finally:
+                    os.close(descriptor)
+                return
+        await self._contents(file, names, tree)
+
+    async def _contents(self, file: VacFile, names: Names, tree: TreeReader) -> None:
+        if tree.size <= PIECE:
+            await self._write([file], names[:-1], [(file.info, await tree.read(0, tree.size))])
+            return
         in_thread = trio.to_thread.run_sync
         descriptor = await in_thread(self._landing.make_file, names, file.info.mode)
         whole = False
