@@ -11,7 +11,7 @@ from pathlib import Path
 
 import trio
 
-from fossil import formatting
+from fossil import checking, formatting
 from fossil.console import open_console
 from fossil.errors import ArchiveAway, BadConfiguration, ConsoleRefused, DamagedData, FossilError, NoSnapshot, NotServed
 from fossil.fileserver import FileServer, Surroundings, open_file_server
@@ -233,6 +233,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     archive.add_argument("score", metavar="SCORE", help="vac: and 40 digits, or a file that holds them")
     archive.add_argument("address", metavar="ADDRESS", nargs="?", help=f"where to serve it; default: {DEFAULT_LISTEN}")
     add_listen_flags(archive)
+
+    checker = commands.add_parser("check", help="look for damage, and repair what is safe in venti")
+    checker.description = checking.run.__doc__
+    checker.set_defaults(run=lambda arguments: checking.run(arguments, folder_of(arguments)))
+    checker.add_argument("--data", metavar="DIR", help="where it is kept; default: fossil in your data directory")
+    checker.add_argument("--venti", metavar="ADDRESS", help="where the archive is; default: the embedded venti in DIR")
+    checking.add_flags(checker)
+    add_network_flags(checker)
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text)

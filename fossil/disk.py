@@ -72,6 +72,13 @@ class DiskFile:
         """The bytes, fewer at the end of the file; in any thread."""
         return os.pread(self._descriptor, count, place)
 
+    def has_data(self, start: int, end: int) -> bool:
+        """Whether something between these places takes room on the disk."""
+        try:
+            return os.lseek(self._descriptor, start, os.SEEK_DATA) < end
+        except OSError:
+            return False
+
     def sync(self) -> None:
         """Returns when everything written before is on stable storage; in any thread."""
         os.fdatasync(self._descriptor)

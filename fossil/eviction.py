@@ -19,8 +19,8 @@ import trio
 
 from fossil.errors import FossilError
 from fossil.filesystem import ROOT, FileSystem
+from fossil.handover import hand_over, rows_of
 from fossil.history import ARCHIVE, History
-from fossil.listing import source_of
 from ninep.errors import FileSystemFull
 
 log = logging.getLogger(__name__)
@@ -138,7 +138,6 @@ class Evictor:
         system = self._system
         system.commit()
         gone: list[_Piece] = []
-        moved: list[tuple[int, int, int]] = []
         with system.transaction() as database:
             for piece in pieces:
                 if system.log.is_held(piece.place):
@@ -146,46 +145,10 @@ class Evictor:
                 if piece.fetched:
                     database.execute("DELETE FROM fetched WHERE place=?", (piece.place,))
                 else:
-                    rows = self._covered(piece.place)
-                    if rows is None:
+                    rows = rows_of(system, piece.place)
+                    if not rows or any(row.entry is None for row in rows):
                         continue
-                    for path, start, born, entry in rows:
-                        source = source_of(system, entry)
-                        database.execute(
-                            "UPDATE extent SET place=?, digest=? WHERE path=? AND start=? AND born=?",
-                            (-source, b"", path, start, born),
-                        )
-                        moved.append((path, piece.place, source))
+                    hand_over(system, piece.place, rows)
                 gone.append(piece)
-        for path, place, source in moved:
-            self._move(path, place, source)
-        if moved:
-            system.content.moved += 1
         system.freed += [(piece.place, piece.stored) for piece in gone]
         return sum(piece.stored for piece in gone)
-
-    def _covered(self, place: int) -> list[tuple[int, int, int, bytes]] | None:
-        """(path, start, born, entry) of each row that refers to a piece, or None if one of them is in no archive."""
-        run = self._system.database.execute
-        found = []
-        for path, start, born, died in run(
-            "SELECT path, start, born, died FROM extent WHERE place=?", (place,)
-        ).fetchall():
-            row = run(
-                "SELECT a.entries FROM node AS n JOIN archived AS a ON a.path=n.path AND a.changed=n.changed "
-                "WHERE n.path=? AND n.born<? AND n.died>? LIMIT 1",
-                (path, died, born),
-            ).fetchone()
-            if row is None or len(row[0]) != 40:
-                return None
-            found.append((path, start, born, bytes(row[0])))
-        return found or None
-
-    def _move(self, path: int, place: int, source: int) -> None:
-        """What is in memory of a file refers to the archive, too."""
-        node = self._system.loaded(path)
-        if node is not None and node.extents is not None:
-            node.extents = [
-                extent._replace(place=-source, digest=b"") if extent.place == place else extent
-                for extent in node.extents
-            ]

@@ -52,6 +52,7 @@ class FileSystem:
     """The live tree. Every change is in memory at once and in the database after ``commit``.
 
     Attributes:
+        freed: (place, stored) of pieces to give back after the next sync; ``settling`` has those of the one under way.
         stopped: why no more changes are taken, after a failure.
         full: whether a commit failed because the disk is full; nothing grows until one succeeds.
         fetch_names: what gets the names of a directory from venti.
@@ -97,6 +98,7 @@ class FileSystem:
         self.pending = Pending()
         self.writer = FileWriter(self)
         self.freed: list[tuple[int, int]] = []
+        self.settling: list[tuple[int, int]] = []
         self.fetch_names: Callable[[Unlisted], Awaitable[None]] = _cannot_fetch
         self.stopped: str | None = None
         self.halted = False
@@ -418,6 +420,11 @@ class FileSystem:
         log.error("%s; no more changes are taken", text)
         self.stopped = f"{text}: restart the server once the disk is well"
         return WritesStopped(self.stopped)
+
+    def waiting_to_be_freed(self) -> list[tuple[int, int]]:
+        """(place, stored) of pieces without a row that must stay for now: not yet durably gone, or open somewhere."""
+        held = [piece for node in list(self._nodes.values()) if node.orphans for piece in node.orphans]
+        return [*self.freed, *self.settling, *held]
 
     def release_freed(self, freed: list[tuple[int, int]] | None = None) -> list[tuple[int, int]]:
         """Gives back the room of pieces that no row refers to any more, and that were freed before the last sync.

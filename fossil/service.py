@@ -53,6 +53,7 @@ class Fossil:
         away: reads what is in it and no longer here.
         lister: lists directories of which only venti has the names.
         archiver: writes archives to it.
+        check: how far a check that is under way has come, or None.
         evictor: keeps the data log within a bound, or None if there is none.
         schedule: takes snapshots and archives, and forgets snapshots, by the clock.
     """
@@ -64,6 +65,7 @@ class Fossil:
         self.system = system
         self.history = History(system)
         self.tree = FossilTree(system, self.history, rules=rules)
+        self.check: object = None
         self._settling = trio.Lock()
         self._reader = open_reader(folder / "metadata")
         self.vault = Vault(open_store)
@@ -89,12 +91,12 @@ class Fossil:
                 system.commit()
                 await trio.lowlevel.checkpoint()
             for _ in range(ROUNDS):
-                freed, system.freed = system.freed, []
+                system.settling, system.freed = [*system.settling, *system.freed], []
                 mark = system.mark()
                 with pinned(self._reader):
                     await trio.to_thread.run_sync(system.sync, mark)
                     await trio.to_thread.run_sync(checkpoint, self.folder / "metadata")
-                await self._release(freed)
+                await self._release()
                 if mark is None or mark.length < LONG_LOG:
                     break
         except OSError as error:
@@ -110,9 +112,11 @@ class Fossil:
         self._reader.close()
         self.system.close()
 
-    async def _release(self, freed: list[tuple[int, int]]) -> None:
-        for first in range(0, len(freed), PIECES):
-            self.system.freed += self.system.release_freed(freed[first : first + PIECES])
+    async def _release(self) -> None:
+        system = self.system
+        while system.settling:
+            first, system.settling = system.settling[:PIECES], system.settling[PIECES:]
+            system.freed += system.release_freed(first)
             await trio.lowlevel.checkpoint()
 
     async def run(self) -> None:

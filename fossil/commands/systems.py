@@ -136,6 +136,8 @@ async def status(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
         lines.append(f"{waiting} archives wait to be written")
     if (progress := fossil.archiver.progress) is not None:
         lines.append(f"archiving {progress.name}: {progress.files} files, {progress.size} bytes so far")
+    if fossil.check is not None:
+        lines.append(f"checking: {fossil.check} so far")
     if fossil.archiver.trouble:
         lines.append(f"archiver: {fossil.archiver.trouble}")
     try:
