@@ -11,13 +11,24 @@ EVERY = 0.2
 
 
 class Gauge:
-    """Counts bytes and blocks; shows them on standard error if that is a terminal. A context manager."""
+    """Counts bytes and things; shows them on standard error if that is a terminal. A context manager.
 
-    def __init__(self, label: str, total: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        """``total`` is in bytes; without it there is no time to go."""
+    Attributes:
+        total: bytes that there are in all; without it there is no time to go.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        total: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        things: str = "blocks",
+    ) -> None:
         self._label = label
-        self._total = total
+        self.total = total
         self._clock = clock
+        self._things = things
         self._shown = sys.stderr.isatty()
         self._start = self._next = clock()
         self._drawn = False
@@ -32,14 +43,23 @@ class Gauge:
 
     def add(self, size: int, blocks: int = 1) -> None:
         """So much more is done."""
-        self.bytes += size
-        self.blocks += blocks
+        self.show(self.blocks + blocks, self.bytes + size)
+
+    def show(self, count: int, size: int) -> None:
+        """So much is done in all."""
+        self.bytes = size
+        self.blocks = count
         if self._shown:
             now = self._clock()
             if now >= self._next:
                 self._next = now + EVERY
                 self._drawn = True
                 print(f"\r\x1b[K{self.text(now - self._start)}", end="", file=sys.stderr, flush=True)
+
+    @property
+    def shown(self) -> bool:
+        """Whether somebody looks."""
+        return self._shown
 
     def clear(self) -> None:
         """Takes the line away, so that something else can be printed."""
@@ -50,11 +70,11 @@ class Gauge:
     def text(self, elapsed: float) -> str:
         """The line, after so many seconds."""
         rate = self.bytes / elapsed if elapsed > 0 else 0.0
-        done = f"{self._label}: {self.blocks} blocks, {_mega(self.bytes)}"
-        if self._total is None:
+        done = f"{self._label}: {self.blocks} {self._things}, {_mega(self.bytes)}"
+        if self.total is None:
             return f"{done} MB, {_mega(rate)} MB/s"
-        share = f"{done} of {_mega(self._total)} MB, {_mega(rate)} MB/s"
-        left = max(0, self._total - self.bytes)
+        share = f"{done} of {_mega(self.total)} MB, {_mega(rate)} MB/s"
+        left = max(0, self.total - self.bytes)
         return f"{share}, {_clock_time(left / rate)} to go" if rate else share
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ninep.wire.edge import DAMAGED, DONE, FAILED, NOT_FOUND
 from venti.commands.connection import Parsers, add_command, archive
-from venti.commands.progress import ProgressLine
+from venti.commands.gauge import Gauge
 from venti.commands.score import named
 from venti.errors import DamagedArchive
 from venti.store import PipelinedStore
@@ -47,14 +47,14 @@ async def run(arguments: argparse.Namespace) -> int:
 async def _unpack(
     store: PipelinedStore, top: VacFile, wanted: Sequence[tuple[str, ...]], arguments: argparse.Namespace
 ) -> Done:
-    with Landing(".") as landing, ProgressLine() as progress:
+    with Landing(".") as landing, Gauge("unvac", things="files") as gauge:
         unpacker = Unpacker(
             store,
             landing,
             times=arguments.times,
             reuse=arguments.reuse,
             visit=_name if arguments.verbose else lambda file: None,
-            progress=progress.show,
+            progress=gauge.show,
         )
         return await unpacker.run(top, wanted)
 

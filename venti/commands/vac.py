@@ -17,7 +17,7 @@ from ninep.wire.edge import DONE, FAILED
 from ninep.wire.errors import BadAddress
 from venti.blocksize import LARGEST
 from venti.commands.connection import Parsers, add_command, archive
-from venti.commands.progress import ProgressLine
+from venti.commands.gauge import Gauge
 from venti.commands.score import named
 from venti.score import Score
 from venti.store import BlockStore
@@ -26,7 +26,7 @@ from venti.vac import label
 from venti.vac import mode as modes
 from venti.vac.dated import grown, next_place
 from venti.vac.direntry import DirEntry, QidSpace
-from venti.vac.local import attributes
+from venti.vac.local import attributes, total_size
 from venti.vac.merge import merged, qid_limit
 from venti.vac.metablock import Order
 from venti.vac.pack import Packed, Packer, contents, top_names
@@ -56,8 +56,14 @@ async def run(arguments: argparse.Namespace) -> int:
         old_score = named(arguments.growing)
     async with archive(arguments) as store:
         old = None if old_score is None else await open_archive(store, old_score)
-        with ProgressLine() as progress:
-            score, packed = await _pack(store, arguments, paths, rules, old, progress)
+        with Gauge("vac", things="files") as gauge:
+            async with trio.open_nursery() as nursery:
+                if gauge.shown:
+                    nursery.start_soon(_measure, gauge, list(paths.values()))
+                try:
+                    score, packed = await _pack(store, arguments, paths, rules, old, gauge)
+                finally:
+                    nursery.cancel_scope.cancel()
     _report(arguments, score, packed)
     return FAILED if packed.failures else DONE
 
@@ -68,7 +74,7 @@ async def _pack(
     paths: dict[str, str],
     rules: Sequence[Rule],
     old: VacReader | None,
-    progress: ProgressLine,
+    gauge: Gauge,
 ) -> tuple[Score, Packed]:
     top = None if old is None else old.top
     now = time.time()
@@ -83,7 +89,7 @@ async def _pack(
             first_qid=1 if top is None else await qid_limit(top),
             renumber=place is not None,
             visit=_name if arguments.verbose else lambda path, directory: None,
-            progress=progress.show,
+            progress=gauge.show,
         )
         into = writer.directory()
         given = [] if arguments.stdin is None else [await _standard_input(writer, packer, arguments.stdin)]
@@ -105,6 +111,11 @@ async def _pack(
         )
         score = await writer.finish(info, trees, previous=None if old is None else old.score)
     return score, packer.packed
+
+
+async def _measure(gauge: Gauge, paths: Sequence[str]) -> None:
+    """Finds out meanwhile how much there is to do, for a person who waits."""
+    gauge.total = await trio.to_thread.run_sync(total_size, paths, abandon_on_cancel=True)
 
 
 async def _standard_input(writer: VacWriter, packer: Packer, name: str) -> Ready:
