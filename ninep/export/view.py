@@ -24,7 +24,7 @@ from ninep.export.acting import AS_OURSELVES, Acting
 from ninep.export.contents import synced
 from ninep.export.place import Place
 from ninep.files import File
-from ninep.messages import OAPPEND, ORCLOSE, ORDWR, OTRUNC, OWRITE
+from ninep.messages import OAPPEND, ORCLOSE, ORDWR, OREAD, OTRUNC, OWRITE
 from ninep.permissions import settled
 from ninep.qid import Qid
 from ninep.stat import NO32, NO64, Stat
@@ -50,7 +50,8 @@ class _Entries(Protocol):
 class ExportView(File):
     """One fid's view of a place."""
 
-    __slots__ = ("_acting", "_descriptor", "_entries", "_identity", "_place", "_tree", "_writable")
+    appends = True
+    __slots__ = ("_acting", "_descriptor", "_entries", "_identity", "_place", "_target", "_tree", "_writable")
 
     def __init__(self, tree: ExportTree, place: Place, identity: Identity | None, acting: Acting) -> None:
         """Takes over the reference to ``place``."""
@@ -60,6 +61,7 @@ class ExportView(File):
         self._acting = acting
         self._descriptor = -1
         self._writable = False
+        self._target = b""
         self._entries: _Entries | None = None
 
     @property
@@ -87,6 +89,10 @@ class ExportView(File):
         if place.is_directory:
             with self._acting:
                 self._descriptor = place.open(os.O_RDONLY)
+            return
+        if place.is_link and mode == OREAD:
+            # To a client that knows no links it is a file that holds the target.
+            self._target = os.fsencode(self.readlink())
             return
         if not unix.S_ISREG(place.status.st_mode):
             raise PermissionDenied("only plain files and directories can be opened")
@@ -156,6 +162,8 @@ class ExportView(File):
         """Bytes from the file."""
         if offset > _LONGEST:
             return b""
+        if self._target:
+            return self._target[offset : offset + count]
         return self._tree.contents.read(self._descriptor, offset, count)
 
     def write(self, offset: int, data: Buffer) -> Maybe[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat as unix
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from contracts.ninep_client import connected
+from contracts.served_dialects import DialectContract, unix_dialects
 from contracts.served_file import OWNER, ServedTreeContract
 from ninep import messages as m
 from ninep import stat as st
-from ninep.errors import NinepError, UnknownUser
+from ninep.attributes import SetAttributes, device
+from ninep.errors import FileError, NinepError, NotPermitted, UnknownUser
 from ninep.export import Accounts, ExportTree, Identity
 from ninep.files import FileTree
 from ninep.stat import Stat
@@ -76,6 +79,47 @@ class TestExport(ServedTreeContract):
             assert after.qid.version != before.qid.version
 
 
+class TestExportInEveryDialect(DialectContract):
+    @pytest.fixture(autouse=True)
+    def _place(self, tmp_path: Path) -> None:
+        self.path = tmp_path
+
+    @asynccontextmanager
+    async def tree(self) -> AsyncIterator[FileTree]:
+        path = self.path / f"served {len(os.listdir(self.path))}"
+        path.mkdir()
+        if ROOT:
+            os.chown(path, OWN.uid, OWN.gid)
+        tree = ExportTree(path, accounts=Renamed())
+        yield tree
+        tree.close()
+
+    @unix_dialects
+    async def test_owners(self, version: str) -> None:
+        """The numbers are those of the files."""
+        async with self.client(version) as remote:
+            await remote.write_bytes("file", b"x")
+            async with await remote.walk("file") as file:
+                found = await file.getattr()
+                assert found.uid == (OWN.uid if ROOT else os.geteuid())
+                await file.setattr(SetAttributes(uid=found.uid, gid=found.gid))
+                assert (await file.getattr())[1:4] == found[1:4]
+
+    @unix_dialects
+    async def test_special_files(self, version: str) -> None:
+        """Of devices, the kernel decides who makes them: not everybody."""
+        async with self.client(version) as remote:
+            await remote.root.mknod("pipe", unix.S_IFIFO | 0o600)
+            await remote.root.mknod("socket", unix.S_IFSOCK | 0o700)
+            with pytest.raises(NotPermitted):
+                await remote.root.mknod("disk", unix.S_IFBLK | 0o640, device(8, 1))
+            for name, mode in (("pipe", unix.S_IFIFO | 0o600), ("socket", unix.S_IFSOCK | 0o700)):
+                async with await remote.walk(name) as file:
+                    assert (await file.getattr()).mode == mode
+                with pytest.raises(FileError):
+                    await remote.read_bytes(name)
+
+
 @pytest.fixture
 def outside(tmp_path: Path) -> Path:
     """A directory with an exported one in it, and a secret beside that."""
@@ -104,9 +148,10 @@ async def test_nothing_leads_outside(outside: Path) -> None:
         await raw.ask(m.Topen(50, m.OREAD))
         assert await raw.read(50) == b"content"
         assert len((await raw.ask(m.Twalk(0, 51, ["..", "secret"]))).wqids) == 1
-        for name in ("up", "absolute"):
+        for name, target in (("up", b"../secret"), ("absolute", os.fsencode(outside / "secret"))):
+            assert await raw.content(name) == target, "the link itself"
             fid = await raw.walk(name)
-            for mode in (m.OREAD, m.ORDWR, m.OWRITE | m.OTRUNC):
+            for mode in (m.ORDWR, m.OWRITE | m.OTRUNC):
                 assert await raw.refused(m.Topen(fid, mode))
         assert await raw.refused(m.Twalk(await raw.walk("parent"), 52, ["secret"]))
         await raw.ask(m.Tattach(60, m.NOFID, "glenda", "../.."))
