@@ -24,8 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         dest="dialect",
         metavar="DIALECT",
         choices=DIALECTS,
-        default=DIALECTS[0],
-        help=f"the highest dialect to speak: {', '.join(DIALECTS)}; default: the first",
+        help=f"the highest dialect to speak: {', '.join(DIALECTS)}; default: the first, for mount the last",
     )
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

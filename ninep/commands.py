@@ -18,6 +18,7 @@ import trio
 from ninep.client import RemoteTree, connect, split
 from ninep.commands_mount import add_mounting
 from ninep.commands_serve import add_serving
+from ninep.connection import DIALECTS
 from ninep.errors import CrossDevice, FileError, FileExists, FileNotFound, IsDirectory, NinepError
 from ninep.get import Get
 from ninep.listing import as_object, long_lines, shown, stat_line
@@ -56,7 +57,7 @@ def connected(arguments: argparse.Namespace) -> AbstractAsyncContextManager[Remo
         arguments.address,
         uname=arguments.uname,
         aname=arguments.aname,
-        version=arguments.dialect,
+        version=arguments.dialect or DIALECTS[0],
         networks=networks_of(arguments),
         context=client_context(arguments),
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ninep.client import connect
+from ninep.connection import DIALECTS
 from ninep.errors import NinepError
 from ninep.wire.edge import (
     add_dial_flags,
@@ -39,6 +40,7 @@ async def mount(arguments: argparse.Namespace) -> None:
         arguments.server,
         uname=arguments.uname,
         aname=arguments.aname,
+        version=arguments.dialect or DIALECTS[-1],
         networks=networks_of(arguments),
         context=client_context(arguments),
     ) as tree:

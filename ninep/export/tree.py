@@ -6,9 +6,7 @@ decided here that it does not decide. What 9P has and Unix has not, append-only 
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 import stat as unix
 from collections import OrderedDict
 
@@ -20,7 +18,7 @@ from ninep.export.contents import Contents
 from ninep.export.file import ExportFile
 from ninep.export.place import Place
 from ninep.files import File, FileTree
-from ninep.ids import Ids
+from ninep.host_ids import HostIds
 from ninep.qid import QTDIR, QTFILE, QTSYMLINK, Qid
 from ninep.stat import DMDEVICE, NO32, NO64, Stat
 
@@ -39,10 +37,7 @@ class ExportTree(FileTree):
         self.read_only = read_only
         self.accounts = accounts or Accounts()
         self.contents = Contents()
-        self.ids = Ids(
-            {entry.pw_name: entry.pw_uid for entry in pwd.getpwall()},
-            {entry.gr_name: entry.gr_gid for entry in grp.getgrall()},
-        )
+        self.ids = HostIds()
         self._devices: dict[int, int] = {self.root.key[0]: 0}
         self._reused: OrderedDict[tuple[int, int], int] = OrderedDict()
 

@@ -50,7 +50,7 @@ class _Entries(Protocol):
 class ExportView(File):
     """One fid's view of a place."""
 
-    appends = True
+    appends = odd_names = True
     __slots__ = ("_acting", "_descriptor", "_entries", "_identity", "_place", "_target", "_tree", "_writable")
 
     def __init__(self, tree: ExportTree, place: Place, identity: Identity | None, acting: Acting) -> None:

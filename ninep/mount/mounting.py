@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import grp
 import logging
 import os
-import pwd
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,9 +12,7 @@ import trio
 
 from ninep.client import RemoteTree
 from ninep.errors import NinepError
-from ninep.ids import Ids
 from ninep.mount.operations import MountOperations
-from ninep.mount.plan9 import Plan9Server
 from ninep.wire.errors import Unreachable
 
 log = logging.getLogger(__name__)
@@ -38,7 +34,7 @@ async def mount(
         NinepError: it cannot be mounted there.
         Unreachable: the server went away. Programs that were using the mount have got errors.
     """
-    operations = MountOperations(tree.root, Plan9Server(known_ids()), keep)
+    operations = MountOperations(tree.root, keep)
     options = {f"fsname={source}", "subtype=ninep"}
     options |= {"allow_other", "default_permissions"} if others else set()
     try:
@@ -70,14 +66,6 @@ async def mount(
         pyfuse3.close(unmount=True)
     if lost:
         raise Unreachable(f"the server is gone ({tree.connection.lost}): {directory} is unmounted")
-
-
-def known_ids() -> Ids:
-    """Users and groups of this machine."""
-    return Ids(
-        {entry.pw_name: entry.pw_uid for entry in pwd.getpwall()},
-        {entry.gr_name: entry.gr_gid for entry in grp.getgrall()},
-    )
 
 
 def _advice() -> str:

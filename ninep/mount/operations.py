@@ -21,11 +21,11 @@ from typing import Any, TypeVar, cast
 import pyfuse3
 import trio
 
-from ninep.attributes import Attributes, SetAttributes
-from ninep.errors import FileError
+from ninep.attributes import Attributes, SetAttributes, Statfs
+from ninep.errors import FileError, FunctionNotImplemented, NotSupported
+from ninep.mount import requests
 from ninep.mount.nodes import Node, Nodes
 from ninep.mount.opened import OpenFile
-from ninep.mount.server import Entry, MountedServer
 from ninep.remote import RemoteFile
 from ninep.wire.errors import WireError
 
@@ -33,6 +33,11 @@ F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
 PATIENCE = 60.0
 """Seconds until a server that does not answer is asked whether it lives; and then once more until it is given up."""
+
+
+AT_ONCE = 64
+"""Entries of a directory that are asked for in one go."""
+_UNASKED = frozenset(("getxattr", "setxattr", "listxattr", "removexattr"))
 
 
 def translated(operation: F) -> F:
@@ -44,7 +49,11 @@ def translated(operation: F) -> F:
             with trio.fail_after(PATIENCE):
                 return await operation(self, *arguments)
         except FileError as error:
-            raise pyfuse3.FUSEError(error.errno) from error
+            number = error.errno
+            if isinstance(error, NotSupported) and operation.__name__ in _UNASKED:
+                # The kernel does not ask again: it would for every write.
+                number = errno.ENOSYS
+            raise pyfuse3.FUSEError(number) from error
         except trio.TooSlowError as error:
             raise pyfuse3.FUSEError(errno.ETIMEDOUT) from error
         except WireError as error:
@@ -59,14 +68,13 @@ class MountOperations(pyfuse3.Operations):
     supports_dot_lookup = False
     enable_writeback_cache = False
 
-    def __init__(self, root: RemoteFile, server: MountedServer, keep: float) -> None:
+    def __init__(self, root: RemoteFile, keep: float) -> None:
         """``keep`` is how long names and attributes may be old, in seconds."""
         super().__init__()
         self._nodes = Nodes(root)
-        self._server = server
         self._keep = keep
         self._files: dict[int, OpenFile] = {}
-        self._directories: dict[int, tuple[Node, list[Entry]]] = {}
+        self._directories: dict[int, tuple[Node, list[str]]] = {}
         self._handles = 0
 
     async def settle(self) -> None:
@@ -106,16 +114,18 @@ class MountOperations(pyfuse3.Operations):
         for file in node.opened:
             if file.pending:
                 await file.settle()
-        return self._entry(node, await self._server.attributes(await self._nodes.file(node)))
+        return self._entry(node, await (await self._nodes.file(node)).getattr())
+
+    async def _known(self, parent: Node, name: str, found: requests.Found) -> pyfuse3.EntryAttributes:
+        """What the kernel is told of a file that was walked to. Writes under way count."""
+        file, attributes = found
+        node = await self._nodes.found(parent, name, file)
+        if any(opened.pending for opened in node.opened):
+            return await self._attributes(node)
+        return self._entry(node, attributes)
 
     async def _lookup(self, parent: Node, name: str) -> pyfuse3.EntryAttributes:
-        directory = await self._nodes.file(parent)
-        node = await self._nodes.found(parent, name, await directory.walk([name]))
-        try:
-            return await self._attributes(node)
-        except BaseException:
-            await self._nodes.forget(node.inode, 1)
-            raise
+        return await self._known(parent, name, await requests.find(await self._nodes.file(parent), name))
 
     @translated
     async def lookup(self, parent_inode: int, name: bytes, ctx: Any) -> pyfuse3.EntryAttributes:
@@ -146,51 +156,55 @@ class MountOperations(pyfuse3.Operations):
             mtime=attr.st_mtime_ns if fields.update_mtime else None,
         )
         through = self._files[fh].file if fh is not None and fields.update_size and fh in self._files else file
-        await self._server.change(through, changes)
+        attributes = await requests.changed(file, through, changes)
         if fields.update_size:
             self._changed(node)
-        return await self._attributes(node)
+        return self._entry(node, attributes)
 
     @translated
     async def readlink(self, inode: int, ctx: Any) -> bytes:
         _, file = await self._file(inode)
-        return os.fsencode(await self._server.readlink(file))
+        return os.fsencode(await file.readlink())
 
     @translated
     async def mknod(self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: Any) -> pyfuse3.EntryAttributes:
         parent, directory = await self._file(parent_inode)
-        await self._server.mknod(directory, os.fsdecode(name), mode, rdev, ctx.gid)
+        if unix.S_ISREG(mode):
+            file, found = await requests.created(directory, os.fsdecode(name), os.O_RDONLY, mode, ctx.gid)
+            await file.leave()
+            return await self._known(parent, os.fsdecode(name), found)
+        await directory.mknod(os.fsdecode(name), mode, rdev, ctx.gid)
         return await self._lookup(parent, os.fsdecode(name))
 
     @translated
     async def mkdir(self, parent_inode: int, name: bytes, mode: int, ctx: Any) -> pyfuse3.EntryAttributes:
         parent, directory = await self._file(parent_inode)
-        await self._server.mkdir(directory, os.fsdecode(name), mode, ctx.gid)
-        return await self._lookup(parent, os.fsdecode(name))
+        found = await requests.made(directory, os.fsdecode(name), mode, ctx.gid)
+        return await self._known(parent, os.fsdecode(name), found)
 
     @translated
     async def symlink(self, parent_inode: int, name: bytes, target: bytes, ctx: Any) -> pyfuse3.EntryAttributes:
         parent, directory = await self._file(parent_inode)
-        await self._server.symlink(directory, os.fsdecode(name), os.fsdecode(target), ctx.gid)
+        await directory.symlink(os.fsdecode(name), os.fsdecode(target), ctx.gid)
         return await self._lookup(parent, os.fsdecode(name))
 
     @translated
     async def link(self, inode: int, new_parent_inode: int, new_name: bytes, ctx: Any) -> pyfuse3.EntryAttributes:
         parent, directory = await self._file(new_parent_inode)
         _, file = await self._file(inode)
-        await self._server.link(directory, os.fsdecode(new_name), file)
+        await directory.link(os.fsdecode(new_name), file)
         return await self._lookup(parent, os.fsdecode(new_name))
 
     @translated
     async def unlink(self, parent_inode: int, name: bytes, ctx: Any) -> None:
         await self._settle_below(parent_inode, name)
         _, directory = await self._file(parent_inode)
-        await self._server.unlink(directory, os.fsdecode(name), folder=False)
+        await requests.removed(directory, os.fsdecode(name), folder=False)
 
     @translated
     async def rmdir(self, parent_inode: int, name: bytes, ctx: Any) -> None:
         _, directory = await self._file(parent_inode)
-        await self._server.unlink(directory, os.fsdecode(name), folder=True)
+        await requests.removed(directory, os.fsdecode(name), folder=True)
 
     @translated
     async def rename(
@@ -208,7 +222,7 @@ class MountOperations(pyfuse3.Operations):
                 pass
             else:
                 raise pyfuse3.FUSEError(errno.EEXIST)
-        await self._server.rename(from_directory, old, to_directory, new)
+        await requests.moved(from_directory, old, to_directory, new)
         self._nodes.moved(source, old, target, new)
 
     async def _settle_below(self, inode: int, name: bytes) -> None:
@@ -221,25 +235,28 @@ class MountOperations(pyfuse3.Operations):
     @translated
     async def opendir(self, inode: int, ctx: Any) -> int:
         node, file = await self._file(inode)
-        return self._handle(self._directories, (node, list(await self._server.entries(file))))
+        return self._handle(self._directories, (node, await requests.names(file)))
 
     async def readdir(self, fh: int, start_id: int, token: Any) -> None:
-        node, entries = self._directories[fh]
-        for position in range(start_id, len(entries)):
-            entry = entries[position]
-            try:
-                found = await self._listed(node, entry)
-            except pyfuse3.FUSEError as error:
-                if error.errno == errno.ENOENT:
+        node, names = self._directories[fh]
+        for first in range(start_id, len(names), AT_ONCE):
+            batch = names[first : first + AT_ONCE]
+            found = await self._listed(node, batch)
+            for position, (name, one) in enumerate(zip(batch, found, strict=True), first):
+                if isinstance(one, FileError):
+                    # It has gone meanwhile.
                     continue
-                raise
-            if not pyfuse3.readdir_reply(token, os.fsencode(entry.name), found, position + 1):
-                await self._nodes.forget(found.st_ino, 1)
-                return
+                entry = await self._known(node, name, one)
+                if not pyfuse3.readdir_reply(token, os.fsencode(name), entry, position + 1):
+                    await self._nodes.forget(entry.st_ino, 1)
+                    for rest in found[position + 1 - first :]:
+                        if not isinstance(rest, FileError):
+                            await rest[0].leave()
+                    return
 
     @translated
-    async def _listed(self, node: Node, entry: Entry) -> pyfuse3.EntryAttributes:
-        return await self._lookup(node, entry.name)
+    async def _listed(self, node: Node, names: Sequence[str]) -> list[requests.Found | FileError]:
+        return await requests.find_all(await self._nodes.file(node), names)
 
     async def releasedir(self, fh: int) -> None:
         self._directories.pop(fh, None)
@@ -247,11 +264,7 @@ class MountOperations(pyfuse3.Operations):
     @translated
     async def fsyncdir(self, fh: int, datasync: bool) -> None:
         node, _ = self._directories[fh]
-        opened = await self._server.open(await self._nodes.file(node), os.O_RDONLY)
-        try:
-            await self._server.sync(opened, data_only=datasync)
-        finally:
-            await opened.leave()
+        await requests.synced(await self._nodes.file(node), data_only=datasync)
 
     # Content.
 
@@ -273,12 +286,12 @@ class MountOperations(pyfuse3.Operations):
         node, file = await self._file(inode)
         for opened in list(node.opened):
             await opened.settle()
-        opened_file = await self._server.open(file, flags)
+        opened_file = await requests.opened(file, flags)
         if flags & os.O_TRUNC:
             self._changed(node)
         # A file of no length and no version has no content of its own: a device, a control file, a stream.
         streams = flags & os.O_ACCMODE == os.O_RDONLY and not opened_file.qid.version
-        if streams and (await self._server.attributes(file)).size:
+        if streams and (await file.getattr()).size:
             streams = False
         return self._opened(node, opened_file, streams=streams)
 
@@ -287,12 +300,8 @@ class MountOperations(pyfuse3.Operations):
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: Any
     ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
         parent, directory = await self._file(parent_inode)
-        file = await self._server.create(directory, os.fsdecode(name), flags, mode, ctx.gid)
-        try:
-            entry = await self._lookup(parent, os.fsdecode(name))
-        except BaseException:
-            await file.leave()
-            raise
+        file, found = await requests.created(directory, os.fsdecode(name), flags, mode, ctx.gid)
+        entry = await self._known(parent, os.fsdecode(name), found)
         return self._opened(self._nodes[entry.st_ino], file), entry
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
@@ -315,7 +324,7 @@ class MountOperations(pyfuse3.Operations):
 
     @translated
     async def _alive(self) -> None:
-        await self._server.attributes(await self._nodes.file(self._nodes.root))
+        await (await self._nodes.file(self._nodes.root)).getattr()
 
     @translated
     async def write(self, fh: int, off: int, buf: bytes) -> int:
@@ -336,7 +345,7 @@ class MountOperations(pyfuse3.Operations):
     async def fsync(self, fh: int, datasync: bool) -> None:
         opened = self._files[fh]
         await opened.settle()
-        await self._server.sync(opened.file, data_only=datasync)
+        await requests.synced(opened.file, data_only=datasync)
 
     async def release(self, fh: int) -> None:
         opened = self._files.pop(fh)
@@ -355,7 +364,10 @@ class MountOperations(pyfuse3.Operations):
 
     @translated
     async def statfs(self, ctx: Any) -> pyfuse3.StatvfsData:
-        found = await self._server.room(await self._nodes.file(self._nodes.root))
+        try:
+            found = await (await self._nodes.file(self._nodes.root)).statfs()
+        except FunctionNotImplemented:
+            found = Statfs()
         data = pyfuse3.StatvfsData()
         data.f_bsize = data.f_frsize = found.bsize
         data.f_blocks, data.f_bfree, data.f_bavail = found.blocks, found.bfree, found.bavail
@@ -366,19 +378,19 @@ class MountOperations(pyfuse3.Operations):
     @translated
     async def listxattr(self, inode: int, ctx: Any) -> Sequence[bytes]:
         _, file = await self._file(inode)
-        return [os.fsencode(name) for name in await self._server.xattrs(file)]
+        return [os.fsencode(name) for name in await file.listxattr()]
 
     @translated
     async def getxattr(self, inode: int, name: bytes, ctx: Any) -> bytes:
         _, file = await self._file(inode)
-        return await self._server.xattr(file, os.fsdecode(name))
+        return await file.getxattr(os.fsdecode(name))
 
     @translated
     async def setxattr(self, inode: int, name: bytes, value: bytes, ctx: Any) -> None:
         _, file = await self._file(inode)
-        await self._server.set_xattr(file, os.fsdecode(name), value)
+        await file.setxattr(os.fsdecode(name), value)
 
     @translated
     async def removexattr(self, inode: int, name: bytes, ctx: Any) -> None:
         _, file = await self._file(inode)
-        await self._server.remove_xattr(file, os.fsdecode(name))
+        await file.removexattr(os.fsdecode(name))

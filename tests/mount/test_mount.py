@@ -113,7 +113,7 @@ def test_a_file_under_random_operations(place: Path, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_tree_under_random_operations(place: Path, tmp_path: Path, seed: int) -> None:
-    exercise_tree(place, tmp_path, seed, 500, across=False, links=False)
+    exercise_tree(place, tmp_path, seed, 500, across=True, links=True)
 
 
 def test_a_tree_from_several_processes_at_once(place: Path, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_tree_from_several_processes_at_once(place: Path, tmp_path: Path) -> N
         code = (
             "import sys; from pathlib import Path; from contracts.exerciser import *\n"
             "one, two = (Path(path) for path in sys.argv[1:3])\n"
-            "exercise_tree(one, two, int(sys.argv[3]), 150, across=False, links=False)\n"
+            "exercise_tree(one, two, int(sys.argv[3]), 150, across=True, links=True)\n"
             "exercise_file(one / 'file', int(sys.argv[3]), 100)\n"
         )
         words = [str(place / str(number)), str(tmp_path / str(number)), str(number)]

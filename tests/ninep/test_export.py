@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import trio
+import trio.testing
 
 from contracts.ninep_client import connected
 from contracts.served_dialects import DialectContract, unix_dialects
@@ -16,9 +18,12 @@ from contracts.served_file import OWNER, ServedTreeContract
 from ninep import messages as m
 from ninep import stat as st
 from ninep.attributes import SetAttributes, device
+from ninep.connection import DIALECTS
+from ninep.connection import connected as client_connection
 from ninep.errors import FileError, NinepError, NotPermitted, UnknownUser
 from ninep.export import Accounts, ExportTree, Identity
 from ninep.files import FileTree
+from ninep.server import serve_stream
 from ninep.stat import Stat
 
 ROOT = os.geteuid() == 0
@@ -229,12 +234,21 @@ async def test_aname_is_a_directory_below(outside: Path) -> None:
         assert await raw.refused(m.Tattach(90, m.NOFID, "glenda", "none")) == "file does not exist"
 
 
-async def test_names_that_are_no_text_are_listed_as_they_are(outside: Path) -> None:
+async def test_names_that_are_no_text_are_names_in_unix(outside: Path) -> None:
+    """9P2000 has text alone; there they are listed as they are."""
     name = b"caf\xe9".decode("utf-8", "surrogateescape")
     (outside / "in" / name).write_text("latin")
-    async with exported(outside / "in") as tree, connected(tree) as raw:
-        assert name in {entry.name for entry in await raw.list()}
-        assert await raw.refused(m.Twalk(0, 50, [name])) == "illegal name"
+    async with exported(outside / "in") as tree:
+        async with connected(tree) as raw:
+            assert name in {entry.name for entry in await raw.list()}
+            assert await raw.refused(m.Twalk(0, 50, [name])) == "illegal name"
+        near, far = trio.testing.memory_stream_pair()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serve_stream, far, tree)
+            async with client_connection(near, version=DIALECTS[-1]) as connection:
+                async with await (await connection.attach("glenda")).walk([name]) as file:
+                    await file.open()
+                    assert await file.read_all() == b"latin"
 
 
 def test_who_is_who() -> None:
