@@ -108,12 +108,12 @@ def place(shared: Mounted, request: pytest.FixtureRequest) -> Path:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_file_under_random_operations(place: Path, seed: int) -> None:
-    exercise_file(place / "file", seed, 600)
+    exercise_file(place / "file", seed, 400)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_tree_under_random_operations(place: Path, tmp_path: Path, seed: int) -> None:
-    exercise_tree(place, tmp_path, seed, 500, across=True, links=True)
+    exercise_tree(place, tmp_path, seed, 300, across=True, links=True)
 
 
 def test_a_tree_from_several_processes_at_once(place: Path, tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_git(place: Path) -> None:
     origin = place / "origin"
     origin.mkdir()
     git("init", cwd=origin)
-    for number in range(40):
+    for number in range(25):
         folder = origin / f"d{number % 10}"
         folder.mkdir(exist_ok=True)
         (folder / f"f{number}").write_text(f"{number}\n" * number)
@@ -194,10 +194,10 @@ def test_fio_verify(place: Path, tmp_path: Path) -> None:
 
 
 def test_many_files_and_large_ones(place: Path) -> None:
-    for number in range(500):
+    for number in range(200):
         (place / f"file {number}").write_bytes(b"x" * number)
-    assert sorted(os.listdir(place)) == sorted(f"file {number}" for number in range(500))
-    assert all((place / f"file {number}").stat().st_size == number for number in range(500))
+    assert sorted(os.listdir(place)) == sorted(f"file {number}" for number in range(200))
+    assert all((place / f"file {number}").stat().st_size == number for number in range(200))
     content = os.urandom(20_000_000)
     (place / "large").write_bytes(content)
     assert (place / "large").read_bytes() == content

@@ -245,10 +245,12 @@ async def test_names_that_are_no_text_are_names_in_unix(outside: Path) -> None:
         near, far = trio.testing.memory_stream_pair()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(serve_stream, far, tree)
-            async with client_connection(near, version=DIALECTS[-1]) as connection:
-                async with await (await connection.attach("glenda")).walk([name]) as file:
-                    await file.open()
-                    assert await file.read_all() == b"latin"
+            async with (
+                client_connection(near, version=DIALECTS[-1]) as connection,
+                await (await connection.attach("glenda")).walk([name]) as file,
+            ):
+                await file.open()
+                assert await file.read_all() == b"latin"
 
 
 def test_who_is_who() -> None:
