@@ -7,13 +7,15 @@ from itertools import islice
 from typing import TYPE_CHECKING, cast
 
 from fossil.filesystem import ROOT
-from fossil.livefile import LiveFile
 from fossil.pastfile import PastFile
 from fossil.shelf import Shelf, path_of
 from fossil.storedfile import BATCH
+from fossil.unixfile import UnixFile
 from ninep import stat as st
+from ninep.attributes import Statfs
 from ninep.errors import FileNotFound, PermissionDenied, ReadOnly
 from ninep.files import File
+from ninep.ids import Ids
 from ninep.messages import ORCLOSE
 from ninep.qid import QTDIR, Qid
 from ninep.stat import Stat
@@ -34,6 +36,15 @@ class Above(File):
         self._shelf = shelf
         self.qid = Qid(QTDIR, shelf.version, path_of(names))
         self._listing: Iterator[str] = iter(())
+
+    @property
+    def ids(self) -> Ids:  # type: ignore[override]
+        """The tree's."""
+        return self._tree.ids
+
+    def statfs(self) -> Statfs:
+        """The room of the disk."""
+        return self._tree.system.room()
 
     def _look(self) -> None:
         """Learns what is here now."""
@@ -56,7 +67,7 @@ class Above(File):
             return tree.above(self._user, self._names[:-1])
         names = (*self._names, name)
         if names == (ACTIVE,):
-            return LiveFile(tree, tree.system.node(ROOT), self._user, below=True)
+            return UnixFile(tree, tree.system.node(ROOT), self._user, below=True)
         self._look()
         found = self._shelf.names.get(name)
         if found is None:

@@ -21,6 +21,7 @@ from fossil.history import ARCHIVE, SNAPSHOT, History, Snapshot
 from fossil.node import Node
 from fossil.past import Past
 from fossil.shelf import Shelf, Shelved, path_of, shelved
+from fossil.vacmode import to_vac
 from ninep import stat as st
 from ninep.wire.dialect import Buffer
 from venti.entry import Entry
@@ -40,8 +41,6 @@ BATCH_SIZE = 64 * 1024 * 1024
 """Bytes after which it is, too."""
 KEPT = 1024 * 1024
 """Bytes from which on a file that changed keeps the leaves that did not."""
-
-_BITS = ((st.DMDIR, mode.DIRECTORY), (st.DMAPPEND, mode.APPEND), (st.DMEXCL, mode.EXCLUSIVE))
 
 
 class Written(NamedTuple):
@@ -183,7 +182,7 @@ class _Archive:
                     at.after = at.page[-1][0].name
             if at.page:
                 child, known = at.page.popleft()
-                if child.mode & st.DMTMP:
+                if child.mode & (st.DMTMP | st.DMSOCKET):
                     continue
                 if not child.mode & st.DMDIR:
                     await at.writer.add_file(_info(child), await self._file(child, known))
@@ -300,13 +299,9 @@ def _pair(entries: bytes) -> DirectoryTrees:
 
 
 def _info(node: Node) -> DirEntry:
-    bits = node.mode & 0o777
-    for ours, theirs in _BITS:
-        if node.mode & ours:
-            bits |= theirs
     return DirEntry(
         node.name,
-        bits,
+        to_vac(node.mode),
         qid=node.path,
         uid=node.uid,
         gid=node.gid,

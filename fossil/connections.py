@@ -53,8 +53,19 @@ class Client(FileTree):
         self.remote = remote
         self.users: set[str] = set()
 
+    def user(self, uid: int, uname: str, aname: str) -> str:
+        """As the table of users of that file system says."""
+        return self._tree(aname)[1].user(uid, uname, aname)
+
     def attach(self, uname: str, aname: str, *, local: bool = False) -> Maybe[File]:
         """The file system that begins ``aname``, ``main`` if it is empty, and in it what the rest says."""
+        name, tree = self._tree(aname)
+        root = tree.attach(uname, aname, local=local)
+        self._trees[name] = tree
+        self.users.add(uname or NOBODY)
+        return root
+
+    def _tree(self, aname: str) -> tuple[str, FossilTree]:
         name, slash, _ = aname.partition("/")
         if slash and not name:
             raise FileNotFound
@@ -65,11 +76,7 @@ class Client(FileTree):
         if fsys.fossil is None:
             raise FileError(f"fsys: '{name}' not open")
         way = self.way
-        tree = fsys.tree(fsys.rules.relaxed(permissions=way.permissions, wstat_anything=way.wstat_anything))
-        root = tree.attach(uname, aname, local=local)
-        self._trees[name] = tree
-        self.users.add(uname or NOBODY)
-        return root
+        return name, fsys.tree(fsys.rules.relaxed(permissions=way.permissions, wstat_anything=way.wstat_anything))
 
     def commit(self) -> Maybe[None]:
         """See ``FileTree``; of every file system that was attached here."""

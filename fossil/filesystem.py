@@ -7,6 +7,7 @@ is updated; what is older and so may be seen by a snapshot is closed, and a new 
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import time
 from collections import deque
@@ -28,7 +29,9 @@ from fossil.node import COLUMNS, Node
 from fossil.pending import Pending
 from fossil.schema import ALIVE, open_database, sync_database
 from fossil.users import Users, first_table
+from ninep.attributes import Statfs
 from ninep.errors import FileSystemFull, FileTooBig
+from ninep.locks import LockTable
 from ninep.stat import DMDIR
 from ninep.wire.dialect import Buffer, Maybe
 
@@ -58,6 +61,7 @@ class FileSystem:
         fetch_names: what gets the names of a directory from venti.
         next_path: the path of the next file that is made.
         lazy: whether there are directories whose names are still in venti alone.
+        locks: record locks of clients that speak 9P2000.L.
         halted: whether an operator has forbidden changes for a while.
     """
 
@@ -97,6 +101,7 @@ class FileSystem:
         self._kept: deque[Node] = deque(maxlen=CACHED)
         self.pending = Pending()
         self.writer = FileWriter(self)
+        self.locks = LockTable()
         self.freed: list[tuple[int, int]] = []
         self.settling: list[tuple[int, int]] = []
         self.fetch_names: Callable[[Unlisted], Awaitable[None]] = _cannot_fetch
@@ -262,6 +267,19 @@ class FileSystem:
         self.pending.nodes[node.path] = node
         self._directory_changed(parent, uid)
 
+    def room(self) -> Statfs:
+        """The room of the disk that the file system is on."""
+        found = os.statvfs(self._folder)
+        reserved = min(ROOM // found.f_frsize, found.f_blocks // 50)
+        return Statfs(
+            bsize=found.f_frsize,
+            blocks=found.f_blocks,
+            bfree=found.f_bfree,
+            bavail=max(found.f_bavail - reserved, 0),
+            files=found.f_files,
+            ffree=found.f_favail,
+        )
+
     def note_access(self, node: Node) -> None:
         """A file is being read. Its access time changes if it has been written since, or after a day."""
         now = self.now()
@@ -285,16 +303,19 @@ class FileSystem:
             self.freed += node.orphans
             node.orphans = []
 
-    def rename(self, node: Node, name: str, uid: str) -> None:
-        """Gives a file another name in its directory, which is free."""
+    def rename(self, node: Node, name: str, uid: str, *, directory: Node | None = None) -> None:
+        """Gives a file another name, which is free, in its directory or in another one."""
         self.check()
         parent = self.node(node.parent)
+        target = directory or parent
+        names = self.children(target)
         self._drop_name(parent, node.name)
-        node.name = name
-        self.children(parent)[name] = (node.path, self.epoch)
-        self.pending.names[parent.path, name] = node.path
+        node.name, node.parent = name, target.path
+        names[name] = (node.path, self.epoch)
+        self.pending.names[target.path, name] = node.path
         self.touch(node)
-        self._directory_changed(parent, uid)
+        for changed in {parent.path: parent, target.path: target}.values():
+            self._directory_changed(changed, uid)
 
     def write(self, node: Node, offset: int, data: Buffer, uid: str) -> int:
         """Writes; the data is with the operating system when this returns.

@@ -19,7 +19,7 @@ from fossil.filesystem import FileSystem
 from fossil.node import COLUMNS
 from fossil.pending import PLACES
 from fossil.shelf import NOWHERE, PATHS
-from ninep import stat as st
+from fossil.vacmode import from_vac
 from ninep.stat import NO32
 from venti.entry import Entry
 from venti.errors import VentiError
@@ -39,7 +39,6 @@ had in them.
 """
 ABOVE = max(PATHS.values()) + 1
 """The original gives files paths from here on."""
-_BITS = ((mode.DIRECTORY, st.DMDIR), (mode.APPEND, st.DMAPPEND), (mode.EXCLUSIVE, st.DMEXCL))
 
 
 class _Where(NamedTuple):
@@ -171,13 +170,23 @@ def source_of(system: FileSystem, entry: bytes) -> int:
 
 def columns(info: DirEntry, path: int, born: int, parent: int, name: str, length: int) -> tuple[int | str, ...]:
     """The row of ``node`` for an entry of an archive."""
-    bits = info.mode & 0o777
-    for theirs, ours in _BITS:
-        if info.mode & theirs:
-            bits |= ours
     version = (info.mcount + JUMP) & NO32
     uid, gid, muid = (_name(text) or "none" for text in (info.uid, info.gid, info.mid))
-    return (path, born, parent, name, version, bits, info.atime, info.mtime, length, uid, gid, muid, born)
+    return (
+        path,
+        born,
+        parent,
+        name,
+        version,
+        from_vac(info.mode),
+        info.atime,
+        info.mtime,
+        length,
+        uid,
+        gid,
+        muid,
+        born,
+    )
 
 
 def _name(name: str) -> str:

@@ -10,7 +10,7 @@ import trio
 from fossil.errors import FossilError, Unlisted
 from fossil.filesystem import ROOT
 from fossil.node import Node
-from fossil.storedfile import StoredFile
+from fossil.unixview import UnixView
 from fossil.users import NOBODY
 from ninep import stat as st
 from ninep.errors import (
@@ -22,6 +22,7 @@ from ninep.errors import (
     IllegalMode,
     InputOutput,
     NameTooLong,
+    NotDirectory,
     NotOwner,
     PermissionDenied,
     ReadOnly,
@@ -45,7 +46,7 @@ WRITERS = "write"
 """If there is a group of this name, only its members change anything."""
 
 
-class LiveFile(StoredFile):
+class LiveFile(UnixView):
     """A fid's view of a file in the live tree."""
 
     def __init__(self, tree: FossilTree, node: Node, user: str, *, below: bool = False) -> None:
@@ -58,7 +59,7 @@ class LiveFile(StoredFile):
         self._unread = False
 
     def _beside(self, node: Node) -> File:
-        return LiveFile(self._tree, node, self._user, below=self._below)
+        return type(self)(self._tree, node, self._user, below=self._below)
 
     def _out(self) -> File:
         return self._tree.above(self._user, ()) if self._below else self._beside(self._node)
@@ -142,24 +143,33 @@ class LiveFile(StoredFile):
             )
 
     def _create(self, name: str, perm: int, mode: int) -> File:
+        if perm & st.DMDIR and perm & st.DMAPPEND:
+            raise IllegalMode
+        return self._opened_new(self._new(name, inherited(perm, self._node.mode), self._node.gid))
+
+    def _new(self, name: str, mode: int, gid: str) -> Node:
+        """A new file in this directory, if the user may make one and the name is free."""
         node, system = self._node, self._system
+        if not node.mode & st.DMDIR:
+            raise NotDirectory
         if node.removed:
             raise FileRemoved
         self._changing()
         self._may(node, WRITE)
         if self._tree.rules.permissions and system.users.is_member(self._user, "noworld"):
             raise PermissionDenied
-        if perm & st.DMDIR and perm & st.DMAPPEND:
-            raise IllegalMode
         if len(name.encode()) > LONGEST_NAME:
             raise NameTooLong
         if name in system.children(node):
             raise FileExists
-        child = system.create(node, name, inherited(perm, node.mode), self._uid(), node.gid)
-        made = LiveFile(self._tree, child, self._user, below=self._below)
-        child.opens += 1
+        return system.create(node, name, mode, self._uid(), gid)
+
+    def _opened_new(self, node: Node) -> File:
+        """A view of a file that was just made, open."""
+        made = type(self)(self._tree, node, self._user, below=self._below)
+        node.opens += 1
         made._opened = True
-        if child.mode & st.DMEXCL:
+        if node.mode & st.DMEXCL:
             made._take_lease()
         return made
 

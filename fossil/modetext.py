@@ -1,14 +1,19 @@
 """Modes as the console writes them: letters, then three octal digits. Pure. Source: fossilcons(8).
 
-The original has letters for Unix and DOS bits, too; no 9P client can set or see those, so they are not known here.
+The letters of Unix are ``Y``, ``U`` and ``G`` for the sticky and the set-id bits, and ``L`` for a symbolic link, which
+nobody makes by its mode. The original has letters for bits of DOS, too; no 9P client can set or see those.
 """
 
 from __future__ import annotations
 
 from ninep import stat as st
 
-LETTERS = (("a", st.DMAPPEND), ("l", st.DMEXCL), ("d", st.DMDIR), ("T", st.DMTMP))
-ELSEWHERE = "YUGLHSA"
+LETTERS = (
+    *(("Y", st.DMSETVTX), ("U", st.DMSETUID), ("G", st.DMSETGID)),
+    *(("a", st.DMAPPEND), ("l", st.DMEXCL), ("L", st.DMSYMLINK), ("d", st.DMDIR), ("T", st.DMTMP)),
+)
+ELSEWHERE = "HSA"
+LINK = "L"
 SNAPSHOT = "s"
 
 
@@ -31,6 +36,8 @@ def parse(word: str) -> int:
     for letter in letters:
         if letter == "t":
             raise ValueError(f"{word}: a temporary file has T")
+        if letter == LINK:
+            raise ValueError(f"{word}: a link is made by who knows where to, over 9P2000.u or 9P2000.L")
         if letter == SNAPSHOT:
             raise ValueError(f"{word}: only taking a snapshot makes one")
         if letter not in known:

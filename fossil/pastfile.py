@@ -8,7 +8,7 @@ from fossil.filesystem import ROOT
 from fossil.history import ARCHIVE
 from fossil.node import Node
 from fossil.past import Past
-from fossil.storedfile import StoredFile
+from fossil.unixview import UnixView
 from ninep import stat as st
 from ninep.errors import ReadOnly
 from ninep.files import File
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fossil.served import FossilTree
 
 
-class PastFile(StoredFile):
+class PastFile(UnixView):
     """A fid's view of a file in a snapshot. Opening for writing is allowed, writing is not, as in the original."""
 
     def __init__(self, tree: FossilTree, past: Past, node: Node, user: str, names: tuple[str, ...]) -> None:
@@ -36,16 +36,17 @@ class PastFile(StoredFile):
         return self._tree.above(self._user, self._names[:-1])
 
     def _shows(self, node: Node) -> bool:
-        """Temporary files are not archived."""
-        return not (node.mode & st.DMTMP and self._names[0] == ARCHIVE)
+        """Temporary files are not archived, and sockets, which are nothing without their programs, neither."""
+        return not (node.mode & (st.DMTMP | st.DMSOCKET) and self._names[0] == ARCHIVE)
 
-    def stat(self) -> Stat:
+    def _entry(self) -> Stat:
         """The entry; the top of a snapshot has the snapshot's name."""
         stat = self._node.stat(self._tree.system.users.names)
         return stat._replace(name=self._names[-1]) if self._node.path == ROOT else stat
 
     def open(self, mode: int) -> None:
         """Checks rights."""
+        self._check_special(mode & OTRUNC)
         if mode & (OTRUNC | ORCLOSE):
             raise ReadOnly("file is read only")
         self._may(self._node, wanted(mode))
@@ -60,7 +61,7 @@ class PastFile(StoredFile):
 
     def wstat(self, changes: Stat) -> None:
         """Nothing can be changed in the past."""
-        if not settled(changes, self.stat()).touches_nothing:
+        if not settled(changes, self._entry()).touches_nothing:
             raise ReadOnly("file is read only")
 
     def remove(self) -> None:

@@ -10,12 +10,15 @@ from fossil.above import ACTIVE, Above
 from fossil.errors import FossilError
 from fossil.filesystem import ROOT, FileSystem
 from fossil.history import ARCHIVE, SNAPSHOT, History
-from fossil.livefile import LiveFile
+from fossil.ids import FossilIds
 from fossil.rules import STRICT, Rules
 from fossil.shelf import Shelf, Shelved, shelved
-from fossil.users import NOBODY
+from fossil.unixfile import UnixFile
+from fossil.users import NOBODY, Users
 from ninep.errors import FileError, FileNotFound, InputOutput
 from ninep.files import File, FileTree
+from ninep.host_ids import HostIds
+from ninep.ids import Ids
 from ninep.wire.dialect import Maybe
 
 SHOWN = f"kind IN ('{ARCHIVE}', '{SNAPSHOT}')"
@@ -33,6 +36,16 @@ class FossilTree(FileTree):
         self.name = name
         self._shelf = Shelf()
         self._shelf_state: object = None
+        self._host_ids = HostIds()
+        self._ids: tuple[Users, FossilIds] | None = None
+
+    @property
+    def ids(self) -> Ids:  # type: ignore[override]
+        """Which numbers users have: the table's, else those of their accounts on this machine."""
+        users = self.system.users
+        if self._ids is None or self._ids[0] is not users:
+            self._ids = (users, FossilIds(users, self._host_ids))
+        return self._ids[1]
 
     def attach(self, uname: str, aname: str, *, local: bool = False) -> Maybe[File]:
         """The live tree for ``main/active`` or no name, ``main`` above all trees, or any directory below that.
@@ -46,7 +59,7 @@ class FossilTree(FileTree):
         if aname and name != self.name:
             raise FileError(f"fsys: '{name}' not found")
         if not aname or rest == ACTIVE:
-            return LiveFile(self, self.system.node(ROOT), uname or NOBODY)
+            return UnixFile(self, self.system.node(ROOT), uname or NOBODY)
         file: File = self.above(uname or NOBODY, ())
         for element in rest.split("/") if rest else ():
             if element in ("", ".", ".."):

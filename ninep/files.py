@@ -69,6 +69,7 @@ class File:
         odd_names: whether names may have control characters and bytes that are no UTF-8, as surrogate escapes. Where
             not, the session refuses them; in 9P2000 it always does.
         ids: how the names of users and groups in its directory entry map to numbers.
+        locks: where record locks on this file are; None is with those of the tree.
     """
 
     qid: Qid
@@ -76,6 +77,7 @@ class File:
     appends: bool = False
     odd_names: bool = False
     ids: Ids = PLAIN_IDS
+    locks: LockTable | None = None
 
     def clone(self) -> Maybe[File]:
         """Another view of the same place, for a walk without names. This file is not open."""
@@ -282,9 +284,16 @@ class FileTree:
 
     ids: Ids = PLAIN_IDS
 
+    def user(self, uid: int, uname: str, aname: str) -> str:
+        """Who attaches to ``aname`` as number ``uid``, and as ``uname`` as well if that is not empty.
+
+        By default the user that ``ids`` knows to have that number, else ``uname``, else the digits.
+        """
+        return self.ids.user(uid, uname)
+
     @cached_property
     def locks(self) -> LockTable:
-        """The record locks of 9P2000.L on all files of this tree, by qid path. The session keeps them."""
+        """The record locks of 9P2000.L on files of this tree, by qid path. The session keeps them."""
         return LockTable()
 
     def attach(self, uname: str, aname: str, *, local: bool = False) -> Maybe[File]:

@@ -47,7 +47,7 @@ class Requests:
             raise UnknownFid
         talk = self._talk
         if n_uname != NONUNAME:
-            uname = talk.tree.ids.user(n_uname, uname)
+            uname = talk.tree.user(n_uname, uname, aname)
         fid = self._fids.add(number)
         try:
             root = talk.tree.attach(uname, aname, local=talk.local)

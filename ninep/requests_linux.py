@@ -14,7 +14,7 @@ from ninep.conversation import Conversation, directory, standing, unopened
 from ninep.errors import BadFidUse, FileExists, InvalidArgument, IsDirectory, NotDirectory, UnknownFid
 from ninep.fids import Fid
 from ninep.files import File
-from ninep.locks import END, Range
+from ninep.locks import END, LockTable, Range
 from ninep.maybe import arrived, later, then
 from ninep.parting import after, left
 from ninep.qid import QTDIR
@@ -306,11 +306,15 @@ class LinuxRequests:
         owner = (id(self), request.client_id, request.proc_id)
         return Range(request.start, min(end, END), request.type == lm.LOCK_WRITE, owner, fid)
 
+    def _locks(self, file: File) -> LockTable:
+        return self._talk.tree.locks if file.locks is None else file.locks
+
     def _lock(self, request: lm.Tlock) -> Maybe[Any]:
         fid = self._fids[request.fid]
 
         def lock() -> Any:
-            file, locks = standing(fid), self._talk.tree.locks
+            file = standing(fid)
+            locks = self._locks(file)
             if not fid.opened:
                 raise BadFidUse
             wanted = self._range(fid, request)
@@ -329,7 +333,8 @@ class LinuxRequests:
 
         def getlock() -> Any:
             wanted = self._range(fid, request)
-            found = self._talk.tree.locks.conflict(standing(fid).qid.path, wanted)
+            file = standing(fid)
+            found = self._locks(file).conflict(file.qid.path, wanted)
             if found is None or request.type == lm.LOCK_UNLOCK:
                 return lm.Rgetlock(lm.LOCK_UNLOCK, request.start, request.length, request.proc_id, request.client_id)
             kind = lm.LOCK_WRITE if found.exclusive else lm.LOCK_READ

@@ -87,6 +87,7 @@ def test_no_numbers(word: str) -> None:
         ("d775", st.DMDIR | 0o775),
         ("a600", st.DMAPPEND | 0o600),
         ("alT640", st.DMAPPEND | st.DMEXCL | st.DMTMP | 0o640),
+        ("YUGd755", st.DMSETVTX | st.DMSETUID | st.DMSETGID | st.DMDIR | 0o755),
         ("0", 0),
     ],
 )
@@ -95,13 +96,24 @@ def test_modes(text: str, mode: int) -> None:
     assert modetext.text(mode) == text
 
 
+def test_mode_of_a_link() -> None:
+    assert modetext.text(st.DMSYMLINK | 0o777) == "L777"
+
+
 def test_mode_of_a_snapshot() -> None:
     assert modetext.text(st.DMDIR | 0o555, snapshot=True) == "ds555"
 
 
 @pytest.mark.parametrize(
     ("text", "why"),
-    [("alt640", "temporary file has T"), ("ds555", "snapshot"), ("Y755", "no meaning"), ("", "octal"), ("d", "octal")]
+    [
+        ("alt640", "temporary file has T"),
+        ("ds555", "snapshot"),
+        ("H755", "no meaning"),
+        ("L777", "link"),
+        ("", "octal"),
+        ("d", "octal"),
+    ]
     + [(text, "octal") for text in ("778", "x", "1777", "00777", "7 7")],
 )
 def test_no_modes(text: str, why: str) -> None:

@@ -114,6 +114,7 @@ class Server(NamedTuple):
 
 SERVERS = [
     Server("ramfs", ("ninep", "ramfs", "ADDRESS"), ""),
+    Server("fossil", ("fossil", "serve", "--data", "DIRECTORY", "--listen", "ADDRESS"), "main/active"),
 ]
 
 Way = tuple[str, str]
