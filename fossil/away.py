@@ -149,7 +149,7 @@ class Away:
             return None
         data_log.hold([row[0]])
         try:
-            return await data_log.read(*row)
+            return bytes(await data_log.read(*row))
         except DamagedData as error:
             log.warning("%s; it is fetched from venti again", error)
             with self._system.transaction() as database:

@@ -69,7 +69,7 @@ class Content:
         return _joined(wanted, pieces, offset, end)
 
 
-def _joined(wanted: list[Extent], pieces: list[Buffer] | list[bytes], offset: int, end: int) -> Buffer:
+def _joined(wanted: list[Extent], pieces: list[Buffer], offset: int, end: int) -> Buffer:
     parts: list[Buffer] = []
     at = offset
     for extent, piece in zip(wanted, pieces, strict=True):

@@ -35,7 +35,7 @@ class DataLog:
         self.file = file or DiskFile(path)
         self.tail = max(tail, self.file.size())
         """Where the next piece goes."""
-        self._cache: OrderedDict[int, bytes] = OrderedDict()
+        self._cache: OrderedDict[int, Buffer] = OrderedDict()
         self._cached = 0
         self._recent: OrderedDict[int, None] = OrderedDict()
         self._parts: OrderedDict[int, int] = OrderedDict()
@@ -52,7 +52,7 @@ class DataLog:
         self.tail = place + len(data)
         return place
 
-    def read_nowait(self, place: int, stored: int, digest: bytes) -> bytes:
+    def read_nowait(self, place: int, stored: int, digest: bytes) -> Buffer:
         """A piece, checked. Raises ``trio.WouldBlock`` where the disk, or venti, would have to be waited for.
 
         Raises:
@@ -70,7 +70,7 @@ class DataLog:
             raise DamagedData(f"{self.file.path} at {place}: {error.strerror}") from error
         return self._checked(place, data, digest)
 
-    async def read(self, place: int, stored: int, digest: bytes) -> bytes:
+    async def read(self, place: int, stored: int, digest: bytes) -> Buffer:
         """A piece, checked; waits for the disk in a thread. Hold it meanwhile if it could be freed."""
         try:
             return self.read_nowait(place, stored, digest)
@@ -92,7 +92,7 @@ class DataLog:
             raise DamagedData(f"{self.file.path} at {place}: what is stored is not what was written")
         return data
 
-    def _checked(self, place: int, data: bytes, digest: bytes) -> bytes:
+    def _checked(self, place: int, data: Buffer, digest: bytes) -> Buffer:
         if blake3(data).digest() != digest:
             raise DamagedData(f"{self.file.path} at {place}: what is stored is not what was written")
         old = self._cache.pop(place, b"")

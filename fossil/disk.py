@@ -50,7 +50,7 @@ class DiskFile:
             place += count
             count = os.pwrite(self._descriptor, data, place)
 
-    def read_nowait(self, place: int, count: int) -> bytes:
+    def read_nowait(self, place: int, count: int) -> Buffer:
         """The bytes, or ``trio.WouldBlock`` where the disk would have to be waited for."""
         if not self._nowait:
             raise trio.WouldBlock
@@ -66,7 +66,7 @@ class DiskFile:
             raise
         if got < count:
             raise trio.WouldBlock
-        return bytes(buffer)
+        return buffer
 
     def read(self, place: int, count: int) -> bytes:
         """The bytes, fewer at the end of the file; in any thread."""

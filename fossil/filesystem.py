@@ -27,7 +27,7 @@ from fossil.extents import LONGEST, Extent
 from fossil.filewriter import FileWriter
 from fossil.node import COLUMNS, Node
 from fossil.pending import Pending
-from fossil.schema import ALIVE, open_database, sync_database
+from fossil.schema import ALIVE, end_of_data, open_database, sync_database
 from fossil.users import Users, first_table
 from ninep.attributes import Statfs
 from ninep.errors import FileSystemFull, FileTooBig
@@ -92,7 +92,7 @@ class FileSystem:
             settings: dict[str, Any] = dict(self.database.execute("SELECT name, value FROM setting"))
             self.epoch: int = settings.get("epoch", 1)
             self.next_path: int = settings.get("next_path", FIRST_PATH)
-            self.log = DataLog(folder / "data", settings.get("tail", 0), file=file)
+            self.log = DataLog(folder / "data", end_of_data(self.database), file=file)
         except BaseException:
             self.database.close()
             raise
@@ -375,7 +375,7 @@ class FileSystem:
             return
         self.check()
         try:
-            self.pending.write(self.database, self.epoch, next_path=self.next_path, tail=self.log.tail)
+            self.pending.write(self.database, self.epoch, next_path=self.next_path)
         except sqlite3.Error as error:
             self._told = True
             raise self._failed(error) from error
@@ -482,6 +482,8 @@ class FileSystem:
             if self.stopped is None:
                 try:
                     self.commit()
+                    with self.transaction() as database:
+                        database.execute("UPDATE setting SET value=? WHERE name='next_path'", (self.next_path,))
                 except FileSystemFull:
                     log.warning("the disk is full: changes that were refused for that are given up")
                 # The database is brought up to date when it is closed, and must not speak of what is not there.

@@ -115,6 +115,7 @@ class Lister:
                 )
                 self._store_file(file, row)
             run("INSERT OR REPLACE INTO setting VALUES ('next_path', ?)", (system.next_path,))
+        system.pending.reserved = 0
 
     def _path(self, where: _Where, name: str, qid: int) -> int:
         """Its own where that is free; one that was begun with, where fetching was interrupted; else a new one."""

@@ -10,6 +10,9 @@ from fossil.node import COLUMNS, Node
 
 PLACES = ", ".join("?" * 13)
 
+RESERVED = 4096
+"""Paths that are set aside at once; after a crash as many may be left out."""
+
 
 class Pending:
     """What the next transaction writes.
@@ -20,17 +23,19 @@ class Pending:
         names_closed: (epoch, directory, name, born) of older names that are gone.
         extents: extents that are new in this epoch, by path and start; None where one is gone again.
         extents_closed: (epoch, path, start, born) of older extents that are gone.
+        reserved: paths below it may be given to files without the database being told.
     """
 
     def __init__(self) -> None:
+        self.reserved = 0
         self.nodes: dict[int, Node] = {}
         self.names: dict[tuple[int, str], int | None] = {}
         self.names_closed: list[tuple[int, int, str, int]] = []
         self.extents: dict[tuple[int, int], Extent | None] = {}
         self.extents_closed: list[tuple[int, int, int, int]] = []
 
-    def write(self, database: sqlite3.Connection, epoch: int, *, next_path: int, tail: int) -> None:
-        """Writes all of it as one transaction and forgets it.
+    def write(self, database: sqlite3.Connection, epoch: int, *, next_path: int) -> None:
+        """Writes all of it as one transaction and forgets it. ``next_path`` is larger than any path in it.
 
         Raises:
             sqlite3.Error: nothing was written, and all of it is still pending.
@@ -48,15 +53,18 @@ class Pending:
                 self._write_names(database, epoch)
             if self.extents or self.extents_closed:
                 self._write_extents(database, epoch)
-            run(
-                "INSERT OR REPLACE INTO setting VALUES (?, ?)",
-                (("epoch", epoch), ("next_path", next_path), ("tail", tail)),
-            )
+            if next_path > self.reserved:
+                # Some are set aside, so that not every transaction writes another page for this.
+                reserved = next_path + RESERVED
+                run("INSERT OR REPLACE INTO setting VALUES (?, ?)", (("epoch", epoch), ("next_path", reserved)))
+            else:
+                reserved = self.reserved
             database.execute("COMMIT")
         except sqlite3.Error:
             if database.in_transaction:
                 database.execute("ROLLBACK")
             raise
+        self.reserved = reserved
         for node in self.nodes.values():
             node.born = epoch
         self.nodes = {}

@@ -76,7 +76,6 @@ async def restore(folder: Path, store: BlockStore, score: Score) -> Restored:
         for name, value in (
             ("epoch", len(days) + 1),
             ("next_path", next_path),
-            ("tail", 0),
             ("same paths", int(same_paths)),
         ):
             run("INSERT INTO setting VALUES (?, ?)", (name, value))

@@ -99,6 +99,15 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return database
 
 
+def end_of_data(database: sqlite3.Connection) -> int:
+    """Where the last piece of the data log ends that the database speaks of."""
+    last = (
+        database.execute(f"SELECT place + stored FROM {table} WHERE place>=0 ORDER BY place DESC LIMIT 1").fetchone()
+        for table in ("extent", "fetched")
+    )
+    return max((row[0] for row in last if row is not None), default=0)
+
+
 @contextmanager
 def pinned(reader: sqlite3.Connection) -> Iterator[None]:
     """Keeps ``checkpoint`` from moving what is committed from now on. Entered between two transactions."""
