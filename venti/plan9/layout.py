@@ -107,9 +107,10 @@ def unpack_partition(data: Buffer) -> PartitionHeader:
         raise DamagedStore(f"no partition of arenas begins with {magic:#x}")
     if version != 3:
         raise DamagedStore(f"partition version {version} is unknown; only 3 is")
-    if not _is_block_size(block_size) or base <= HEADER_AT:
+    header = PartitionHeader(block_size, base)
+    if not _is_block_size(block_size) or base <= header.table:
         raise DamagedStore(f"a partition with blocks of {block_size} bytes and arenas from {base} on cannot be")
-    return PartitionHeader(block_size, base)
+    return header
 
 
 def _is_block_size(size: int) -> bool:
@@ -145,7 +146,7 @@ def unpack_head(data: Buffer) -> Head:
         raise DamagedStore(f"the head begins with {magic:#x}, not {HEAD_MAGIC:#x}")
     if version not in (4, 5):
         raise DamagedStore(f"version {version} is unknown; 4 and 5 are")
-    if not _is_block_size(block_size) or size < 3 * block_size:
+    if not _is_block_size(block_size) or not 3 * block_size <= size < _FARTHEST:
         raise DamagedStore(f"an arena of {size} bytes in blocks of {block_size} cannot be")
     clump = _V4_CLUMP_MAGIC if version == 4 else _U32.unpack_from(data, _HEAD.size)[0]
     return Head(version, _text(name), block_size, size, clump)

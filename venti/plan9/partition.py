@@ -176,6 +176,7 @@ class ArenaLog:
         self._seal = tail.seal if tail and tail.sealed else _NOTHING
         self._base = extent.start + self._block
         self._directory: tuple[int, bytes] = (0, b"")
+        self._also: Block | None = None
         self._adrift = False
         """Nobody knows which entry of the directory belongs to the next clump."""
 
@@ -195,6 +196,9 @@ class ArenaLog:
                 continue
             found, length = step
             yield found
+            if self._also is not None:
+                yield self._also
+                self._also = None
             at += length
             number += 1
         if self._seal != _NOTHING and self._checksum() != self._seal:
@@ -218,6 +222,9 @@ class ArenaLog:
             block, detail = self._decode(at, header.type, header.stored, header.size, header.score, header.encoding)
             length = CLUMP_HEADER + header.stored
             if block is not None:
+                if entry is not None and entry[1:] == header[2:5] and entry.type != header.type:
+                    # The score does not tell which type is right: the block is there under either.
+                    self._also = self._decode(at, entry.type, *header[2:])[0]
                 return block, length
             if not expected:
                 # Behind what the tail knows: a write that was not finished when the server ended.
