@@ -22,6 +22,7 @@ RECENT = 200_000
 """Pieces of which it is known when they were read last, besides those in memory."""
 
 BLOCK = 4096
+WHOLE = (1 << BLOCK) - 1
 """Bytes that a disk gives back at least; less is only made zeros."""
 PARTS = 200_000
 """Blocks of the disk that are free in part and remembered."""
@@ -140,20 +141,24 @@ class DataLog:
         if first < last:
             self.file.punch(first * BLOCK, (last - first) * BLOCK)
         if first > last:
-            self._free_part(last, stored)
+            self._free_part(place, place + stored)
         else:
-            if first * BLOCK > place:
-                self._free_part(first - 1, first * BLOCK - place)
-            if place + stored > last * BLOCK:
-                self._free_part(last, place + stored - last * BLOCK)
+            self._free_part(place, first * BLOCK)
+            self._free_part(last * BLOCK, place + stored)
 
-    def _free_part(self, block: int, count: int) -> None:
-        """Some bytes of a block of the disk are free; it is given back when all of them are."""
-        count += self._parts.pop(block, 0)
-        if count >= BLOCK:
+    def _free_part(self, start: int, end: int) -> None:
+        """Some bytes of one block of the disk are free, whether or not that was said before.
+
+        The block is given back when all of them are.
+        """
+        if start == end:
+            return
+        block = start // BLOCK
+        free = self._parts.pop(block, 0) | (1 << end - start) - 1 << start % BLOCK
+        if free == WHOLE:
             self.file.punch(block * BLOCK, BLOCK)
             return
-        self._parts[block] = count
+        self._parts[block] = free
         if len(self._parts) > PARTS:
             self._parts.popitem(last=False)
 

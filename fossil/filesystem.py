@@ -259,10 +259,13 @@ class FileSystem:
         self._drop_name(parent, node.name)
         if not node.mode & DMDIR:
             mark = len(self.freed)
-            self.writer.forget(node, list(self.extents(node)))
+            extents = list(self.extents(node))
+            self.writer.forget(node, extents)
             if node.opens:
                 node.orphans = self.freed[mark:]
                 del self.freed[mark:]
+                node.held = [extent.place for extent in extents]
+                self.log.hold(node.held)
         node.removed = True
         self.pending.nodes[node.path] = node
         self._directory_changed(parent, uid)
@@ -301,7 +304,8 @@ class FileSystem:
         node.opens -= 1
         if node.removed and not node.opens:
             self.freed += node.orphans
-            node.orphans = []
+            self.log.release(node.held)
+            node.orphans, node.held = [], []
 
     def rename(self, node: Node, name: str, uid: str, *, directory: Node | None = None) -> None:
         """Gives a file another name, which is free, in its directory or in another one."""
@@ -457,10 +461,10 @@ class FileSystem:
         run = self.database.execute
         kept = []
         for place, stored in freed:
-            if place < 0:
-                kept += self._release_source(-place)
-            elif self.log.is_held(place):
+            if self.log.is_held(place):
                 kept.append((place, stored))
+            elif place < 0:
+                kept += self._release_source(-place)
             elif run("SELECT 1 FROM extent WHERE place=? LIMIT 1", (place,)).fetchone() is None:
                 self.log.free(place, stored)
         return kept

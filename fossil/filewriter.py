@@ -41,6 +41,8 @@ class FileWriter:
         if node.removed:
             # Nobody will find it again; whoever has it open may go on.
             node.orphans.append((place, len(data)))
+            node.held.append(place)
+            system.log.hold((place,))
             digest = blake3(data).digest()
             extents = system.extents(node)
             ranges.cut(extents, offset, offset + len(data), epoch)

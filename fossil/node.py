@@ -28,6 +28,7 @@ class Node:
         opens: how many fids have it open.
         looked: when its extents were looked at; see ``Content.moved``.
         orphans: pieces to give back when a removed file is closed.
+        held: where the pieces of a removed file are that is open, so that nobody gives them back meanwhile.
     """
 
     __slots__ = (
@@ -38,6 +39,7 @@ class Node:
         "children",
         "extents",
         "gid",
+        "held",
         "holder",
         "lease",
         "length",
@@ -93,6 +95,7 @@ class Node:
         self.looked = 0
         self.opens = 0
         self.orphans: list[tuple[int, int]] = []
+        self.held: list[int] = []
         self.qid = Qid(mode >> 24, version, path)
 
     def row(self, born: int) -> tuple[int | str, ...]:

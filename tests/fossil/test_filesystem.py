@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -12,12 +13,14 @@ from pathlib import Path
 
 import pytest
 import trio
+from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as some
 
 from contracts.opened_fossil import Emptied, Opened, client
 from contracts.served_file import OWNER, ServedTreeContract
 from fossil import extents as ranges
+from fossil.datalog import DataLog
 from fossil.errors import ConsoleRefused
 from fossil.extents import Extent
 from fossil.history import ARCHIVE, SNAPSHOT
@@ -259,6 +262,52 @@ async def test_freed_room_is_given_back(tmp_path: Path) -> None:
             opened.system.release_freed()
             assert await raw.read(fid, 0, 10) == b"o" * 10
             assert await raw.content("kept") == b"k" * 60_000
+
+
+async def test_a_removed_file_keeps_its_pieces_while_it_is_open(tmp_path: Path) -> None:
+    """Also those that were freed in part before, and those that a snapshot showed that is gone, too."""
+    with Opened(tmp_path) as opened:
+        async with client(opened) as raw:
+            old, new = os.urandom(50_000), os.urandom(50_000)
+            first = await raw.create("first", data=old)
+            second = await raw.create("second", data=new)
+            taken = opened.history.take(SNAPSHOT)
+            third = await raw.create("third", data=old)
+            await raw.ask(m.Twrite(third, 0, new[:10_000]))
+            for name in ("first", "second", "third"):
+                await raw.ask(m.Tremove(await raw.walk(name)))
+            opened.history.forget([taken.epoch])
+            while opened.history.sweep():
+                pass
+            opened.history.take(SNAPSHOT)
+            while opened.history.sweep():
+                pass
+            for _ in range(2):
+                opened.system.release_freed()
+                opened.system.log._cache.clear()
+                for fid, content in ((first, old), (second, new), (third, new[:10_000] + old[10_000:])):
+                    assert await raw.read(fid, 0, 50_000) == content
+            before = (tmp_path / "data").stat().st_blocks
+            for fid in (first, second, third):
+                await raw.ask(m.Tclunk(fid))
+            opened.system.release_freed()
+            assert (tmp_path / "data").stat().st_blocks < before
+
+
+def test_a_piece_that_is_freed_twice_gives_nothing_of_others_back(tmp_path: Path) -> None:
+    with contextlib.closing(DataLog(tmp_path / "data", 0)) as log:
+        pieces = [bytes((number,)) * 1000 for number in range(9)]
+        places = [log.append(memoryview(piece)) for piece in pieces]
+        for _ in range(10):
+            log.free(places[1], 1000)
+            log.free(places[5], 1000)
+        for number in (0, 2, 3, 4, 6, 7, 8):
+            digest = blake3(pieces[number]).digest()
+            assert log.verify(places[number], 1000, digest) == pieces[number]
+        before = (tmp_path / "data").stat().st_blocks
+        for number in range(9):
+            log.free(places[number], 1000)
+        assert before - (tmp_path / "data").stat().st_blocks == 2 * 4096 // 512
 
 
 async def test_expiry(tmp_path: Path) -> None:
