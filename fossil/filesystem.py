@@ -19,6 +19,7 @@ from weakref import WeakValueDictionary
 
 from fossil import extents as ranges
 from fossil import settled
+from fossil.accesses import Accesses
 from fossil.content import Content
 from fossil.datalog import DataLog
 from fossil.disk import DiskFile
@@ -45,7 +46,6 @@ CACHED = 200_000
 """Nodes kept in memory although nobody uses them."""
 LARGEST_FILE = 1 << 44
 """Bytes: 2^31 blocks of 8 KiB, as many as readers of archives count."""
-DAY = 86400
 ROOM = 16 * 1024 * 1024
 """Bytes of the disk, at most a fiftieth of it, that are kept free of data, so that files can be removed."""
 SQLITE_FULL = 13
@@ -107,7 +107,7 @@ class FileSystem:
         self.fetch_names: Callable[[Unlisted], Awaitable[None]] = _cannot_fetch
         self.stopped: str | None = None
         self.halted = False
-        self._accessed: dict[int, Node] = {}
+        self.accesses = Accesses()
         self.full = False
         self.lazy = self.database.execute("SELECT 1 FROM unlisted LIMIT 1").fetchone() is not None
         self._told = False
@@ -283,19 +283,9 @@ class FileSystem:
             ffree=found.f_favail,
         )
 
-    def note_access(self, node: Node) -> None:
-        """A file is being read. Its access time changes if it has been written since, or after a day."""
-        now = self.now()
-        if now != node.atime and (node.atime <= node.mtime or now - node.atime >= DAY):
-            node.atime = now
-            self._accessed[node.path] = node
-
     def store_accesses(self, most: int) -> bool:
-        """Puts at most so many new access times into the next commit; whether there were any.
-
-        They are no change of the file: an archive need not have them.
-        """
-        taken = [self._accessed.popitem()[1] for _ in range(min(most, len(self._accessed)))]
+        """Puts at most so many new access times into the next commit; whether there were any."""
+        taken = self.accesses.take(most)
         self.pending.nodes.update((node.path, node) for node in taken if not node.removed)
         return bool(taken)
 

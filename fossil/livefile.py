@@ -131,7 +131,7 @@ class LiveFile(UnixView):
     def _note_access(self) -> None:
         self._unread = False
         if not self._tree.rules.read_only:
-            self._system.note_access(self._node)
+            self._system.accesses.note(self._node, self._system.now())
 
     def create(self, name: str, perm: int, mode: int) -> Maybe[File]:
         """Makes a child, open."""

@@ -29,6 +29,7 @@ PURE = (
     "ninep.wire.dialect",
     "ninep.wire.errors",
     "ninep.wire.frames",
+    "fossil.accesses",
     "fossil.rules",
     "fossil.ids",
     "fossil.shelf",
