@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import getpass
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 
 from ninep import messages as m
 from ninep import messages_linux as lm
 from ninep.connection import Connection, connected
 from ninep.dialect import MSIZE
 from ninep.errors import CrossDevice, FileError, FileExists, FileNotFound, NinepError
+from ninep.file_object import MODES, FileObject
 from ninep.remote import RemoteFile
 from ninep.stat import DMDIR, Stat
 from ninep.wire.dial import dial
@@ -58,6 +59,50 @@ class RemoteTree:
         ):
             yield file
 
+    async def open_file(self, path: str, mode: str = "r", perm: int = 0o666) -> FileObject:
+        """A file with a place in it, as Python's ``open`` has it for bytes: ``r``, ``w``, ``a``, ``x``, with ``+``.
+
+        To be used as a context: ``async with await tree.open_file("log") as file: ...``
+
+        Raises:
+            ValueError: there is no such mode.
+            FileNotFound, FileExists: as the mode wants it.
+        """
+        kind = mode.replace("b", "")
+        if kind not in MODES:
+            raise ValueError(f"{mode!r} is no mode to open a file with: say one of {', '.join(MODES)}")
+        flags, append = MODES[kind], kind.startswith("a")
+        if kind.startswith("r"):
+            file = await self.walk(path)
+            try:
+                await file.open(flags)
+            except BaseException:
+                await file.leave()
+                raise
+            return FileObject(file)
+        folder, name = _place(path)
+        async with await self.root.walk(folder) as directory:
+            file = await directory.walk([])
+            try:
+                await file.create(name, perm, flags & ~m.OTRUNC)
+            except FileError as refusal:
+                await file.leave()
+                if kind.startswith("x"):
+                    raise
+                try:
+                    file = await directory.walk([name])
+                except FileNotFound:
+                    raise refusal from None
+                try:
+                    await file.open(flags)
+                except BaseException:
+                    await file.leave()
+                    raise
+            except BaseException:
+                await file.leave()
+                raise
+            return FileObject(file, append=append)
+
     async def read_bytes(self, path: str) -> bytes:
         """The content of a file."""
         async with self.open(path) as file:
@@ -78,6 +123,15 @@ class RemoteTree:
         """The entries of a directory, in the server's order."""
         async with self.open(path) as file:
             return await file.list()
+
+    @asynccontextmanager
+    async def scandir(self, path: str = "") -> AsyncIterator[AsyncGenerator[Stat, None]]:
+        """The entries of a directory one by one as they come, for those too large to be had at once.
+
+        ``async with tree.scandir("big") as entries: async for entry in entries: ...``
+        """
+        async with self.open(path) as file, aclosing(file.scan()) as entries:
+            yield entries
 
     async def stat(self, path: str) -> Stat:
         """The entry of a file."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -47,6 +47,9 @@ class RemoteFile(UnixMethods):
     """
 
     __slots__ = ("connection", "fid", "iounit", "mode", "name", "qid")
+
+    _unpack = staticmethod(Stat.unpack)
+    """How an entry is read in this dialect."""
 
     def __init__(self, connection: Connection, fid: int, qid: Qid, name: str = "") -> None:
         self.connection = connection
@@ -184,14 +187,17 @@ class RemoteFile(UnixMethods):
         async with Writing(self, offset) as sink:
             await sink.write(data)
 
-    async def list(self) -> list[Stat]:
-        """All entries of this directory, which is open for reading, in the server's order."""
-        entries: list[Stat] = []
+    async def scan(self) -> AsyncGenerator[Stat, None]:
+        """The entries of this directory, which is open for reading, as they come, in the server's order."""
         offset = 0
         while data := await self.read(offset, self.iounit):
             offset += len(data)
-            entries += unpack_directory(data)
-        return entries
+            for entry in unpack_directory(data, self._unpack):
+                yield entry
+
+    async def list(self) -> list[Stat]:
+        """All of them."""
+        return [entry async for entry in self.scan()]
 
     async def stat(self) -> Stat:
         """The directory entry."""

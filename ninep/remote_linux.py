@@ -6,7 +6,7 @@ does not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from ninep import messages as m
@@ -167,13 +167,12 @@ class LinuxFile(RemoteFile):
                 raise Malformed("a directory goes on from where it was")
             found += [Entry(qid, kind, name) for qid, _, kind, name in entries if name not in (".", "..")]
 
-    async def list(self) -> list[Stat]:
-        """All entries of this directory, which is open. One that goes away meanwhile is left out."""
+    async def scan(self) -> AsyncGenerator[Stat, None]:
+        """The entries of this directory, which is open, some at a time. One that goes away meanwhile is left out."""
         names = [entry.name for entry in await self.readdir()]
-        found: list[Stat] = []
         for start in range(0, len(names), AT_ONCE):
-            found += await self._entries(names[start : start + AT_ONCE])
-        return found
+            for entry in await self._entries(names[start : start + AT_ONCE]):
+                yield entry
 
     async def _entries(self, names: Sequence[str]) -> Stats:
         """The entries of some names: all walks together, then all attributes, then all links."""

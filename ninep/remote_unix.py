@@ -8,13 +8,15 @@ from ninep.attributes import SECOND, SetAttributes, device_extension, plan9_mode
 from ninep.emulation import changed_mode
 from ninep.errors import CrossDevice, InvalidArgument
 from ninep.remote import RemoteFile
-from ninep.stat import NO32, NO64, Stat, unpack_directory
+from ninep.stat import NO32, NO64, Stat
 
 
 class UnixFile(RemoteFile):
     """One fid; see ``RemoteFile``."""
 
     __slots__ = ()
+
+    _unpack = staticmethod(Stat.unpack_unix)
 
     async def setattr(self, changes: SetAttributes) -> None:
         """In one message."""
@@ -66,12 +68,3 @@ class UnixFile(RemoteFile):
             raise CrossDevice
         async with await self.walk([name]) as file:
             await file.wstat(Stat(name=newname))
-
-    async def list(self) -> list[Stat]:
-        """All entries, with what this dialect adds to them."""
-        entries: list[Stat] = []
-        offset = 0
-        while data := await self.read(offset, self.iounit):
-            offset += len(data)
-            entries += unpack_directory(data, Stat.unpack_unix)
-        return entries

@@ -16,7 +16,7 @@ PACKAGES = ("ninep", "venti", "fossil", "cfs", "bench")
 
 ALLOWED = {
     "ninep.wire": {"trio"},
-    "ninep": {"trio", "ninep.wire", "rich", "pyfuse3"},
+    "ninep": {"trio", "ninep.wire", "rich", "pyfuse3", "fsspec"},
     "venti": {"trio", "ninep.wire", "msgpack", "blake3", "lmdb", "lz4", "rich"},
     "fossil": {"trio", "ninep", "venti", "blake3", "rich"},
     "cfs": {"trio", "ninep", "blake3", "rich"},

@@ -1,0 +1,193 @@
+"""Files with a place in them, in async programs and in scripts, against Python's own files."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from contracts.in_thread import InThread
+from ninep.blocking import BlockingTree
+from ninep.blocking import connect as connect_blocking
+from ninep.client import RemoteTree
+from ninep.connection import DIALECTS, connected
+from ninep.errors import BadFidUse, FileError, FileExists, FileNotFound, InvalidArgument
+from ninep.ramfs import RamTree
+from ninep.server import serve, serve_stream
+from ninep.transfer import Progress
+from ninep.wire.errors import ConnectionLost, Unreachable
+from ninep.wire.listen import listen, where
+
+OWNER = "glenda"
+
+
+@asynccontextmanager
+async def remote(version: str = DIALECTS[0], msize: int = 8192) -> AsyncIterator[RemoteTree]:
+    near, far = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(serve_stream, far, RamTree(OWNER)))
+        async with connected(near, msize=msize, version=version) as connection:
+            yield RemoteTree(await connection.attach(OWNER))
+
+
+async def test_lines() -> None:
+    text = b"".join(b"line %d\n" % number * (number % 5) for number in range(3000)) + b"without an end"
+    async with remote() as tree:
+        await tree.write_bytes("file", text)
+        async with await tree.open_file("file") as file:
+            assert [line async for line in file] == text.splitlines(keepends=True)
+            assert file.tell() == len(text)
+            await file.seek(3)
+            assert await file.readline(4) == text[3:7]
+            assert await file.readline() == text[7:].splitlines(keepends=True)[0]
+
+
+@pytest.mark.parametrize("version", DIALECTS)
+@pytest.mark.parametrize("seed", range(4))
+async def test_a_place_as_python_has_it(version: str, seed: int) -> None:
+    chance = random.Random(seed)
+    model = io.BytesIO()
+    async with remote(version) as tree, await tree.open_file("file", "w+b") as file:
+        for _ in range(150):
+            size = chance.choice((0, 1, 100, 5000, 20_000))
+            match chance.choice(("read", "readinto", "write", "seek", "end", "line", "truncate", "tell")):
+                case "read":
+                    assert await file.read(size) == model.read(size)
+                case "readinto":
+                    one, two = bytearray(size), bytearray(size)
+                    assert await file.readinto(one) == model.readinto(two)
+                    assert one == two
+                case "write":
+                    data = chance.randbytes(size)
+                    assert await file.write(data) == model.write(data)
+                case "seek":
+                    place = chance.randrange(60_000)
+                    assert await file.seek(place) == model.seek(place)
+                case "end":
+                    back = min(size, len(model.getvalue()))
+                    assert await file.seek(-back, os.SEEK_END) == model.seek(-back, os.SEEK_END)
+                case "line":
+                    assert await file.readline(size) == model.readline(size)
+                case "truncate":
+                    place = chance.randrange(60_000)
+                    await file.truncate(place)
+                    length = len(model.getvalue())
+                    if place > length:
+                        at = model.tell()
+                        model.seek(length)
+                        model.write(bytes(place - length))
+                        model.seek(at)
+                    model.truncate(place)
+                case "tell":
+                    assert file.tell() == model.tell()
+        await file.flush()
+        assert await tree.read_bytes("file") == model.getvalue()
+
+
+async def test_modes() -> None:
+    async with remote() as tree:
+        with pytest.raises(FileNotFound):
+            await tree.open_file("none", "r")
+        async with await tree.open_file("file", "x") as file:
+            await file.write(b"one")
+        with pytest.raises(FileExists):
+            await tree.open_file("file", "x")
+        async with await tree.open_file("file", "ab") as file:
+            await file.write(b" two")
+            with pytest.raises(FileError):
+                await file.read(1)
+        async with await tree.open_file("file", "r+") as file:
+            await file.seek(4)
+            await file.write(b"TWO")
+            with pytest.raises(InvalidArgument):
+                await file.seek(-1)
+        async with await tree.open_file("file") as file:
+            assert await file.read() == b"one TWO"
+            with pytest.raises(BadFidUse):
+                await file.write(b"x")
+        async with await tree.open_file("file", "w"):
+            pass
+        assert await tree.read_bytes("file") == b""
+        with pytest.raises(ValueError, match="no mode"):
+            await tree.open_file("file", "rw")
+
+
+@pytest.mark.parametrize("version", DIALECTS)
+async def test_scandir(version: str) -> None:
+    async with remote(version) as tree:
+        for number in range(300):
+            await tree.write_bytes(f"{number}", b"x" * number)
+        async with tree.scandir() as entries:
+            found = {entry.name: entry.length async for entry in entries}
+        assert found == {f"{number}": number for number in range(300)}
+        async with tree.scandir() as entries:
+            async for _ in entries:
+                break
+        assert await tree.read_bytes("7") == b"x" * 7
+
+
+@asynccontextmanager
+async def served() -> AsyncIterator[str]:
+    listeners = await listen("tcp!127.0.0.1!0", service="9fs")
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve, RamTree(OWNER), listeners)
+        yield where(listeners[0])
+        nursery.cancel_scope.cancel()
+
+
+@contextmanager
+def script() -> Iterator[BlockingTree]:
+    server = InThread(served)
+    try:
+        with connect_blocking(server.thing, uname=OWNER) as tree:
+            yield tree
+    finally:
+        server.close()
+
+
+def test_a_script(tmp_path: Path) -> None:
+    with script() as tree:
+        tree.mkdir("dir")
+        with tree.open("dir/text", "w") as file:
+            file.write("héllo\n" * 50_000)
+        with tree.open("dir/text") as file:
+            assert list(file) == ["héllo\n"] * 50_000
+        with tree.open("dir/bytes", "wb") as file:
+            file.write(bytes(range(256)) * 4000)
+        with tree.open("dir/bytes", "r+b") as file:
+            file.seek(1000)
+            file.write(b"changed")
+            file.seek(995)
+            assert file.read(20)[5:12] == b"changed"
+        assert tree.stat("dir/bytes").length == 1_024_000
+        assert [entry.name for entry in tree.listdir("dir")] == ["text", "bytes"]
+        with tree.scandir("dir") as entries:
+            assert next(entries).name == "text"
+        told: list[Progress] = []
+        tree.get("dir", tmp_path / "copy", told.append)
+        assert told[-1].files == 2
+        assert (tmp_path / "copy" / "text").read_text(encoding="utf-8") == "héllo\n" * 50_000
+        tree.put(tmp_path / "copy", "again")
+        tree.rename("again/text", "other")
+        assert tree.read_text("again/other")[:5] == "héllo"
+        tree.rmtree("again")
+        assert not tree.exists("again")
+        with pytest.raises(FileNotFound):
+            tree.read_bytes("none")
+        with pytest.raises(FileExists):
+            tree.mkdir("dir")
+    with pytest.raises(ConnectionLost):
+        tree.read_bytes("dir/text")
+
+
+def test_nobody_there() -> None:
+    with pytest.raises(Unreachable), connect_blocking("tcp!127.0.0.1!1", uname=OWNER):
+        pass

@@ -1,0 +1,162 @@
+"""Connections that break under a tree that lasts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+import trio.testing
+
+from ninep import messages as m
+from ninep import stat as st
+from ninep.client import RemoteTree
+from ninep.connection import connected
+from ninep.errors import FileNotFound, FileRemoved, NotSupported
+from ninep.lasting import LastingTree, lasting, lasting_by
+from ninep.ramfs import RamTree
+from ninep.server import serve_stream
+from ninep.wire.errors import ConnectionLost, Unreachable
+
+OWNER = "glenda"
+
+
+class Network:
+    """Ways to a server that can be cut, and can be down."""
+
+    def __init__(self) -> None:
+        self.tree = RamTree(OWNER)
+        self.ways: list[trio.abc.Stream] = []
+        self.down = False
+        self.nursery: trio.Nursery
+
+    @asynccontextmanager
+    async def make(self) -> AsyncIterator[RemoteTree]:
+        if self.down:
+            raise Unreachable("the network is down")
+        near, far = trio.testing.memory_stream_pair()
+        self.ways.append(far)
+        self.nursery.start_soon(serve_stream, far, self.tree)
+        async with connected(near, msize=8192) as connection:
+            yield RemoteTree(await connection.attach(OWNER))
+
+    async def cut(self) -> None:
+        await trio.aclose_forcefully(self.ways[-1])
+        await trio.testing.wait_all_tasks_blocked()
+
+
+@asynccontextmanager
+async def network(patience: float = 60) -> AsyncIterator[tuple[Network, LastingTree]]:
+    network = Network()
+    async with trio.open_nursery() as network.nursery:
+        async with lasting_by(network.make, patience=patience) as tree:
+            yield network, tree
+        network.nursery.cancel_scope.cancel()
+
+
+async def test_open_files_go_on(autojump_clock: trio.testing.MockClock) -> None:
+    async with network() as (net, tree):
+        await tree.write_bytes("file", b"0123456789" * 5000)
+        async with tree.open("file", m.ORDWR) as file:
+            assert await file.read(0, 5) == b"01234"
+            await net.cut()
+            assert await file.read(5, 5) == b"56789"
+            await net.cut()
+            await file.write(0, b"written")
+            await net.cut()
+            assert (await file.read_all())[:10] == b"written789"
+            assert (await file.stat()).length == 50_000
+            await net.cut()
+        assert len(net.ways) == 4
+        assert await tree.exists("file")
+        assert [entry.name for entry in await tree.listdir()] == ["file"]
+
+
+async def test_truncation_is_done_once(autojump_clock: trio.testing.MockClock) -> None:
+    async with network() as (net, tree):
+        await tree.write_bytes("file", b"old content")
+        async with tree.open("file", m.OWRITE | m.OTRUNC) as file:
+            await file.write(0, b"new")
+            await net.cut()
+            await file.write(3, b"er")
+        assert await tree.read_bytes("file") == b"newer"
+
+
+async def test_a_server_that_comes_back_late(autojump_clock: trio.testing.MockClock) -> None:
+    async with network() as (net, tree), trio.open_nursery() as nursery:
+        await tree.write_bytes("file", b"content")
+        net.down = True
+        await net.cut()
+
+        async def repair() -> None:
+            await trio.sleep(40)
+            net.down = False
+
+        nursery.start_soon(repair)
+        assert await tree.read_bytes("file") == b"content"
+        assert trio.current_time() > 40
+
+
+async def test_a_server_that_does_not_come_back(autojump_clock: trio.testing.MockClock) -> None:
+    async with network(patience=10) as (net, tree):
+        await tree.write_bytes("file", b"content")
+        net.down = True
+        await net.cut()
+        begun = trio.current_time()
+        with pytest.raises(Unreachable, match="did not come back within 10 s"):
+            await tree.stat("file")
+        assert trio.current_time() - begun <= 10
+        net.down = False
+        assert await tree.read_bytes("file") == b"content", "the next call tries again"
+
+
+async def test_another_file_of_that_name_is_not_the_same(autojump_clock: trio.testing.MockClock) -> None:
+    async with network() as (net, tree):
+        await tree.write_bytes("file", b"one")
+        await tree.write_bytes("gone", b"one")
+        async with tree.open("file") as file, tree.open("gone") as gone:
+            await tree.remove("file")
+            await tree.remove("gone")
+            await tree.write_bytes("file", b"two")
+            assert await file.read(0, 10) == b"one"
+            await net.cut()
+            with pytest.raises(FileRemoved, match="another file"):
+                await file.read(0, 10)
+            with pytest.raises(FileNotFound):
+                await gone.read(0, 10)
+
+
+async def test_what_may_have_been_done_is_not_done_again(autojump_clock: trio.testing.MockClock) -> None:
+    async with network() as (net, tree), trio.open_nursery() as nursery:
+        await tree.mkdir("dir")
+        await tree.write_bytes("dir/file", b"")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(net.tree.attach(OWNER, "")), "remove", lambda self: _never(net, nursery))
+            with pytest.raises(ConnectionLost):
+                await tree.remove("dir/file")
+        await tree.remove("dir/file")
+        await tree.rename("dir", "other")
+        assert await tree.exists("other")
+
+
+async def _never(net: Network, nursery: trio.Nursery) -> None:
+    nursery.start_soon(net.cut)
+    await trio.sleep_forever()
+
+
+async def test_files_that_end_with_their_connection() -> None:
+    async with network() as (_, tree):
+        await tree.write_bytes("lock", b"", st.DMEXCL | 0o644)
+        with pytest.raises(NotSupported):
+            async with tree.open("lock"):
+                pass
+        with pytest.raises(NotSupported):
+            async with tree.open("lock", m.ORDWR | m.ORCLOSE):
+                pass
+
+
+async def test_the_start_is_not_repeated() -> None:
+    with pytest.raises(Unreachable):
+        async with lasting("tcp!127.0.0.1!1", uname=OWNER):
+            pass
