@@ -9,7 +9,7 @@ from pathlib import Path
 
 import trio
 
-from bench import backup, fossil, index, ninep, servers, venti
+from bench import backup, cfs, fossil, index, ninep, servers, venti
 from bench.measure import Result
 from bench.plan import Suite
 from bench.plot import as_svg
@@ -21,6 +21,7 @@ SUITES: dict[str, Suite] = {
     "9p": ninep.plan,
     "fossil": fossil.plan,
     "backup": backup.plan,
+    "cfs": cfs.plan,
 }
 """What there is to measure, by name; a new suite is a module with a ``plan`` and a line here."""
 
