@@ -138,6 +138,13 @@ class Fid:
         self._shared += 1
         return self._releasing(work, alone=False)
 
+    def run_beside(self, do: Callable[..., Maybe[T]], *arguments: Any) -> Maybe[T]:
+        """Does it now if nobody has the fid alone or waits for that, else when its turn has come; shares the fid."""
+        if self.held:
+            return self.run_queued(do, *arguments, alone=False)
+        result = do(*arguments)
+        return self.run_shared(result) if type(result) is CoroutineType else result
+
     def run_queued(
         self, do: Callable[..., Maybe[T]], *arguments: Any, alone: bool, shield: bool = False
     ) -> Coroutine[Any, Any, T]:

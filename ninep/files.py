@@ -12,8 +12,8 @@ What the session promises for every ``File``:
   only as the open mode allows; ``list`` only on directories, ``read`` and ``write`` never on directories.
 * Names are checked: not empty, no ``/``, no NUL, not ``.``; ``..`` comes to ``step`` alone.
 * ``clunk`` or ``remove`` is the last call, exactly one of them, after all other calls have ended.
-* Several reads and writes of one file may run at once; nothing else runs at the same time as another call on it,
-  except ``stat``.
+* Several reads and writes of one open file may run at once, and several walks and clones of one that is not; nothing
+  else runs at the same time as another call on it, except ``stat``.
 
 Permissions are the file's own business: it knows users and groups, the session does not. ``permissions`` has the
 arithmetic.

@@ -35,6 +35,28 @@ async def test_a_failed_walk_does_not_take_the_next_one_with_it(autojump_clock: 
         assert (await raw.ask(m.Tstat(5))).stat.name == "there"
 
 
+async def test_walks_from_one_place_take_no_turns(autojump_clock: MockClock) -> None:
+    """A proxy's walk takes a round trip. What changes the fid waits for all of them, and what comes later for that."""
+    tree = SlowTree("clunk", "stat")
+    async with connected(tree) as raw:
+        begin, wait = raw.client.begin, raw.client.wait
+        walks = [begin(m.Twalk(0, fid, ["file"])) for fid in (5, 6)]
+        opened = begin(m.Topen(0, m.OREAD))
+        late = begin(m.Twalk(0, 7, ["file"]))
+        raw.client.send()
+        await trio.sleep(1)
+        assert tree.log == ["walk", "walk"]
+        tree.let("walk")
+        for call in walks:
+            assert len((await wait(call)).wqids) == 1
+        await trio.sleep(1)
+        assert tree.log[2:] == ["walk done", "walk done", "open"]
+        tree.let("open")
+        assert (await wait(opened)).qid.path == 1
+        with pytest.raises(FileError, match="bad use of fid"):
+            await wait(late)
+
+
 async def test_calls_that_share_a_fid_begin_in_the_order_of_arrival(autojump_clock: MockClock) -> None:
     """Also where they had to wait for the open together: a proxy passes them on in this order."""
     tree = SlowTree("walk", "clunk")
