@@ -9,9 +9,10 @@ the first half of the block's BLAKE3. Key ``covered``: ``arena[4] offset[8]``.
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from struct import Struct
 from typing import Any, NamedTuple
@@ -30,8 +31,12 @@ FIRST_SIZE = 256 * 1024 * 1024
 """Bytes of address space to begin with; it grows as needed, the file is only as large as its content."""
 MEMORY = 256 * 1024 * 1024
 """Bytes of the index that may be mapped into this process; see ``Index``."""
-_LOOKUPS = 8192
-"""Look-ups after which the mapped memory is measured."""
+TRANSACTION = 8192
+"""Entries of one transaction. Each may change a page of its own, and LMDB holds those in memory until it commits."""
+_LOOKUPS = 1024
+"""Look-ups after which the mapped memory is measured: each may map 64 KiB."""
+_DONTNEED = 4
+"""MADV_DONTNEED of madvise(2)."""
 
 CHECK = slice(20, 36)
 """Where in a packed place the half digest is."""
@@ -62,7 +67,7 @@ class Index:
     """Look-ups in the thread of the event loop, writes of whole batches in another, never two at once.
 
     LMDB maps its file, and mapped pages count as memory of this process although the kernel can have them back at any
-    time. When more than ``memory`` bytes are mapped the mapping is dropped and begins anew: the pages stay in the
+    time. When more than ``memory`` bytes of files are mapped, those of the index are given back: they stay in the
     kernel's cache, and the process stays small.
     """
 
@@ -76,7 +81,6 @@ class Index:
         self._read_only = read_only
         self._environment: Any = None
         self._get: Callable[[bytes], bytes | None] = _nothing
-        self._writing = False
         self._lookups = 0
         self._apart = _mapped()
         self.covered: Position | None = None
@@ -124,9 +128,8 @@ class Index:
         return self._get(key)
 
     def _bound(self) -> None:
-        if not self._writing and self._environment is not None and _mapped() - self._apart > self._memory:
-            self.close()
-            self._open()
+        if _mapped() - self._apart > self._memory:
+            _give_back(self._path / "data.mdb")
 
     def prepare(self) -> None:
         """Makes room for a batch; in the thread of the look-ups, while nothing is being written."""
@@ -136,26 +139,26 @@ class Index:
             self._reader.abort()
             self._environment.set_mapsize(information["map_size"] * 2)
             self._renew()
-        self._writing = True
 
-    def write(self, batch: Mapping[bytes, bytes], covered: Position) -> None:
+    def write(self, batch: Mapping[bytes, bytes], covered: Position | None) -> None:
         """Adds packed places, and the position in the log that they reach to, durably; in any thread.
+
+        Where more entries up to that position follow, it is None: entries beyond what is covered are true all the same.
 
         Raises:
             lmdb.Error: nothing was added.
         """
         with self._environment.begin(write=True) as transaction, transaction.cursor() as cursor:
             cursor.putmulti(sorted(batch.items()))
-            transaction.put(_COVERED_KEY, _COVERED.pack(*covered))
+            if covered is not None:
+                transaction.put(_COVERED_KEY, _COVERED.pack(*covered))
 
     def finish(self, covered: Position | None) -> None:
-        """Ends what ``prepare`` began; look-ups see the batch that reaches to ``covered``, None if there is none."""
-        self._writing = False
-        if covered is not None:
-            self._reader.abort()
-            self._renew()
-            self.covered = covered
-            self._bound()
+        """Lets look-ups see the batch that reaches to ``covered``; in their thread."""
+        self._reader.abort()
+        self._renew()
+        self.covered = covered or self.covered
+        self._bound()
 
     def entries(self) -> int:
         """How many blocks it knows."""
@@ -173,9 +176,26 @@ class Index:
             self._environment = None
 
 
+def parts(batch: Mapping[bytes, bytes]) -> Iterator[dict[bytes, bytes]]:
+    """A batch as pieces for one transaction each, neighbours together."""
+    entries = sorted(batch.items())
+    for first in range(0, len(entries), TRANSACTION):
+        yield dict(entries[first : first + TRANSACTION])
+
+
 def _nothing(key: bytes) -> bytes | None:
     """The look-up of an index that is not there."""
     return None
+
+
+def _give_back(path: Path) -> None:
+    """Unmaps the pages of a mapped file; the next look at one finds it again. Nothing is lost, in whatever thread."""
+    madvise = ctypes.CDLL(None).madvise
+    madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if line.endswith(str(path.absolute())):
+            start, end = (int(word, 16) for word in line.split(" ", 1)[0].split("-"))
+            madvise(start, end - start, _DONTNEED)
 
 
 def _mapped() -> int:

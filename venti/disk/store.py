@@ -21,7 +21,7 @@ from venti.blocktype import BlockType
 from venti.disk import space as spaces
 from venti.disk.arena import Found
 from venti.disk.clump import HEADER, BadClump, pack, unpack_whole
-from venti.disk.index import CHECK, Index, Place, pack_place, unpack_place
+from venti.disk.index import CHECK, Index, Place, pack_place, parts, unpack_place
 from venti.disk.log import BEGINNING, Log, Position
 from venti.disk.space import Space
 from venti.errors import (
@@ -344,13 +344,13 @@ class DiskStore:
                 reached = self.log.flushed
                 try:
                     await self._sync_log()
-                    self._index.prepare()
-                    try:
-                        await trio.to_thread.run_sync(self._index.write, self._frozen, reached)
-                    except BaseException:
-                        self._index.finish(None)
-                        raise
-                    self._index.finish(reached)
+                    left = len(self._frozen)
+                    for part in parts(self._frozen):
+                        left -= len(part)
+                        covered = None if left else reached
+                        self._index.prepare()
+                        await trio.to_thread.run_sync(self._index.write, part, covered)
+                        self._index.finish(covered)
                 except BaseException:
                     self._recent = self._frozen | self._recent
                     raise
