@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ninep.wire.edge import DAMAGED, FAILED, NOT_FOUND, run_program
+from ninep.wire.edge import DAMAGED, FAILED, NOT_FOUND, USAGE, run_program
 from venti.commands import (
     blocks,
     check,
@@ -23,7 +23,15 @@ from venti.commands import (
     vac,
     verify,
 )
-from venti.errors import BlockNotFound, DamagedArchive, DamagedBlock, DamagedStore, NotInArchive, VentiError
+from venti.errors import (
+    BadSettings,
+    BlockNotFound,
+    DamagedArchive,
+    DamagedBlock,
+    DamagedStore,
+    NotInArchive,
+    VentiError,
+)
 
 COMMANDS = (serve, blocks, vac, unvac, check, copy, repair, verify, scrub, rebuild, stats, importing, export, mirror)
 
@@ -40,6 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
     codes = {
+        BadSettings: USAGE,
         BlockNotFound: NOT_FOUND,
         NotInArchive: NOT_FOUND,
         DamagedArchive: DAMAGED,

@@ -12,6 +12,7 @@
 * ``DamagedArchive``: sound blocks that do not hold what the format of trees and archives says.
 * ``NotInArchive``: an archive has no file of that name.
 * ``StoreInUse``: another process has the store open.
+* ``BadSettings``: a person's mistake in a file of settings or a flag.
 """
 
 from __future__ import annotations
@@ -112,3 +113,7 @@ class NotInArchive(VentiError):
 
 class StoreInUse(VentiError):
     """Another process has the store open; the text names it."""
+
+
+class BadSettings(VentiError):
+    """A setting that does not exist or cannot be understood; the text says which, and what would be right."""

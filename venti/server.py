@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import socket
 from collections.abc import Coroutine, Sequence
 from typing import Any, cast
 
 import trio
 
-from ninep.wire.accept import accept
+from ninep.wire.accept import CONNECTIONS, accept
 from ninep.wire.errors import ConnectionLost, Hangup, Malformed
 from ninep.wire.listen import Listener
 from ninep.wire.server import Limits, serve_connection
@@ -21,8 +23,10 @@ from venti.store import BlockStore, ImmediateStore
 
 log = logging.getLogger(__name__)
 
-HELLO_PATIENCE = 30.0
-"""Seconds that a client has for its version line."""
+LIMITS = Limits(requests=512, request_bytes=8 * 1024 * 1024, reply_bytes=1024 * 1024, handshake=30.0)
+"""What one client may hold; with its frame under way, some 10 MiB. It has 30 seconds for its version line and hello."""
+LAST_WORDS = 5.0
+"""Seconds that clients have to take their answers when the server ends."""
 _NOTHING = frozenset((ZERO_SCORE, bytes(SIZE)))
 """Twenty zero bytes read as the empty block, too: some programs write them for a hole."""
 
@@ -104,30 +108,58 @@ class VentiSession:
         return m.Rsync()
 
 
-async def serve_stream(stream: trio.abc.Stream, store: BlockStore, *, limits: Limits | None = None) -> None:
+async def serve_stream(stream: trio.abc.Stream, store: BlockStore, *, limits: Limits = LIMITS) -> None:
     """Serves one client until it leaves, breaks the protocol, or the caller cancels; closes the stream."""
     async with stream:
         try:
-            with trio.fail_after(HELLO_PATIENCE):
+            with trio.fail_after(limits.handshake):
                 version, buffer = await exchange_versions(stream)
         except (Malformed, ConnectionLost, trio.TooSlowError) as error:
             log.info("closing connection: %s", str(error) or "no version line came")
             return
-        await serve_connection(
-            stream, VentiDialect(version), VentiSession(store), buffer=buffer, limits=limits or Limits()
-        )
+        await serve_connection(stream, VentiDialect(version), VentiSession(store), buffer=buffer, limits=limits)
 
 
 async def serve(
     store: BlockStore,
     listeners: Sequence[Listener],
     *,
-    limits: Limits | None = None,
+    limits: Limits = LIMITS,
+    connections: int = CONNECTIONS,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serves whoever connects until cancelled; closes the listeners, not the store."""
+    """Serves whoever connects until cancelled; closes the listeners, not the store.
+
+    Cancelled, it takes in no client and no request any more. What has come over a plain socket by then is answered, for
+    which there are ``LAST_WORDS`` seconds; other connections are cut.
+    """
+    living: dict[trio.abc.Stream, trio.CancelScope] = {}
 
     async def converse(stream: trio.abc.Stream) -> None:
-        await serve_stream(stream, store, limits=limits)
+        with trio.CancelScope(shield=True) as living[stream]:
+            try:
+                await serve_stream(stream, store, limits=limits)
+            finally:
+                del living[stream]
 
-    await accept(listeners, converse, task_status=task_status)
+    async def end() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            for stream, scope in living.items():
+                scope.deadline = trio.current_time() + LAST_WORDS
+                if not _stop_reading(stream):
+                    scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(end)
+        await accept(listeners, converse, connections=connections, task_status=task_status)
+
+
+def _stop_reading(stream: trio.abc.Stream) -> bool:
+    """Has the reader find an end behind what has arrived; whether that could be done."""
+    if not isinstance(stream, trio.SocketStream):
+        return False
+    with contextlib.suppress(OSError):
+        stream.socket.shutdown(socket.SHUT_RD)
+    return True

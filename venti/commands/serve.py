@@ -3,49 +3,59 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
-from ninep.wire.edge import add_listen_flags, announce, data_home, listening, networks_of, until_signalled
+from ninep.wire.edge import add_listen_flags, announce, listening, networks_of, until_signalled
 from ninep.wire.listen import where
 from venti.commands.connection import Parsers
-from venti.commands.size import size_of
-from venti.commands.upkeep import SCRUB_RATE, looked_after
+from venti.commands.settings import add_flags, settings_of
+from venti.commands.upkeep import looked_after
 from venti.disk import open_disk_store
-from venti.server import serve
+from venti.server import LIMITS, serve
 
 
 async def run(arguments: argparse.Namespace) -> None:
-    """Serves the archive until interrupted. The directory is made if need be; nothing has to be formatted."""
-    path = arguments.store or str(data_home() / "venti")
-    listeners = await listening(arguments, arguments.address, service="venti")
+    """Serves the archive until interrupted. The directory is made if need be; nothing has to be formatted.
+
+    SIGTERM and SIGINT end it: what was asked is answered, everything is synced. A second signal kills it.
+    """
+    settings = settings_of(arguments)
+    for name in ("no-auth", "tls-cert", "tls-clients"):
+        setattr(arguments, name.replace("-", "_"), settings[name])
+    path = settings["store"]
+    limits = dataclasses.replace(
+        LIMITS,
+        handshake=settings["handshake"],
+        idle=settings["idle"],
+        request_bytes=settings["request-bytes"],
+        reply_bytes=settings["reply-bytes"],
+    )
+    listeners = await listening(arguments, settings["address"], service="venti")
     async with (
-        open_disk_store(path) as disk,
+        open_disk_store(
+            path,
+            arena_size=settings["arena-size"],
+            read_only=settings["read-only"],
+            index_memory=settings["index-memory"],
+            reserve=settings["reserve"],
+        ) as disk,
         looked_after(
             disk,
             Path(path),
-            mirror_address=arguments.mirror,
-            scrub_rate=arguments.scrub,
+            mirror_address=settings["mirror"],
+            scrub_rate=0 if settings["read-only"] else settings["scrub"],
             networks=networks_of(arguments),
         ) as store,
     ):
         announce(f"serving {path} on {' '.join(where(listener) for listener in listeners)}")
-        await until_signalled(lambda: serve(store, listeners))
+        await until_signalled(lambda: serve(store, listeners, limits=limits, connections=settings["connections"]))
 
 
 def add(commands: Parsers) -> None:
     """Adds the command."""
     parser = commands.add_parser("serve", help="serve an archive", description=run.__doc__)
-    parser.add_argument("address", nargs="?", default="/net.alt:17034", metavar="ADDRESS")
-    parser.add_argument("--store", metavar="DIR", help="where the blocks are; default: venti in your data directory")
-    parser.add_argument(
-        "--mirror", metavar="ADDRESS", help="an archive with the same blocks: what is damaged here comes from there"
-    )
-    parser.add_argument(
-        "--scrub",
-        type=size_of,
-        default=SCRUB_RATE,
-        metavar="BYTES",
-        help="look through the store meanwhile, so many bytes a second; default: 2m; 0: not at all",
-    )
+    parser.add_argument("address", nargs="?", metavar="ADDRESS", help="where to listen; usually /net.alt:17034")
+    add_flags(parser)
     add_listen_flags(parser)
     parser.set_defaults(run=run)

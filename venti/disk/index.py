@@ -34,7 +34,9 @@ MEMORY = 256 * 1024 * 1024
 TRANSACTION = 8192
 """Entries of one transaction. Each may change a page of its own, and LMDB holds those in memory until it commits."""
 _LOOKUPS = 1024
-"""Look-ups after which the mapped memory is measured: each may map 64 KiB."""
+"""Look-ups, or entries written, after which the mapped memory is measured: each may map 64 KiB."""
+_OVERSHOOT = 64 * 1024 * 1024
+"""Bytes that may be mapped between two measurements."""
 _DONTNEED = 4
 """MADV_DONTNEED of madvise(2)."""
 
@@ -128,7 +130,7 @@ class Index:
         return self._get(key)
 
     def _bound(self) -> None:
-        if _mapped() - self._apart > self._memory:
+        if _mapped() - self._apart > self._memory - _OVERSHOOT:
             _give_back(self._path / "data.mdb")
 
     def prepare(self) -> None:
@@ -149,7 +151,10 @@ class Index:
             lmdb.Error: nothing was added.
         """
         with self._environment.begin(write=True) as transaction, transaction.cursor() as cursor:
-            cursor.putmulti(sorted(batch.items()))
+            entries = sorted(batch.items())
+            for first in range(0, len(entries), _LOOKUPS):
+                cursor.putmulti(entries[first : first + _LOOKUPS])
+                self._bound()
             if covered is not None:
                 transaction.put(_COVERED_KEY, _COVERED.pack(*covered))
 
