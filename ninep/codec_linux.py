@@ -12,7 +12,7 @@ from struct import Struct
 from struct import error as StructError
 from typing import Any
 
-from ninep import codec, codec_unix
+from ninep import codec, codec_unix, linux_errno
 from ninep import messages as m
 from ninep import messages_linux as lm
 from ninep.attributes import SECOND, Attributes, Statfs
@@ -223,6 +223,12 @@ decode_reply: Callable[[memoryview], tuple[int, Message]] = codec.reply_decoder(
     {number: decode for number, decode in codec.REPLIES.items() if number - 1 not in (*_ABSENT, 106)}
     | {number: _CODECS[kind][0] for kind, number in NUMBERS.items() if kind not in lm.REQUEST_NUMBERS}
 )
+
+
+decode_first_reply: Callable[[memoryview], tuple[int, Any]] = codec.reply_decoder(
+    codec.REPLIES | {7: sized(4, lambda data: m.Rerror(linux_errno.text_of(*_COUNT.unpack_from(data, BODY))))}
+)
+"""For what comes before a dialect is agreed: a server that speaks only this one refuses in it."""
 
 
 def encode(tag: int, message: Message, out: list[Buffer]) -> int:

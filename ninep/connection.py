@@ -104,7 +104,8 @@ class Connection:
                 if self.version != m.VERSION and (reply is None or reply.version == "unknown"):
                     reply = await self._hello(m.VERSION)
         except FileError as error:
-            raise NinepError(f"the server does not speak {m.VERSION}: it answers {str(error)!r}") from error
+            hint = "" if self.version == lm.VERSION else f"; perhaps it does speak {lm.VERSION}"
+            raise NinepError(f"the server does not speak {m.VERSION}: it answers {str(error)!r}{hint}") from error
         except trio.TooSlowError as error:
             raise Unreachable(f"the server does not answer within {PATIENCE:g} seconds: does it speak 9P?") from error
         assert reply is not None

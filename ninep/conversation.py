@@ -19,16 +19,17 @@ class Conversation:
         local: whether the client is on this machine.
         most: most bytes of data in one message.
         unix: whether 9P2000.u or 9P2000.L is spoken.
+        walks_open: whether a walk may start from an open fid, as clients of 9P2000.L expect.
     """
 
-    __slots__ = ("fids", "local", "most", "tree", "unix")
+    __slots__ = ("fids", "local", "most", "tree", "unix", "walks_open")
 
     def __init__(self, tree: FileTree, *, local: bool, max_fids: int) -> None:
         self.tree = tree
         self.local = local
         self.fids = FidTable(max_fids)
         self.most = 0
-        self.unix = False
+        self.unix = self.walks_open = False
 
     def good_names(self, file: File, names: Sequence[str]) -> int:
         """How many of ``names`` from the first on a file here can have."""

@@ -59,6 +59,7 @@ class NinePDialect:
 
     def __init__(self) -> None:
         self.agree(m.VERSION, LONGEST_HELLO)
+        self.decode_reply = codec_linux.decode_first_reply
 
     def agree(self, version: str, msize: int) -> None:
         """Speaks this dialect from the next message on, and takes messages of this size."""

@@ -20,8 +20,8 @@ arithmetic.
 
 The same ``File`` is served in 9P2000, 9P2000.u and 9P2000.L. What only the latter two can ask for are methods with
 defaults: they do what the methods of 9P2000 can do, or refuse with the error that Unix programs expect of a file
-system without such things. They may be called on open and unopened files alike, and fids outlive names: a file that
-was removed while it is open still has attributes, and can be cut and changed.
+system without such things. They may be called on open and unopened files alike, as may ``clone`` and ``walk`` then, and
+fids outlive names: a file that was removed while it is open still has attributes, and can be cut and changed.
 """
 
 from __future__ import annotations

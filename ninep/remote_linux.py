@@ -25,6 +25,7 @@ from ninep.codec_linux import unpack_entries
 from ninep.errors import FileError, NotSupported, WstatProhibited
 from ninep.qid import QTDIR, QTSYMLINK, Qid
 from ninep.remote import RemoteFile, check_length
+from ninep.remote_methods import UnixMethods
 from ninep.stat import DMDEVICE, DMDIR, NO32, NO64, Stat
 from ninep.wire.errors import Malformed
 
@@ -233,12 +234,20 @@ class LinuxFile(RemoteFile):
         return target
 
     async def renameat(self, name: str, directory: RemoteFile, newname: str) -> None:
-        """Moves a file; what is there is replaced."""
+        """Moves a file; what is there is replaced. A server that is asked for too much is asked as older ones are."""
         check_length(newname)
-        await self.connection.ask(lm.Trenameat(self.fid, name, directory.fid, newname))
+        try:
+            await self.connection.ask(lm.Trenameat(self.fid, name, directory.fid, newname))
+        except NotSupported:
+            async with await self.walk([name]) as file:
+                await self.connection.ask(lm.Trename(file.fid, directory.fid, newname))
 
     async def unlinkat(self, name: str, *, directory: bool = False) -> None:
-        await self.connection.ask(lm.Tunlinkat(self.fid, name, lm.L_REMOVEDIR if directory else 0))
+        """Removes ``name``; ``directory`` tells whether it has to be one. An older server removes by fid."""
+        try:
+            await self.connection.ask(lm.Tunlinkat(self.fid, name, lm.L_REMOVEDIR if directory else 0))
+        except NotSupported:
+            await UnixMethods.unlinkat(self, name, directory=directory)
 
     async def fsync(self, *, data_only: bool = False) -> None:
         await self.connection.ask(lm.Tfsync(self.fid, int(data_only)))

@@ -94,7 +94,7 @@ class Requests:
         return set_up()
 
     def _do_walk(self, fid: Fid, names: Sequence[str], new: Fid) -> Maybe[m.Reply]:
-        file = unopened(fid)
+        file = standing(fid) if self._talk.walks_open and new is not fid else unopened(fid)
         if not names:
             if new is not fid:
                 view = file.clone()

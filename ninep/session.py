@@ -89,6 +89,7 @@ class NinePSession:
             version, own = m.VERSION, Plan9Requests(talk).methods
         talk.most = msize - m.IOHDRSZ
         talk.unix = version != m.VERSION
+        talk.walks_open = version == lm.VERSION
         self._dialect.agree(version, msize)
         self._methods = self._unversioned | shared.methods | own
         return m.Rversion(msize, version)
