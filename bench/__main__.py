@@ -9,7 +9,7 @@ from pathlib import Path
 
 import trio
 
-from bench import backup, cfs, fossil, growth, index, ninep, servers, venti
+from bench import backup, cfs, curves, fossil, growth, index, ninep, servers, venti
 from bench.measure import Result
 from bench.plan import Suite
 from bench.plot import as_svg
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--scale", type=float, default=1.0, help="how much work: 1 is the full run, 0.1 a quick look")
     parser.add_argument("--json", action="store_true", help="print figures for programs")
-    parser.add_argument("--plot", metavar="FILE", help="draw the comparison with peers as an SVG file")
+    parser.add_argument("--plot", metavar="FILE", help="draw it as an SVG file: beside peers, or growing")
     arguments = parser.parse_args(argv)
     suites = arguments.suite or list(DEFAULT)
     suites = list(SUITES) if "all" in suites else suites
@@ -64,7 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # What was measured before an interruption is worth showing.
         print(as_json(results) if arguments.json else as_table(results, ours))
         if arguments.plot:
-            Path(arguments.plot).write_text(as_svg(results, ours))
+            drawing = curves.as_svg(results) if suites == ["growth"] else as_svg(results, ours)
+            Path(arguments.plot).write_text(drawing)
     return int(failed)
 
 
