@@ -188,12 +188,10 @@ class LiveFile(UnixView):
             raise InputOutput from error
 
     def wstat(self, changes: Stat) -> Maybe[None]:
-        """All checks first, then all changes."""
+        """All checks first, then all changes. A file that was removed while it is open can still be cut."""
         node, users = self._node, self._system.users
         if changes.touches_nothing:
             return self._sync()
-        if node.removed:
-            raise FileRemoved
         uid = self._new_owner(changes)
         changes = settled(changes._replace(uid=""), node.stat(users.names))
         if changes.touches_nothing and not uid:
@@ -243,6 +241,8 @@ class LiveFile(UnixView):
         node, system = self._node, self._system
         if not name:
             return
+        if node.removed:
+            raise FileRemoved
         if node.path == ROOT:
             raise WstatProhibited
         parent = system.node(node.parent)
@@ -270,7 +270,7 @@ class LiveFile(UnixView):
         if gid:
             node.gid = gid
         system.touch(node)
-        if node.path != ROOT and not changes.name:
+        if node.path != ROOT and not changes.name and not node.removed:
             # What a listing shows is another thing now.
             parent = system.node(node.parent)
             parent.next_version()

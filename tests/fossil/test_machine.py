@@ -349,8 +349,6 @@ class Life(RuleBasedStateMachine):
             node = self.handle(user, fid).node
             if not name and mode is None and length is None and not gid:
                 return
-            if node.gone:
-                raise Refused("file has been removed")
             name = "" if name == node.name else name
             new_mode = None if mode is None or kind | mode == node.mode else kind | mode
             gid = "" if gid == node.gid else gid
@@ -360,6 +358,8 @@ class Life(RuleBasedStateMachine):
             if not name and new_mode is None and length is None and not gid:
                 return
             if name:
+                if node.gone:
+                    raise Refused("file has been removed")
                 if node is self.root:
                     raise Refused("wstat prohibited")
                 node.above.need(user, 2)

@@ -259,14 +259,19 @@ async def test_append_only_files_keep_what_they_have(tmp_path: Path) -> None:
             assert await raw.content("log") == b"fi"
 
 
-async def test_a_wstat_of_nothing_works_on_a_removed_file(tmp_path: Path) -> None:
-    """An fsync of what was unlinked meanwhile is no mistake."""
+async def test_wstat_works_on_a_removed_file(tmp_path: Path) -> None:
+    """An fsync or ftruncate of what was unlinked meanwhile is no mistake."""
     with opened(tmp_path) as fossil:
         async with client(fossil) as raw:
             fid = await raw.create("file", data=b"text")
             await raw.ask(m.Tremove(await raw.walk("file")))
             await raw.ask(m.Twstat(fid, Stat()))
-            assert await raw.refused(m.Twstat(fid, Stat(mode=0o600))) == "file has been removed"
+            await raw.ask(m.Twstat(fid, Stat(length=2, mode=0o600)))
+            assert await raw.read(fid) == b"te"
+            await raw.ask(m.Twstat(fid, Stat(length=5)))
+            assert await raw.read(fid) == b"te\0\0\0"
+            assert await raw.refused(m.Twstat(fid, Stat(name="other"))) == "file has been removed"
+            assert [entry.name for entry in await raw.list()] == ["adm"]
 
 
 # Versions and times
