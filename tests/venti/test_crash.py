@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from contracts.quick_disk import quick_path
 from contracts.recorded_disk import RecordedDisk
 from venti.blocktype import BlockType
 from venti.disk import DiskStore, open_disk_store
@@ -19,6 +20,8 @@ from venti.disk.index import Index
 from venti.disk.log import Position
 from venti.errors import BlockNotFound, StoreFailed, StoreFull
 from venti.score import Score
+
+__all__ = ["quick_path"]
 
 DATA = BlockType.DATA
 ARENA = 9000
@@ -109,10 +112,10 @@ async def check(path: Path, disk: RecordedDisk, index: Path | None, certain: set
             assert await store.read(score, DATA, 8192) == data
 
 
-async def test_every_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_every_prefix(quick_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crash after each step that the disk took: of the process alone, and of the power with writes lost and torn."""
     disk = RecordedDisk()
-    promises = await life(tmp_path, disk, monkeypatch)
+    promises = await life(quick_path, disk, monkeypatch)
     assert len(disk.names()) > 3
     assert len(promises.indexes) > 2
     assert len(promises.synced) > 8
@@ -120,16 +123,16 @@ async def test_every_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         source = random.Random(count)
         indexes = [copy for at, copy in promises.indexes if at <= count]
         index = source.choice([None, *indexes[-2:]])
-        await check(tmp_path / "killed", disk.after_kill(count), index, promises.answered_by(count))
+        await check(quick_path / "killed", disk.after_kill(count), index, promises.answered_by(count))
         for _ in range(2):
             found = disk.after_power_loss(count, source)
             index = source.choice([None, *indexes[-2:]])
-            await check(tmp_path / "cut", found, index, promises.synced_by(count))
+            await check(quick_path / "cut", found, index, promises.synced_by(count))
 
 
 @pytest.mark.expects_errors
 @pytest.mark.parametrize("which", range(6))
-async def test_failed_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: int) -> None:
+async def test_failed_sync(quick_path: Path, monkeypatch: pytest.MonkeyPatch, which: int) -> None:
     """The system drops what it could not write: what was promised before is there, and nothing is promised after."""
     disk = RecordedDisk()
     syncs = 0
@@ -146,7 +149,7 @@ async def test_failed_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whic
     written: set[Score] = set()
     failed = False
     monkeypatch.setattr("venti.disk.store.BATCH", 12)
-    async with opened(tmp_path / "store", disk) as store:
+    async with opened(quick_path / "store", disk) as store:
         for number, (score, data) in enumerate(BLOCKS.items()):
             try:
                 await store.write(DATA, data)
@@ -164,15 +167,15 @@ async def test_failed_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whic
         steps = len(disk.steps)
     assert [step for step in disk.steps[steps:] if step.what != "protect"] == []
     for seed in range(20):
-        await check(tmp_path / "cut", disk.after_power_loss(steps, random.Random(seed)), None, certain)
+        await check(quick_path / "cut", disk.after_power_loss(steps, random.Random(seed)), None, certain)
 
 
-async def test_full_disk_at_every_byte(tmp_path: Path) -> None:
+async def test_full_disk_at_every_byte(quick_path: Path) -> None:
     """However little room there was: what was answered is there, what was refused is not, and it goes on with room."""
     for room in range(100, 8000, 371):
         disk = RecordedDisk()
         answered: set[Score] = set()
-        async with opened(tmp_path / "store", disk) as store:
+        async with opened(quick_path / "store", disk) as store:
             disk.room = room
             for score, data in BLOCKS.items():
                 try:
@@ -186,4 +189,4 @@ async def test_full_disk_at_every_byte(tmp_path: Path) -> None:
             count = len(disk.steps)
             disk.room = None
         assert len(answered) < len(BLOCKS)
-        await check(tmp_path / "cut", disk.after_power_loss(count, random.Random(room)), None, answered)
+        await check(quick_path / "cut", disk.after_power_loss(count, random.Random(room)), None, answered)

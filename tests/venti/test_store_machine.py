@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import shutil
-import tempfile
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -15,6 +13,7 @@ from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from contracts.in_thread import InThread
+from contracts.quick_disk import quick_directory
 from contracts.recorded_disk import RecordedDisk
 from venti.blocktype import BlockType
 from venti.disk import DiskStore, open_disk_store
@@ -34,7 +33,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.path = Path(tempfile.mkdtemp())
+        self.path = quick_directory()
         self.disk = RecordedDisk()
         self.stored: set[Key] = set()
         self.certain: set[Key] = set()
