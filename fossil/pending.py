@@ -13,9 +13,8 @@ PLACES = ", ".join("?" * 13)
 
 _KEYS = ("path", "born")
 # An update in place costs half of what INSERT OR REPLACE does.
-PUT_NODE = (
-    f"INSERT INTO node ({COLUMNS}) VALUES ({PLACES}) ON CONFLICT (path, born) DO UPDATE SET "
-    + ", ".join(f"{column}=excluded.{column}" for column in COLUMNS.split(", ") if column not in _KEYS)
+PUT_NODE = f"INSERT INTO node ({COLUMNS}) VALUES ({PLACES}) ON CONFLICT (path, born) DO UPDATE SET " + ", ".join(
+    f"{column}=excluded.{column}" for column in COLUMNS.split(", ") if column not in _KEYS
 )
 PUT_NAME = (
     "INSERT INTO name (parent, name, born, child) VALUES (?, ?, ?, ?) "
