@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from contracts.venti_program import serving, venti
 from venti.blocktype import BlockType
 from venti.disk import open_disk_store
 from venti.memory import MemoryStore
+from venti.plan9.partition import Partition
+from venti.plan9.readers import ReaderEnded, batches
 from venti.score import Score
 
 RECORDED = Path(__file__).parent.parent / "recorded/venti/arena"
@@ -58,6 +61,37 @@ async def test_damage_is_named_and_keeps_nothing_else_back(part: Path, capsys: p
     assert out.endswith("2 damaged\n")
     assert "damaged: block 20f87bde04892e9ca0c2d880bbe284978c0d261f/0 at arenas0 offset 95: its score is now" in err
     assert "the arena is not what it was when it was sealed" in err
+
+
+async def test_several_processes(part: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each has some of the arenas; what is found, and what is damaged, is the same."""
+    with part.open("r+b") as file:
+        file.seek(794624 + 8192 + 95 + 38)
+        file.write(b"?")
+    store = MemoryStore()
+    async with serving(store) as address:
+        assert await venti("import", "-j", "2", "-h", address, part) == 4
+    out, err = capsys.readouterr()
+    assert len(store) == 1476
+    assert out.endswith("2 damaged\n")
+    assert "damaged: block 20f87bde04892e9ca0c2d880bbe284978c0d261f/0 at arenas0 offset 95" in err
+
+
+async def test_a_process_that_is_killed(part: Path) -> None:
+    with Partition(str(part)) as partition:
+        with pytest.raises(ReaderEnded, match="start the import again"):
+            await _read_and_kill(partition)
+        for child in multiprocessing.active_children():
+            child.join(10)
+        assert multiprocessing.active_children() == []
+
+
+async def _read_and_kill(partition: Partition) -> None:
+    async with batches(partition, 3) as found:
+        for child in multiprocessing.active_children():
+            child.kill()
+        async for _ in found:
+            pass
 
 
 async def test_only_checked(part: Path, capsys: pytest.CaptureFixture[str]) -> None:

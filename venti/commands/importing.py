@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from contextlib import AsyncExitStack
 from typing import Any
-
-import trio
 
 from ninep.wire.edge import DAMAGED, DONE
 from venti.commands.connection import Parsers, add_command
@@ -16,10 +15,11 @@ from venti.commands.folder import add_store_flag, destination
 from venti.commands.gauge import Gauge
 from venti.errors import DamagedStore
 from venti.plan9.partition import Damage, Partition
+from venti.plan9.readers import batches
 from venti.writebehind import WriteBehind, write_behind
 
-_MANY = 64
-"""Blocks that are only checked between two looks at the world."""
+SMALL = 64 * 1024 * 1024
+"""Bytes of a partition that is not worth a second process."""
 
 
 async def run(arguments: argparse.Namespace) -> int:
@@ -46,28 +46,33 @@ async def _import(name: str, behind: WriteBehind | None, arguments: argparse.Nam
     except DamagedStore as error:
         print(f"venti: {error}", file=sys.stderr)
         return True
-    with partition, Gauge(name, partition.size) as gauge:
-        blocks = size = last = 0
+    with partition, Gauge(name, partition.used()) as gauge:
+        blocks = size = 0
         if partition.trouble:
             print(f"venti: {name}: {partition.trouble}", file=sys.stderr)
-        for item in partition.blocks():
-            if isinstance(item, Damage):
-                damage.append(item)
-                gauge.clear()
-                print(f"venti: {name}: damaged: {item}", file=sys.stderr)
-                continue
-            blocks += 1
-            size += len(item.data)
-            if behind is not None:
-                await behind.write(item.type, item.data)
-            if blocks % _MANY == 0:
-                await trio.lowlevel.checkpoint()
-            gauge.add(item.end - last)
-            last = item.end
+        async with batches(partition, _processes(partition, arguments.jobs)) as found:
+            async for batch in found:
+                for item in batch:
+                    if isinstance(item, Damage):
+                        damage.append(item)
+                        gauge.clear()
+                        print(f"venti: {name}: damaged: {item}", file=sys.stderr)
+                        continue
+                    blocks += 1
+                    size += len(item.data)
+                    if behind is not None:
+                        await behind.write(item.type, item.data)
+                    gauge.add(item.stored)
         if behind is not None:
             await behind.sync()
     _report(name, blocks, size, damage, partition.trouble, arguments)
     return bool(damage) or bool(partition.trouble)
+
+
+def _processes(partition: Partition, wanted: int | None) -> int:
+    if wanted is not None:
+        return max(1, wanted)
+    return 1 if partition.size < SMALL else len(os.sched_getaffinity(0))
 
 
 def _report(
@@ -97,5 +102,8 @@ def add(commands: Parsers) -> None:
     parser = add_command(commands, "import", run, "take the blocks out of arena partitions of the original venti")
     add_store_flag(parser, "store them in this directory instead, which no server may have open")
     parser.add_argument("--check", action="store_true", help="only check them, and store nothing")
+    parser.add_argument(
+        "-j", dest="jobs", type=int, metavar="N", help="arenas that are read at a time; default: one for each processor"
+    )
     parser.add_argument("--json", action="store_true", help="print an object for each file")
     parser.add_argument("files", nargs="+", metavar="FILE", help="an arena partition, version 4 or 5")

@@ -7,7 +7,7 @@ and the way past one whose header is gone. Index and bloom filter are not looked
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import sha1
 from typing import NamedTuple
 
@@ -24,12 +24,12 @@ _BLOCK_SIZES = (8192, *(1 << shift for shift in (9, 10, 11, 12, 14, 15, 16)))
 
 
 class Block(NamedTuple):
-    """A block that is what its score says; ``end`` is the place in the file after its clump."""
+    """A block that is what its score says; ``stored`` is the bytes of its clump."""
 
     type: BlockType
     score: Score
     data: bytes
-    end: int
+    stored: int
 
 
 class Damage(NamedTuple):
@@ -41,7 +41,6 @@ class Damage(NamedTuple):
         score: of the block that is lost; None when not even that is known.
         type: of that block, None with it.
         detail: what is wrong.
-        end: the place in the file after it.
     """
 
     arena: str
@@ -49,7 +48,6 @@ class Damage(NamedTuple):
     score: Score | None
     type: BlockType | None
     detail: str
-    end: int
 
     def __str__(self) -> str:
         block = "" if self.score is None else f"block {self.score}/{int(self.type or 0)} "
@@ -123,19 +121,33 @@ class Partition:
             yield Extent(head.name, at, at + head.size)
             at += head.size
 
-    def blocks(self) -> Iterator[Block | Damage]:
-        """Everything in the partition in its order: blocks that have been checked, and damage."""
+    def used(self) -> int:
+        """Bytes of clumps in all arenas, as far as their tails know."""
+        total = 0
         for extent in self.arenas:
+            try:
+                total += ArenaLog(self._file, extent).used
+            except (DamagedStore, OSError):
+                continue
+        return total
+
+    def blocks(self, arenas: Sequence[Extent] | None = None) -> Iterator[Block | Damage]:
+        """Everything in these arenas, or all, in its order: blocks that have been checked, and damage."""
+        for extent in self.arenas if arenas is None else arenas:
             try:
                 yield from ArenaLog(self._file, extent).walk()
             except DamagedStore as error:
-                yield Damage(extent.name, 0, None, None, str(error), extent.stop)
+                yield Damage(extent.name, 0, None, None, str(error))
             except OSError as error:
-                yield Damage(extent.name, 0, None, None, f"cannot be read: {error.strerror}", extent.stop)
+                yield Damage(extent.name, 0, None, None, f"cannot be read: {error.strerror}")
 
 
 class ArenaLog:
-    """The log of clumps of one arena."""
+    """The log of clumps of one arena.
+
+    Attributes:
+        used: bytes of it, as far as the tail knows.
+    """
 
     def __init__(self, file: int, extent: Extent) -> None:
         """Reads head and tail; one of them is enough.
@@ -168,11 +180,11 @@ class ArenaLog:
         first = int.from_bytes(os.pread(file, 4, extent.start + self._block), "big")
         self._magic = first if first in magics else magics[0]
         self._clumps = tail.clumps if tail else 0
-        self._used = tail.used if tail else 0
+        self.used = tail.used if tail else 0
         space = extent.stop - extent.start - 2 * self._block
-        if self._used + layout.directory_blocks(self._clumps, self._block) * self._block > space:
-            self.trouble.append(f"the tail counts {self._clumps} clumps of {self._used} bytes, which do not fit")
-            self._clumps = self._used = 0
+        if self.used + layout.directory_blocks(self._clumps, self._block) * self._block > space:
+            self.trouble.append(f"the tail counts {self._clumps} clumps of {self.used} bytes, which do not fit")
+            self._clumps = self.used = 0
         self._seal = tail.seal if tail and tail.sealed else _NOTHING
         self._base = extent.start + self._block
         self._directory: tuple[int, bytes] = (0, b"")
@@ -184,15 +196,15 @@ class ArenaLog:
         """Every clump in order, then what the seal says."""
         at = number = 0
         for text in self.trouble:
-            yield Damage(self._extent.name, 0, None, None, text, self._base)
+            yield Damage(self._extent.name, 0, None, None, text)
         while True:
             step = self._step(at, number)
             if step is None:
-                if at >= self._used:
+                if at >= self.used:
                     break
                 start, at, number = at, *self._resume(at, number)
                 lost = f"{at - start} bytes of clumps cannot be made out: neither they nor the directory are whole"
-                yield Damage(self._extent.name, start, None, None, lost, self._base + at)
+                yield Damage(self._extent.name, start, None, None, lost)
                 continue
             found, length = step
             yield found
@@ -203,7 +215,7 @@ class ArenaLog:
             number += 1
         if self._seal != _NOTHING and self._checksum() != self._seal:
             detail = "the arena is not what it was when it was sealed"
-            yield Damage(self._extent.name, at, None, None, detail, self._extent.stop)
+            yield Damage(self._extent.name, at, None, None, detail)
 
     def _step(self, at: int, number: int) -> tuple[Block | Damage, int] | None:
         """What is at ``at``, and how long it is; None at the end."""
@@ -211,7 +223,7 @@ class ArenaLog:
         clumps = self._clumps if self._adrift else max(number + 1, self._clumps)
         room = limit - layout.directory_blocks(clumps, self._block) * self._block
         header = layout.unpack_clump(os.pread(self._file, CLUMP_HEADER, self._base + at))
-        expected = at < self._used
+        expected = at < self.used
         entry = self._entry(number) if expected and not self._adrift else None
         if header is not None and (header.magic != self._magic or at + CLUMP_HEADER + header.stored > room):
             header = None
@@ -230,7 +242,7 @@ class ArenaLog:
                 # Behind what the tail knows: a write that was not finished when the server ended.
                 return None
             if entry is None:
-                return self._damage(at, header.type, header.score, detail, length), length
+                return self._damage(at, header.type, header.score, detail), length
         assert entry is not None
         encoding = layout.PLAIN if entry.stored == entry.size else layout.WHACK
         block, _ = self._decode(at, entry.type, entry.stored, entry.size, entry.score, encoding)
@@ -239,13 +251,13 @@ class ArenaLog:
         if block is None and not self._is_clump(at + length) and self._is_clump(at + other):
             # Neither header nor directory leads to the block: follow the one that leads to another clump.
             length = other
-        return block or self._damage(at, entry.type, entry.score, detail, length), length
+        return block or self._damage(at, entry.type, entry.score, detail), length
 
     def _resume(self, at: int, number: int) -> tuple[int, int]:
         """Where the next sound clump behind ``at`` is, and its number by the directory; else the end of the log."""
         magic = self._magic.to_bytes(4, "big")
-        while at < self._used:
-            data = os.pread(self._file, min(_PIECE, self._used - at) + 3, self._base + at + 1)
+        while at < self.used:
+            data = os.pread(self._file, min(_PIECE, self.used - at) + 3, self._base + at + 1)
             found = data.find(magic)
             if found < 0:
                 at += _PIECE
@@ -260,20 +272,19 @@ class ArenaLog:
             self._adrift = True
             return at, number
         self._adrift = True
-        return self._used, number
+        return self.used, number
 
     def _is_clump(self, at: int) -> bool:
         return os.pread(self._file, 4, self._base + at) == self._magic.to_bytes(4, "big")
 
-    def _damage(self, at: int, type: int, score: bytes, detail: str, length: int) -> Damage:
+    def _damage(self, at: int, type: int, score: bytes, detail: str) -> Damage:
         kind = None
         if type != layout.CORRUPT:
             try:
                 kind = BlockType.from_wire(type)
             except BadBlockType as error:
                 detail = f"{detail}; {error}"
-        end = self._base + at + length
-        return Damage(self._extent.name, at, Score(score), kind, detail, end)
+        return Damage(self._extent.name, at, Score(score), kind, detail)
 
     def _decode(
         self, at: int, type: int, stored: int, size: int, score: bytes, encoding: int
@@ -298,7 +309,7 @@ class ArenaLog:
             kind = BlockType.from_wire(type)
         except BadBlockType as error:
             return None, str(error)
-        return Block(kind, got, data, self._base + at + CLUMP_HEADER + stored), ""
+        return Block(kind, got, data, CLUMP_HEADER + stored), ""
 
     def _entry(self, number: int) -> DirectoryEntry | None:
         block, offset = layout.directory_place(number, self._block)
