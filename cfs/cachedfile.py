@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import trio
 
+from cfs.ahead import Ahead
 from cfs.cache import Cache
 from cfs.handle import Handle
 from cfs.knowledge import MOST_ENTRIES, Followed, Knowledge, Names, resolved
@@ -41,10 +42,12 @@ class Opened(NamedTuple):
 class CachedFile(File):
     """See ``File``."""
 
-    def __init__(self, cache: Cache, handle: Handle, knowledge: Knowledge) -> None:
+    def __init__(self, cache: Cache, handle: Handle, knowledge: Knowledge, ahead: Ahead | None = None) -> None:
+        """``ahead`` is told what is opened."""
         self._cache = cache
         self._handle = handle
         self._knowledge = knowledge
+        self._ahead = ahead
         self._reader: Reader | None = None
         self._written = False
         self._entries: list[Stat] | None = None
@@ -55,7 +58,7 @@ class CachedFile(File):
         self.qid: Qid = handle.qid
 
     def _another(self, handle: Handle) -> CachedFile:
-        return CachedFile(self._cache, handle, self._knowledge)
+        return CachedFile(self._cache, handle, self._knowledge, self._ahead)
 
     def _known(self) -> Knowledge | None:
         """What may be answered from, if anything may: the file server has not been gone for too long."""
@@ -133,8 +136,20 @@ class CachedFile(File):
         if mode == OREAD and (known := self._known()) is not None and self._open_here(known):
             self._cache.counts.values["nlocalopen"] += 1
             self._handle.mode = mode
+            if self._ahead is not None and not self.qid.type:
+                self._ahead.opened(self._handle.names)
             return None
+        if mode == OREAD and self._ahead is not None and not self.qid.type:
+            return self._open_followed(self._ahead, mode)
         return self._open_far(mode)
+
+    async def _open_followed(self, ahead: Ahead, mode: int) -> None:
+        ahead.opening += 1
+        try:
+            await self._open_far(mode)
+            ahead.opened(self._handle.names)
+        finally:
+            ahead.opening -= 1
 
     def _open_here(self, known: Knowledge) -> bool:
         """Opens without asking, if it is known that the user may, and what it is that he opens."""

@@ -18,15 +18,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cfs.ahead import Ahead
 from cfs.cache import Cache
 from cfs.cachedfile import CachedFile
 from cfs.control import NAME, Control
 from cfs.errors import Interrupted, ServerGone
 from cfs.handle import TRIES, Handle
-from cfs.knowledge import Knowledge
+from cfs.knowledge import Knowledge, Names
 from cfs.upstream import Upstream
 from ninep import messages as m
 from ninep.files import File, FileTree, Walked
+from ninep.qid import Qid
 from ninep.remote import RemoteFile
 from ninep.wire.dialect import Maybe
 
@@ -45,7 +47,13 @@ class CachedTree(FileTree):
         self.cache.counts.asked["Tattach"] += 1
         remote = await self._attached(uname, aname)
         handle = Handle(self.upstream, uname, aname, (), remote.qid, remote)
-        return CachedRoot(self.cache, handle, Knowledge(self.cache.memory, self.upstream, uname, aname), local=local)
+        knowledge = Knowledge(self.cache.memory, self.upstream, uname, aname)
+
+        def view(names: Names, qid: Qid) -> File:
+            return CachedFile(self.cache, handle.at(names, qid, None), knowledge)
+
+        ahead = Ahead(self.cache, knowledge, self.upstream.nursery, view)
+        return CachedRoot(self.cache, handle, knowledge, ahead, local=local)
 
     async def _attached(self, uname: str, aname: str) -> RemoteFile:
         for _ in range(TRIES):
@@ -60,14 +68,14 @@ class CachedTree(FileTree):
 class CachedRoot(CachedFile):
     """The root of an attach, where the statistics are."""
 
-    def __init__(self, cache: Cache, handle: Handle, knowledge: Knowledge, *, local: bool) -> None:
-        super().__init__(cache, handle, knowledge)
+    def __init__(self, cache: Cache, handle: Handle, knowledge: Knowledge, ahead: Ahead | None, *, local: bool) -> None:
+        super().__init__(cache, handle, knowledge, ahead)
         self._local = local
 
     def _another(self, handle: Handle) -> CachedFile:
         if handle.names:
             return super()._another(handle)
-        return CachedRoot(self._cache, handle, self._knowledge, local=self._local)
+        return CachedRoot(self._cache, handle, self._knowledge, self._ahead, local=self._local)
 
     def walk(self, names: Sequence[str]) -> Maybe[Walked]:
         """As everywhere, but one name is ours."""

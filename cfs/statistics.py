@@ -47,6 +47,7 @@ VALUES = (
     "nlocaldir",
     "nfetch",
     "nshared",
+    "nahead",
     "nredial",
     "nrevived",
     "nstale",
@@ -55,7 +56,8 @@ VALUES = (
 
 ``hits`` and ``misses`` are reads of plain files that were answered wholly from the cache, and not; ``bytesfromcache``
 is what the link was spared. ``ndelete`` are extents that gave way, ``nupdate`` files found in a new version.
-``nlocal...`` are requests answered without asking, ``nshared`` reads that waited for a fetch of somebody else's.
+``nlocal...`` are requests answered without asking, ``nshared`` reads that waited for a fetch of somebody else's,
+``nahead`` files fetched before anybody asked; what they take is counted like requests of clients.
 """
 
 MESSAGES = ("Tattach", "Twalk", "Topen", "Tcreate", "Tread", "Twrite", "Tclunk", "Tremove", "Tstat", "Twstat")

@@ -342,3 +342,45 @@ def test_a_book_of_no_use_is_made_anew(tmp_path: Path, how: str, caplog: pytest.
     book.close()
     assert "made anew" in caplog.text
     assert ("name mismatch" in caplog.text) == (how == "another server")
+
+
+async def test_whoever_goes_through_a_directory_finds_its_files_there(tmp_path: Path) -> None:
+    async with setting(tmp_path) as (one, direct), one.client() as raw:
+        for number in range(200):
+            await direct.made("past", "1", "lib", f"{number:03}", data=b"%d" % number * 100)
+        names = [entry.name for entry in await raw.list("past", "1", "lib")]
+        asked = 0
+        for name in names:
+            one.forget_sent()
+            assert (
+                len(await raw.content("past", "1", "lib", name)) == (await direct.stat("past", "1", "lib", name)).length
+            )
+            asked += one.sent["Topen"] > 0 and one.cache.counts.values["nlocalopen"] == 0
+            await trio.testing.wait_all_tasks_blocked()
+        assert one.cache.counts.values["nahead"] >= 190
+        assert one.cache.counts.values["nlocalopen"] >= 190
+        assert asked == 1, "only the first had to be waited for"
+
+
+async def test_whoever_jumps_gets_what_he_asks_for(tmp_path: Path) -> None:
+    async with setting(tmp_path) as (one, direct), one.client() as raw:
+        for number in range(50):
+            await direct.made("past", "1", "lib", f"{number:03}", data=b"x")
+        await raw.list("past", "1", "lib")
+        for name in ("040", "020", "030"):
+            await raw.content("past", "1", "lib", name)
+            await trio.testing.wait_all_tasks_blocked()
+        assert not one.cache.counts.values["nahead"]
+
+
+async def test_nobody_reads_ahead_what_he_may_not(tmp_path: Path) -> None:
+    async with setting(tmp_path) as (one, direct), one.client("mallory") as raw:
+        for number in range(5):
+            await direct.made("past", "1", "lib", f"{number}", perm=0o644 if number < 2 else 0o600, data=b"x")
+        for entry in await raw.list("past", "1", "lib"):
+            if entry.mode & 0o004:
+                await raw.content("past", "1", "lib", entry.name)
+            else:
+                with pytest.raises(PermissionDenied):
+                    await raw.open("past", "1", "lib", entry.name)
+            await trio.testing.wait_all_tasks_blocked()
