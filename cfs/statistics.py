@@ -41,6 +41,7 @@ VALUES = (
     "bytesfromdirs",
     "bytesfromcache",
     "bytestocache",
+    "bytessaved",
     "nlocalwalk",
     "nlocalopen",
     "nlocalstat",
@@ -55,7 +56,8 @@ VALUES = (
 """Names of what is counted, in the order in which they are told; the original's where it has them.
 
 ``hits`` and ``misses`` are reads of plain files that were answered wholly from the cache, and not; ``bytesfromcache``
-is what the link was spared. ``ndelete`` are extents that gave way, ``nupdate`` files found in a new version.
+is what was there when it was asked for, be it that it had just been fetched ahead, and ``bytessaved`` what the link was
+spared: what clients got, less what came over it. ``ndelete`` are extents that gave way, ``nupdate`` files found in a new version.
 ``nlocal...`` are requests answered without asking, ``nshared`` reads that waited for a fetch of somebody else's,
 ``nahead`` files fetched before anybody asked; what they take is counted like requests of clients.
 """
@@ -109,6 +111,7 @@ class Counts:
             )
         values = {name: self.values[name] for name in VALUES}
         values["ndelete"], values["bytestocache"] = store.evicted, store.stored
+        values["bytessaved"] = max(0, values["bytesread"] - values["bytesfromserver"])
         values["upstream_us"] = round(sum(self.seconds.values()) * 1e6)
         for name in ("size", "used", "damaged", "refused"):
             values[name] = getattr(store, name)

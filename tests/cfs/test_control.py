@@ -43,6 +43,7 @@ async def test_statistics_tell_what_the_link_was_spared(tmp_path: Path) -> None:
         assert values["bytesread"] == 300_000
         assert values["bytesfromserver"] == 100_000
         assert values["bytesfromcache"] >= 200_000
+        assert values["bytessaved"] == 200_000
         assert values["bytestocache"] == 100_000
         assert values["byteswritten"] == 100_000
         assert values["hits"] > values["misses"] > 0
