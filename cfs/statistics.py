@@ -57,7 +57,8 @@ VALUES = (
 
 ``hits`` and ``misses`` are reads of plain files that were answered wholly from the cache, and not; ``bytesfromcache``
 is what was there when it was asked for, be it that it had just been fetched ahead, and ``bytessaved`` what the link was
-spared: what clients got, less what came over it. ``ndelete`` are extents that gave way, ``nupdate`` files found in a new version.
+spared: what clients got, less what came over it. ``ndelete`` are extents that gave way, ``nupdate`` files found in a
+new version.
 ``nlocal...`` are requests answered without asking, ``nshared`` reads that waited for a fetch of somebody else's,
 ``nahead`` files fetched before anybody asked; what they take is counted like requests of clients.
 """
