@@ -192,14 +192,14 @@ class LiveFile(UnixView):
         node, users = self._node, self._system.users
         if changes.touches_nothing:
             return self._sync()
+        everything = not self._tree.rules.permissions or self._tree.rules.wstat_anything
+        if self._user == NOBODY and not everything:
+            raise PermissionDenied
         uid = self._new_owner(changes)
         changes = settled(changes._replace(uid=""), node.stat(users.names))
         if changes.touches_nothing and not uid:
             return None
         self._changing()
-        everything = not self._tree.rules.permissions or self._tree.rules.wstat_anything
-        if self._user == NOBODY and not everything:
-            raise PermissionDenied
         owner = everything or users.is_owner(self._user, node.uid)
         leader = users.is_leader(self._user, node.gid)
         if uid and not everything:
