@@ -82,3 +82,9 @@ def test_mistakes_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> Non
     assert "--connections: 'many': write a whole number above 0" in capsys.readouterr().err
     assert main(["serve", "--config", "/nowhere/x.toml"]) == USAGE
     assert "/nowhere/x.toml: there is no such file" in capsys.readouterr().err
+
+
+def test_the_reference_has_every_setting() -> None:
+    page = Path(__file__).parents[2] / "docs/reference/venti-settings.md"
+    rows = [line.split("`")[1] for line in page.read_text().splitlines() if line.startswith("| `")]
+    assert rows == list(SETTINGS)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ninep.wire.accept import CONNECTIONS
 from ninep.wire.edge import config_home, data_home
 from venti.commands.size import size_of
 from venti.commands.upkeep import SCRUB_RATE
@@ -82,7 +81,7 @@ SETTINGS: Mapping[str, Setting] = {
     "arena-size": Setting(_size, ARENA_SIZE, "BYTES", "seal an arena when it has so much"),
     "index-memory": Setting(_size, MEMORY, "BYTES", "keep so much of the index mapped at most"),
     "reserve": Setting(_size, RESERVE, "BYTES", "leave so much of the disk alone"),
-    "connections": Setting(_count, CONNECTIONS, "COUNT", "take no more clients at the same time"),
+    "connections": Setting(_count, 256, "COUNT", "take no more clients at the same time"),
     "handshake": Setting(_seconds, LIMITS.handshake, "SECONDS", "hang up on a client that has not said hello by then"),
     "idle": Setting(_seconds, LIMITS.idle, "SECONDS", "hang up on a client that asks nothing for so long"),
     "request-bytes": Setting(_size, LIMITS.request_bytes, "BYTES", "requests of one client that may wait"),
