@@ -31,11 +31,11 @@ FIRST_SIZE = 256 * 1024 * 1024
 """Bytes of address space to begin with; it grows as needed, the file is only as large as its content."""
 MEMORY = 256 * 1024 * 1024
 """Bytes of the index that may be mapped into this process; see ``Index``."""
-TRANSACTION = 8192
+TRANSACTION = 4096
 """Entries of one transaction. Each may change a page of its own, and LMDB holds those in memory until it commits."""
 _LOOKUPS = 1024
 """Look-ups, or entries written, after which the mapped memory is measured: each may map 64 KiB."""
-_OVERSHOOT = 64 * 1024 * 1024
+_OVERSHOOT = 128 * 1024 * 1024
 """Bytes that may be mapped between two measurements."""
 _DONTNEED = 4
 """MADV_DONTNEED of madvise(2)."""

@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 16384
 """Entries that collect in memory before they go to the index."""
-BATCHES = 8
+BATCHES = 4
 """So many batches may collect; then writes wait for the index."""
 RETRY = 2.0
 """Seconds after which work in the background that failed is tried again."""
