@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -300,6 +301,24 @@ async def test_bad_input(tmp_path: Path, command: str, capsys: pytest.CaptureFix
         assert text in err
         assert err.count("\n") == 1
     assert await venti(command, "--no-such-flag") == 2
+
+
+@pytest.mark.parametrize("command", ["verify", "scrub", "stats", "rebuild-index", "import"])
+async def test_a_directory_without_rights(
+    tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(tmp_path, WRITTEN[:1])
+    if os.geteuid():
+        tmp_path.chmod(0)
+    else:
+        # Nothing is closed to the superuser.
+        monkeypatch.setattr("venti.commands.folder.os.access", lambda path, mode: False)
+    words = ["import", "--store", tmp_path, __file__] if command == "import" else [command, "--store", tmp_path]
+    try:
+        assert await venti(*words) == 2
+    finally:
+        tmp_path.chmod(0o700)
+    assert capsys.readouterr().err.startswith(f"venti: {tmp_path}: permission denied: run this as the owner")
 
 
 async def test_repair_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
