@@ -107,6 +107,23 @@ async def test_somebody_wrote_to_the_copy(source: Path, copy: Path) -> None:
     assert files(copy) == before
 
 
+@pytest.mark.parametrize("left", [bytes(5000), b"9clp" * 100, b"?"])
+async def test_what_a_crash_left_at_the_end_of_the_copy_is_written_over(source: Path, copy: Path, left: bytes) -> None:
+    """The disk kept the size of the file, and not what was in it."""
+    await fill(source, WRITTEN[:3])
+    mirror(source, copy)
+    path = arena_path(copy / "arenas", 0)
+    size = path.stat().st_size
+    for cut in (size, size - 100, 100, 30, 0):
+        path.write_bytes(files(source)[path.name][:cut] + left)
+        mirror(source, copy)
+        assert files(copy) == files(source)
+    await fill(source, WRITTEN[:9])
+    path.write_bytes(files(source)[path.name][: size - 100] + left)
+    mirror(source, copy)
+    assert files(copy) == files(source)
+
+
 async def test_another_store(source: Path, copy: Path) -> None:
     await fill(source, WRITTEN)
     await fill(copy, blocks(70, seed=7))

@@ -18,7 +18,7 @@ from venti.errors import DamagedStore
 STEP = 8 * 1024 * 1024
 """Bytes between two looks at the world."""
 _TAIL = 1024 * 1024
-"""Bytes before the end of an arena in use that are compared before more is added to it."""
+"""Bytes at the end of a copy that are compared with the original before more is added."""
 
 
 class Step(NamedTuple):
@@ -109,12 +109,8 @@ class _Arena:
             copy = self._destination.create(self._name)
             self._destination.sync()
         try:
-            at = copy.size()
-            if at <= START and copy.read(at, 0) != original.read(at, 0):
-                # Whoever opened the copy as a store began an arena of his own, and put nothing in it.
-                copy.truncate(0)
-                at = 0
-            self._compare(original, copy, at, end)
+            at = self._common(original, copy, copy.size(), end)
+            copy.truncate(at)
             while at < end:
                 data = original.read(min(STEP, end - at), at)
                 if not data:
@@ -126,15 +122,33 @@ class _Arena:
         finally:
             copy.close()
 
-    def _compare(self, original: ArenaFile, copy: ArenaFile, size: int, end: int) -> None:
-        """Raises ``DamagedStore`` unless the copy, as far as it goes, is the beginning of the original."""
+    def _common(self, original: ArenaFile, copy: ArenaFile, size: int, end: int) -> int:
+        """How much of the copy is the beginning of the original; what a crash left behind that does not count.
+
+        Raises:
+            DamagedStore: the copy has blocks that the original has not.
+        """
         start = max(0, size - _TAIL)
-        same = size <= end and original.read(min(START, size), 0) == copy.read(min(START, size), 0)
-        if not same or original.read(size - start, start) != copy.read(size - start, start):
-            raise DamagedStore(
-                f"{self._destination.where(self._name)} is not a copy of {self._source.where(self._name)}: "
-                "if it holds nothing that is needed, move it away and it is copied anew"
-            )
+        ends = ((0, min(START, size)), (start, size - start))
+        if size <= end and all(original.read(count, at) == copy.read(count, at) for at, count in ends):
+            return size
+        for found in arenas.clumps(copy, START, size):
+            length = found.end - found.offset
+            same = original.read(length, found.offset) == copy.read(length, found.offset)
+            if not same and arenas.is_genuine(copy, found):
+                raise DamagedStore(
+                    f"{self._destination.where(self._name)} is not a copy of {self._source.where(self._name)}: "
+                    "if it holds nothing that is needed, move it away and it is copied anew"
+                )
+        at = 0
+        while at < min(size, end):
+            here, there = original.read(min(_TAIL, end - at), at), copy.read(min(_TAIL, end - at), at)
+            if here != there:
+                return at + next(
+                    (n for n, pair in enumerate(zip(here, there, strict=False)) if pair[0] != pair[1]), len(there)
+                )
+            at += len(here)
+        return min(size, end)
 
     def _verify(self, original: ArenaFile) -> Iterator[Step]:
         copy = self._destination.open(self._name, writable=False)
