@@ -157,7 +157,7 @@ class _Player:
                 self.outgoing += bytes.fromhex(line.text[4:])
             else:
                 assert line.tag is not None, "a request needs a tag"
-                kind, fields = _parsed(line.text)
+                kind, fields = parsed(line.text)
                 self.send(line.tag, kind(**fields))
             return
         await self.push()
@@ -179,7 +179,7 @@ class _Player:
             assert whole == bytes.fromhex(line.text[4:]), f"it said {whole.hex(' ')}"
         else:
             tag, reply = await self.reply()
-            kind, fields = _parsed(line.text)
+            kind, fields = parsed(line.text)
             assert (tag, type(reply)) == (line.tag, kind), f"it said {tag} {reply}"
             for name, expected in fields.items():
                 value = getattr(reply, name)
@@ -256,7 +256,7 @@ class _Player:
         return bool(expected == value)
 
 
-def _parsed(text: str) -> tuple[Any, dict[str, Any]]:
+def parsed(text: str) -> tuple[Any, dict[str, Any]]:
     """The message type and the fields that are written."""
     call = ast.parse(text, mode="eval").body
     assert isinstance(call, ast.Call)
