@@ -14,9 +14,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 PATIENCE = 60.0
 """Seconds a server gets until its port answers."""
@@ -56,6 +56,29 @@ def ours(*arguments: str) -> Iterator[int]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+@contextlib.contextmanager
+def process(words: Sequence[str], port: int, **streams: Any) -> Iterator[None]:
+    """Runs a program that listens on a port, and ends it."""
+    with tempfile.TemporaryFile() as log:
+        kept: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, **streams}
+        running = subprocess.Popen(words, **kept)
+
+        def said() -> str:
+            log.seek(0)
+            return log.read().decode(errors="replace")
+
+        try:
+            _wait(port, lambda: running.poll() is None, said)
+            yield
+        finally:
+            running.terminate()
+            try:
+                running.wait(20)
+            except subprocess.TimeoutExpired:
+                running.kill()
+                running.wait()
 
 
 @contextlib.contextmanager

@@ -92,6 +92,8 @@ class Accounts:
             entry = _entry(NOBODY)
         if entry.pw_uid == 0 and local is None:
             entry = _entry(NOBODY)
+        if entry.pw_uid == os.geteuid() and entry.pw_gid == os.getegid():
+            return None
         return Identity(entry.pw_uid, entry.pw_gid, tuple(os.getgrouplist(entry.pw_name, entry.pw_gid)))
 
     def user(self, uid: int) -> str:
