@@ -20,7 +20,7 @@ ALLOWED = {
     "venti": {"trio", "ninep.wire", "msgpack", "blake3", "lmdb", "lz4", "rich"},
     "fossil": {"trio", "ninep", "venti", "blake3", "rich"},
     "cfs": {"trio", "ninep", "blake3", "rich"},
-    "bench": {"trio", "ninep", "venti", "fossil", "cfs", "rich"},
+    "bench": {"trio", "aio9p", "pyroute2", "ninep", "venti", "fossil", "cfs", "rich"},
 }
 """What each package may import beside itself and the standard library; a name stands for what is below it, too."""
 
