@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from time import perf_counter
 from types import CoroutineType
 from typing import NamedTuple, cast
 
@@ -35,6 +36,8 @@ from venti.writebehind import WriteBehind, write_behind
 
 PAGE = 100
 """Names that are looked up at once."""
+TURN = 0.002
+"""Seconds after which clients get a turn."""
 BATCH = 500
 """Files after which venti is synced and what it has is noted."""
 BATCH_SIZE = 64 * 1024 * 1024
@@ -105,6 +108,7 @@ class _Archive:
         self._writer = VacWriter(behind)
         self._told = written
         self._list = fetch_names
+        self._turn = 0.0
         self._entries: list[tuple[int, int, bytes]] = []
         self._files = 0
         self._size = 0
@@ -181,6 +185,9 @@ class _Archive:
                 if at.page:
                     at.after = at.page[-1][0].name
             if at.page:
+                if perf_counter() > self._turn:
+                    await trio.lowlevel.checkpoint()
+                    self._turn = perf_counter() + TURN
                 child, known = at.page.popleft()
                 if child.mode & (st.DMTMP | st.DMSOCKET):
                     continue

@@ -42,7 +42,7 @@ ROOT = 2
 """The path of the root of the live tree."""
 FIRST_PATH = 16
 """Smaller paths are those of directories that are not in the database."""
-CACHED = 200_000
+CACHED = 100_000
 """Nodes kept in memory although nobody uses them."""
 LARGEST_FILE = 1 << 44
 """Bytes: 2^31 blocks of 8 KiB, as many as readers of archives count."""
@@ -174,7 +174,13 @@ class FileSystem:
 
     def child(self, node: Node, name: str) -> Node | None:
         """The node called ``name`` in a directory."""
-        found = self.children(node).get(name)
+        if node.children is not None or self.lazy:
+            found = self.children(node).get(name)
+        else:
+            # Nothing of it is pending, or it would be in memory; one name of it does not bring the others there.
+            found = self.database.execute(
+                f"SELECT child FROM name WHERE parent=? AND name=? AND died={ALIVE}", (node.path, name)
+            ).fetchone()
         return None if found is None else self.node(found[0])
 
     def extents(self, node: Node) -> list[Extent]:

@@ -29,7 +29,7 @@ from venti.vac.reader import VacFile
 
 log = logging.getLogger(__name__)
 
-PIECE = 250
+PIECE = 100
 """Names that are put into the database at once; clients are served in between."""
 JUMP = 1 << 20
 """What is added to the versions of files that come from an archive.

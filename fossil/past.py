@@ -93,7 +93,14 @@ class Past:
 
     def child(self, node: Node, name: str) -> Node | None:
         """The node called ``name`` in a directory. Raises ``Unlisted``, ``SnapshotDeleted``."""
-        found = self.children(node).get(name)
+        if node.children is not None or self._system.lazy:
+            found = self.children(node).get(name)
+        else:
+            self.check()
+            found = self._database.execute(
+                "SELECT child FROM name WHERE parent=? AND name=? AND born<=? AND died>?",
+                (node.path, name, self.epoch, self.epoch),
+            ).fetchone()
         return None if found is None else self.node(found[0])
 
     def extents(self, node: Node) -> list[Extent]:

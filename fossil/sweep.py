@@ -14,7 +14,7 @@ from fossil.schema import ALIVE
 
 FORGOTTEN = "forgotten"
 """The kind of a snapshot that can no longer be looked at and whose rows have not all been taken away."""
-BATCH = 500
+BATCH = 250
 """Rows looked at in one step."""
 
 _KEYS = {"extent": "path, start, born", "name": "parent, name, born", "node": "path, born", "unlisted": "path, born"}

@@ -104,7 +104,7 @@ def test_a_step_is_small_and_all_of_them_are_as_many_as_the_change(tmp_path: Pat
         system.commit()
         before = system.database.total_changes
         assert history.sweep()
-        assert system.database.total_changes - before <= 500
+        assert system.database.total_changes - before <= 250
         sweep(opened)
         assert unseen(opened) == 0
 
