@@ -11,6 +11,7 @@ everybody else has a turn.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
@@ -52,6 +53,7 @@ class Archiver:
 
     Attributes:
         trouble: why the last attempt failed, or None.
+        written: is told of each archive that is in venti, in a line.
         progress: of the archive that is being written, or None.
     """
 
@@ -62,6 +64,7 @@ class Archiver:
         self._wake = trio.Event()
         self._ended = trio.Event()
         self.trouble: str | None = None
+        self.written: Callable[[str], None] = lambda line: None
         self.progress: Progress | None = None
 
     def wake(self) -> None:
@@ -125,6 +128,7 @@ class Archiver:
             self.progress = None
         self._history.finish(snapshot, score)
         log.info("archive %s", score)
+        self.written(f"archive {score}")
 
 
 def _first(error: BaseException) -> BaseException:

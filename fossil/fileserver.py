@@ -18,6 +18,7 @@ from fossil.errors import ConsoleRefused
 from fossil.fsys import Fsys
 from fossil.interpreter import ALL, Interpreter
 from fossil.lock import held
+from fossil.news import News
 from fossil.prompt import serve_prompts
 from fossil.rules import Rules
 from fossil.served import NAME
@@ -82,6 +83,7 @@ class FileServer:
     Attributes:
         table: the file systems by name.
         clients: who is connected.
+        news: what is told on all consoles.
         services: what ``srv`` lists.
         listening: what ``listen`` lists.
         users: the table of users, which all file systems share.
@@ -93,6 +95,7 @@ class FileServer:
         self._doors = doors
         self.table: dict[str, Fsys] = {}
         self.clients = Clients(self.table)
+        self.news = News()
         self.services: dict[str, Door] = {}
         self.listening: dict[str, Door] = {}
         self.users = Users.parse("\n".join(STANDARD))
@@ -153,6 +156,7 @@ class FileServer:
             async with trio.open_nursery() as nursery:
                 await nursery.start(console.serve, fsys.folder / CONSOLE)
                 fsys.fossil = fossil
+                fossil.archiver.written = self.news.tell
                 task_status.started()
 
     def open_store(self, fsys: Fsys) -> AbstractAsyncContextManager[BlockStore]:
@@ -215,7 +219,7 @@ class FileServer:
 
     async def post_console(self, name: str) -> None:
         """Serves a console, for people and scripts, on a Unix socket. Raises as ``listen`` does."""
-        await self._post(name, partial(serve_prompts, lambda: Interpreter(self)), 0o600, serves_files=False)
+        await self._post(name, partial(serve_prompts, lambda: Interpreter(self), self.news), 0o600, serves_files=False)
 
     async def _post(
         self, name: str, converse: Callable[..., Awaitable[None]], mode: int, *, serves_files: bool = True

@@ -45,13 +45,17 @@ class History:
         self._sweep = Sweep(system)
         self._gone: set[int] = set()
 
-    def take(self, kind: str) -> Snapshot:
-        """Makes a snapshot of the live tree, in constant time. Raises ``WritesStopped``, ``FileSystemFull``."""
+    def take(self, kind: str, name: str = "") -> Snapshot:
+        """Makes a snapshot of the live tree, in constant time; it is named by the time unless told how.
+
+        Raises:
+            WritesStopped, FileSystemFull
+        """
         system = self._system
         system.check()
         system.commit()
         now = system.now()
-        name = self._free_name(kind, now)
+        name = name or self._free_name(kind, now)
         snapshot = Snapshot(system.epoch, now, kind, name, None)
         with system.transaction() as database:
             database.execute("INSERT INTO snapshot VALUES (?, ?, ?, ?, ?)", snapshot)

@@ -7,33 +7,52 @@ has its own lines and its own current file system.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import trio
 
 from fossil.console import LONGEST_LINE, Commander
 from fossil.errors import FossilError
+from fossil.news import News
 
 log = logging.getLogger(__name__)
 
 
-async def serve_prompts(commander: Callable[[], Commander], stream: trio.abc.Stream) -> None:
-    """Converses with one client until it goes."""
+async def serve_prompts(commander: Callable[[], Commander], news: News, stream: trio.abc.Stream) -> None:
+    """Converses with one client until it goes. What happens meanwhile is a line in between."""
     mine = commander()
+    turn = trio.Lock()
+
+    async def send(text: str) -> None:
+        async with turn:
+            await stream.send_all(text.encode())
+
+    async def pass_on(lines: trio.MemoryReceiveChannel[str]) -> None:
+        async for line in lines:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await send(f"{line}\n{mine.prompt}")
+
+    async with stream, trio.open_nursery() as nursery:
+        with news.heard() as lines:
+            nursery.start_soon(pass_on, lines)
+            await _converse(mine, stream, send)
+            nursery.cancel_scope.cancel()
+
+
+async def _converse(mine: Commander, stream: trio.abc.Stream, send: Callable[[str], Awaitable[None]]) -> None:
     pending = b""
-    async with stream:
-        try:
-            await stream.send_all(mine.prompt.encode())
-            while data := await stream.receive_some(LONGEST_LINE):
-                pending += data
-                while b"\n" in pending:
-                    line, pending = pending.split(b"\n", 1)
-                    await stream.send_all((await _said(mine, line) + mine.prompt).encode())
-                if len(pending) > LONGEST_LINE:
-                    await stream.send_all(b"line too long\n")
-                    return
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            return
+    with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+        await send(mine.prompt)
+        while data := await stream.receive_some(LONGEST_LINE):
+            pending += data
+            while b"\n" in pending:
+                line, pending = pending.split(b"\n", 1)
+                said = await _said(mine, line)
+                await send(said + mine.prompt)
+            if len(pending) > LONGEST_LINE:
+                await send("line too long\n")
+                return
 
 
 async def _said(commander: Commander, line: bytes) -> str:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from fossil.errors import ConsoleRefused
 from fossil.fsys import Fsys
 from fossil.history import ARCHIVE, SNAPSHOT
+from fossil.livefile import LONGEST_NAME
 from fossil.registry import FSYS, fsys_command
 from fossil.schedule import parse_clock, parse_minutes
+from fossil.shelf import Shelf
 from fossil.words import Given, number
 
 if TYPE_CHECKING:
@@ -23,20 +25,41 @@ def _may_take(fsys: Fsys) -> None:
 
 @fsys_command("snap [-ap] [-s /active] [-d /archive/yyyy/mmmm]", flags="ap", valued="sd")
 async def snap(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
-    """Takes a snapshot of the live tree; with -a one that is archived. -p prints its path."""
+    """Takes a snapshot of the live tree; with -a one that is archived. It is named by the time, or with -d as one says,
+    below /snapshot. -p prints its path.
+    """
     options = given.options
     _may_take(fsys)
     if options.get("s", "/active").strip("/") != "active":
         raise ConsoleRefused("snap: only all of /active can be snapshot here; use 'python -m venti vac' for a part")
-    if "d" in options:
-        raise ConsoleRefused("snap: snapshots are named by date here")
     kind = ARCHIVE if "a" in options else SNAPSHOT
+    name = _destination(fsys, kind, options["d"]) if "d" in options else ""
     if kind == ARCHIVE and not fsys.archiving:
         raise ConsoleRefused("file system was opened with -V")
-    taken = fsys.open.history.take(kind)
+    taken = fsys.open.history.take(kind, name)
     if kind == ARCHIVE:
         fsys.open.archiver.wake()
     return f"/{kind}/{taken.name}\n" if "p" in options else ""
+
+
+def _destination(fsys: Fsys, kind: str, path: str) -> str:
+    """The name of a snapshot that shall be found at a path."""
+    above, _, name = path.strip("/").partition("/")
+    if kind == ARCHIVE or above != SNAPSHOT or not name:
+        raise ConsoleRefused(
+            f"snap: {path}: only snapshots have names of one's own, such as /{SNAPSHOT}/before-upgrade"
+        )
+    shelf: Shelf | int | None = fsys.tree(fsys.rules).shelf((SNAPSHOT,))
+    names = name.split("/")
+    if any(one in ("", ".", "..") or len(one.encode()) > LONGEST_NAME for one in names):
+        raise ConsoleRefused(f"snap: {path} cannot be the name of a snapshot")
+    for one in names:
+        if isinstance(shelf, int):
+            break
+        shelf = shelf.names.get(one) if shelf else None
+    if shelf is not None:
+        raise ConsoleRefused(f"snap: {path}: file already exists")
+    return name
 
 
 @fsys_command("last [-w]", flags="w", halted=True)

@@ -225,22 +225,34 @@ TRANSCRIPTS = {
         > snap
         > snap -s /active/adm
             snap: only all of /active can be snapshot here; use 'python -m venti vac' for a part
+        > snap -d /snapshot/before/upgrade
+        > snap -d /snapshot/before
+            snap: /snapshot/before: file already exists
+        > snap -d /snapshot/before/upgrade/x
+            snap: /snapshot/before/upgrade/x: file already exists
+        > stat /snapshot/before/upgrade/file
+            stat /snapshot/before/upgrade/file file glenda sys 664 0
+        > snap -a -d /archive/x
+            snap: /archive/x: only snapshots have names of one's own, such as /snapshot/before-upgrade
+        > snap -d /snapshot/..
+            snap: /snapshot/.. cannot be the name of a snapshot
+        > clri /snapshot/before/upgrade
         > snap -z
             usage: [fsys name] snap [-ap] [-s /active] [-d /archive/yyyy/mmmm]
         > epoch 3
-            low 1 hi 3
+            low 1 hi 4
             1 clri /snapshot/...
             2 clri /snapshot/...
             2 snapshots found with epoch < 3
             not setting low epoch
         > epoch -y 2
-            low 1 hi 3
+            low 1 hi 4
             1 clri /snapshot/...
             1 snapshot found with epoch < 2
             old: epoch -y 1
             new: epoch -y 2
         > epoch 9
-            low 2 hi 3
+            low 2 hi 4
             2 clri /snapshot/...
             1 snapshot found with epoch < 9
             not setting low epoch
@@ -420,7 +432,9 @@ async def test_an_archive_by_command(tmp_path: Path) -> None:
         interpreter = Interpreter(server)
         await say(interpreter, OPEN)
         path = (await say(interpreter, "snap -ap")).strip()
-        score = await say(interpreter, "last -w")
+        with server.news.heard() as news:
+            score = await say(interpreter, "last -w")
+            assert news.receive_nowait() == f"archive {score.strip()}"
         assert re.fullmatch(r"vac:[0-9a-f]{40}\n", score)
         assert await say(interpreter, f"vac {path}") == score
         assert await say(interpreter, f"clri {path}") == f"clri {path}: archives stay for ever\n"

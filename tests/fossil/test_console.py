@@ -11,6 +11,7 @@ import trio.testing
 
 from fossil.console import Console, open_console
 from fossil.errors import ConsoleRefused, NotServed
+from fossil.news import News
 from fossil.prompt import serve_prompts
 
 
@@ -119,7 +120,7 @@ async def test_prompts() -> None:
     """As the original looks: whoever waits for the prompt knows that the command has been done."""
     near, far = trio.testing.memory_stream_pair()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve_prompts, Parrot, far)
+        nursery.start_soon(serve_prompts, Parrot, News(), far)
         assert await told(near, ": ") == "parrot: "
         await near.send_all(b"echo a")
         await near.send_all(b" b\nrefu")
@@ -137,7 +138,21 @@ async def test_prompts() -> None:
 async def test_a_bug_does_not_end_a_prompt() -> None:
     near, far = trio.testing.memory_stream_pair()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve_prompts, Parrot, far)
+        nursery.start_soon(serve_prompts, Parrot, News(), far)
         await near.send_all(b"fail\necho on\n")
         assert "internal error" in await told(near, "onparrot: ")
         await near.aclose()
+
+
+async def test_news_are_told_in_between() -> None:
+    news = News()
+    near, far = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve_prompts, Parrot, news, far)
+        await told(near, "parrot: ")
+        news.tell("archive vac:1234")
+        assert await told(near, "parrot: ") == "archive vac:1234\nparrot: "
+        await near.send_all(b"echo on\n")
+        assert await told(near, "parrot: ") == "onparrot: "
+        await near.aclose()
+    news.tell("nobody is here any more")
