@@ -191,6 +191,8 @@ async def test_ids_are_stored_and_names_are_shown(tmp_path: Path) -> None:
     [
         ("rob", Stat(mode=0o600), None),
         ("rob", Stat(mtime=5), None),
+        ("rob", Stat(atime=5), None),
+        ("out", Stat(atime=5), "not owner"),
         ("ken", Stat(mode=0o600), "not owner"),
         ("out", Stat(mtime=5), "not owner"),
         ("boss", Stat(mode=0o600), None),
@@ -230,7 +232,7 @@ async def test_who_may_change_what(tmp_path: Path, user: str, changes: Stat, err
             else:
                 await raw.ask(m.Twstat(fid, changes))
                 after = (await raw.ask(m.Tstat(fid))).stat
-                for field in ("mode", "mtime", "length", "gid", "name"):
+                for field in ("mode", "mtime", "atime", "length", "gid", "name"):
                     asked = getattr(changes, field)
                     if asked != getattr(Stat(), field):
                         assert getattr(after, field) == asked
