@@ -38,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--scale", type=float, default=1.0, help="how much work: 1 is the full run, 0.1 a quick look")
     parser.add_argument("--json", action="store_true", help="print figures for programs")
+    parser.add_argument("--save", metavar="FILE", help="write the figures for programs to a file as well")
     parser.add_argument("--plot", metavar="FILE", help="draw it as an SVG file: beside peers, or growing")
     arguments = parser.parse_args(argv)
     suites = arguments.suite or list(DEFAULT)
@@ -64,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         # What was measured before an interruption is worth showing.
         print(as_json(results) if arguments.json else as_table(results, ours))
+        if arguments.save:
+            Path(arguments.save).write_text(as_json(results) + "\n")
         if arguments.plot:
             drawing = curves.as_svg(results) if suites == ["growth"] else as_svg(results, ours)
             Path(arguments.plot).write_text(drawing)

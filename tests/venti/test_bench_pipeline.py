@@ -1,0 +1,68 @@
+"""The client that the benchmarks use: it counts every answer, in whatever pieces they come, and notices wrong ones."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from bench.pipeline import greet, pipeline
+from bench.processor import listener, resident, spent
+from contracts.in_thread import InThread
+from venti.blocktype import BlockType
+from venti.memory import MemoryStore
+from venti.messages import Tread, Tsync, Twrite
+from venti.score import Score
+from venti.server import serve
+
+DATA = BlockType.DATA
+
+
+@asynccontextmanager
+async def server() -> AsyncIterator[int]:
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with trio.open_nursery() as nursery:
+        await nursery.start(lambda task_status: serve(MemoryStore(), listeners, task_status=task_status))
+        yield listeners[0].socket.getsockname()[1]
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(("connections", "depth"), [(1, 1), (1, 64), (3, 64), (8, 7)])
+def test_every_request_is_answered(connections: int, depth: int) -> None:
+    running = InThread(server)
+    sockets = [greet(running.thing) for _ in range(connections)]
+    try:
+        blocks = [random.Random(n).randbytes(random.Random(n).randrange(1, 20_000)) for n in range(400)]
+        written = pipeline(sockets, [Twrite(DATA, block) for block in blocks], depth)
+        assert len(written.latencies) == 400
+        assert all(0 < latency < written.seconds + 1 for latency in written.latencies)
+        replies: list[bytes] = []
+        reads = [Tread(Score.of(block), DATA, 20_000) for block in blocks]
+        pipeline(sockets, reads, depth, replies)
+        assert sorted(replies) == sorted(blocks)
+        assert len(pipeline(sockets, reads, depth).latencies) == 400
+        assert len(pipeline(sockets[:1], [Tsync()], 1).latencies) == 1
+        missing = [Tread(Score.of(b"%d" % n), DATA, 100) for n in range(100)]
+        assert len(pipeline(sockets, missing, depth).latencies) == 100
+        with pytest.raises(AssertionError, match="lump too large"):
+            pipeline(sockets, [Twrite(DATA, bytes(60_000))], depth)
+    finally:
+        for connection in sockets:
+            connection.close()
+        running.close()
+
+
+def test_what_a_process_costs() -> None:
+    running = InThread(server)
+    try:
+        process = listener(running.thing)
+        assert process is not None
+        assert spent(process) > 0
+        assert resident(process) > 1 << 20
+    finally:
+        running.close()
+    assert spent(None) == 0
+    assert resident(None) == 0
