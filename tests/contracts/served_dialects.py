@@ -1,6 +1,8 @@
-"""What every writable tree of ours does in every dialect, seen through our client. Subclass it and supply ``tree``.
+"""What every writable tree of ours does in every dialect, seen through our client. Subclass one and supply ``tree``.
 
-What a tree has not is told by ``has_links`` and ``has_xattrs``: then it is refused as Unix expects it.
+``EveryDialectContract`` is for trees that know 9P2000 only, and are served in the others all the same;
+``DialectContract`` is for those that know what Unix wants. What such a tree has not is told by ``has_links`` and
+``has_xattrs``: then it is refused as Unix expects it.
 """
 
 from __future__ import annotations
@@ -45,12 +47,10 @@ every_dialect = pytest.mark.parametrize("version", DIALECTS)
 unix_dialects = pytest.mark.parametrize("version", DIALECTS[1:])
 
 
-class DialectContract:
+class EveryDialectContract:
     """An empty tree whose root belongs to ``OWNER``, mode at least 0755."""
 
     aname = ""
-    has_links = True
-    has_xattrs = True
 
     def tree(self) -> AbstractAsyncContextManager[FileTree]:
         raise NotImplementedError
@@ -70,8 +70,6 @@ class DialectContract:
             async with connected(near, msize=msize, version=version, ids=Ids()) as connection:
                 assert connection.version == version
                 yield RemoteTree(await connection.attach(uname, self.aname))
-
-    # What all dialects can say.
 
     @every_dialect
     async def test_files_and_directories(self, version: str) -> None:
@@ -186,7 +184,12 @@ class DialectContract:
                     nursery.start_soon(file.write_range, number * 1000, bytes([number]) * 1000)
             assert await remote.read_bytes("file") == b"".join(bytes([number]) * 1000 for number in range(20))
 
-    # What only Unix has.
+
+class DialectContract(EveryDialectContract):
+    """The same, and what only Unix has."""
+
+    has_links = True
+    has_xattrs = True
 
     @unix_dialects
     async def test_modes_are_taken_as_they_are(self, version: str) -> None:
