@@ -9,14 +9,16 @@ from contextlib import asynccontextmanager
 from blake3 import blake3
 
 from fossil.errors import ArchiveAway
+from fossil.vacmode import from_vac
 from ninep import stat as st
 from ninep.errors import FileNotFound, InputOutput, NotDirectory, PermissionDenied, ReadOnly
 from ninep.files import File, FileTree
+from ninep.host_ids import HostIds
 from ninep.messages import ORCLOSE, OTRUNC
 from ninep.permissions import EXECUTE, WRITE, granted, wanted
 from ninep.qid import Qid
 from ninep.stat import NO32, Stat
-from ninep.wire.dialect import Buffer
+from ninep.wire.dialect import Buffer, Maybe
 from ninep.wire.errors import WireError
 from venti.errors import DamagedArchive, VentiError
 from venti.score import Score
@@ -28,12 +30,9 @@ log = logging.getLogger(__name__)
 
 NOBODY = "none"
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
-_MODES = (
-    (modes.DIRECTORY, st.DMDIR),
-    (modes.APPEND, st.DMAPPEND),
-    (modes.EXCLUSIVE, st.DMEXCL),
-    (modes.TEMPORARY, st.DMTMP),
-)
+_WITH_TEXT = st.DMSYMLINK | st.DMDEVICE
+LONGEST_TEXT = 4095
+"""Bytes of a link's target, or of what there is to say of a device."""
 
 
 class VacTree(FileTree):
@@ -44,6 +43,7 @@ class VacTree(FileTree):
         self._score = score
         self._top: VacFile | None = None
         self.permissions = permissions
+        self.ids = HostIds()
 
     async def top(self) -> VacFile:
         """The directory at the top.
@@ -97,6 +97,7 @@ class VacView(File):
         self._user = user
         self._listing: Listing | None = None
         self._mode = _mode(self._file)
+        self.ids = tree.ids
         self.qid = tree.qid(self._file)
 
     def clone(self) -> File:
@@ -145,12 +146,18 @@ class VacView(File):
         async with _told(self._file.path):
             if rewind or self._listing is None:
                 self._listing = self._file.listing()
-            return [self._tree.stat(file) for file in await self._listing.next()]
+            return [await _with_text(self._tree.stat(file), file) for file in await self._listing.next()]
 
-    def stat(self) -> Stat:
-        """The entry."""
+    def stat(self) -> Maybe[Stat]:
+        """The entry, with what 9P2000.u says of links and devices: it is their content."""
         stat = self._tree.stat(self._file)
+        if stat.mode & _WITH_TEXT:
+            return self._with_text(stat)
         return stat if len(self._path) > 1 else stat._replace(name="/")
+
+    async def _with_text(self, stat: Stat) -> Stat:
+        async with _told(self._file.path):
+            return await _with_text(stat, self._file)
 
     def wstat(self, changes: Stat) -> None:
         """An archive never changes, and is as safe as it can be."""
@@ -162,12 +169,19 @@ class VacView(File):
         raise ReadOnly
 
 
+async def _with_text(stat: Stat, file: VacFile) -> Stat:
+    if not stat.mode & _WITH_TEXT:
+        return stat
+    try:
+        text = await file.read(0, LONGEST_TEXT)
+    except DamagedArchive:
+        # Whoever reads it is told.
+        return stat
+    return stat._replace(extension=text.decode("utf-8", "replace"))
+
+
 def _mode(file: VacFile) -> int:
-    mode = file.info.mode & 0o777
-    for theirs, ours in _MODES:
-        if file.info.mode & theirs:
-            mode |= ours
-    return mode
+    return from_vac(file.info.mode) | (st.DMTMP if file.info.mode & modes.TEMPORARY else 0)
 
 
 def _name(file: VacFile) -> str:

@@ -22,6 +22,7 @@ from fossil.ids import FossilIds, stored_id
 from fossil.restored import restore
 from fossil.service import Fossil, open_fossil
 from fossil.users import User, Users, first_table
+from fossil.vacfs import VacTree
 from fossil.vacmode import from_vac, to_vac
 from ninep import messages_linux as lm
 from ninep import stat as st
@@ -50,10 +51,11 @@ class TestFossilInEveryDialect(DialectContract):
 
 
 @asynccontextmanager
-async def mounted(opened: Opened | Fossil, user: str = OWNER, aname: str = "") -> AsyncIterator[RemoteTree]:
+async def mounted(opened: Opened | Fossil | FileTree, user: str = OWNER, aname: str = "") -> AsyncIterator[RemoteTree]:
+    tree = opened if isinstance(opened, FileTree) else opened.tree
     near, far = trio.testing.memory_stream_pair()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve_stream, far, opened.tree)
+        nursery.start_soon(serve_stream, far, tree)
         async with connected(near, version=lm.VERSION, ids=Ids()) as connection:
             yield RemoteTree(await connection.attach(user, aname))
 
@@ -112,6 +114,11 @@ async def test_links_in_archives_and_back(tmp_path: Path) -> None:
     link = await archive.walk(["active", "link"])
     assert link.info.mode == vac.LINK | 0o777
     assert await link.read(0, 100) == b"to/there"
+    async with mounted(VacTree(venti.store, score), aname="active") as remote:
+        assert await remote.readlink("link") == "to/there"
+        entries = {entry.name: entry for entry in await remote.listdir()}
+        assert entries["link"].extension == "to/there"
+        assert (entries["tty"].mode, entries["tty"].extension) == (st.DMDEVICE | 0o620, "c 5 0")
     await restore(tmp_path / "new", venti.store, score)
     async with running("new") as (_, remote):
         assert await remote.readlink("link") == "to/there"
