@@ -19,6 +19,7 @@ from cfs.statistics import Counts
 from cfs.store import BATCH, Store
 from cfs.stored import StoredFile
 from cfs.upstream import Upstream
+from ninep.host_ids import HostIds
 from ninep.locks import LockTable
 from ninep.wire.dialect import Buffer
 
@@ -73,6 +74,7 @@ class Cache:
         counts: for the statistics.
         pins: what is not to give way.
         clients: the ways to the file server, one for each client.
+        ids: which numbers users and groups have for clients of other dialects than 9P2000: this machine's.
         locks: the record locks that clients have.
         samples: how many samples of the counts were taken.
     """
@@ -83,6 +85,7 @@ class Cache:
         self.counts = Counts()
         self.pins = Pins(store)
         self.clients: set[Upstream] = set()
+        self.ids = HostIds()
         self.locks = LockTable()
         self.samples = 0
         self._fetches: dict[StoredFile, list[Fetch]] = {}
@@ -90,13 +93,13 @@ class Cache:
         self._work = trio.Event()
         store.on_work = memory.book.on_work = self._wake
 
-    def renamed(self, aname: str, names: Names, name: str) -> None:
-        """A file got another name through the cache: whoever has a fid for it or below it finds it again there."""
+    def renamed(self, aname: str, names: Names, now: Names) -> None:
+        """A file got another place through the cache: whoever has a fid for it or below it finds it again there."""
         depth = len(names)
         for client in self.clients:
             for place in client.files:
                 if place.aname == aname and place.names[:depth] == names:
-                    place.names = (*names[:-1], name, *place.names[depth:])
+                    place.names = now + place.names[depth:]
 
     def statistics(self) -> str:
         """A sample of all counts; see ``Counts.sample``."""

@@ -13,7 +13,9 @@ from cfs.handle import Handle
 from cfs.knowledge import MOST_ENTRIES, Followed, Knowledge, Names, resolved
 from cfs.layout import Version
 from cfs.reader import Reader
+from cfs.unixside import UnixSide, is_told
 from ninep import messages as m
+from ninep.attributes import SetAttributes, unix_mode
 from ninep.errors import FileError, FileNotFound, InputOutput
 from ninep.files import File, Walked
 from ninep.maybe import then
@@ -21,12 +23,13 @@ from ninep.messages import OREAD, OTRUNC
 from ninep.permissions import readable, writable
 from ninep.qid import QTDIR, Qid
 from ninep.remote import RemoteFile
-from ninep.stat import NO64, Stat, unpack_directory
+from ninep.stat import DMSETGID, DMSETUID, DMSETVTX, NO32, NO64, Stat, unpack_directory
 from ninep.wire import Malformed
 from ninep.wire.dialect import Buffer, Maybe
 
 HARMLESS = frozenset((m.OREAD, m.OWRITE, m.ORDWR, m.OEXEC))
 """Modes in which opening twice is the same as opening once."""
+UNIX_BITS = DMSETUID | DMSETGID | DMSETVTX
 ENTRIES = 512
 """Directory entries handed out at once where all are known."""
 
@@ -39,7 +42,7 @@ class Opened(NamedTuple):
     stat: Stat | None
 
 
-class CachedFile(File):
+class CachedFile(UnixSide):
     """See ``File``."""
 
     def __init__(self, cache: Cache, handle: Handle, knowledge: Knowledge, ahead: Ahead | None = None) -> None:
@@ -48,6 +51,7 @@ class CachedFile(File):
         self._handle = handle
         self._knowledge = knowledge
         self._ahead = ahead
+        self.ids = cache.ids
         self._reader: Reader | None = None
         self._written = False
         self._entries: list[Stat] | None = None
@@ -340,6 +344,7 @@ class CachedFile(File):
             found = unpack_directory(data)
         except Malformed as error:
             raise InputOutput(f"the file server sent a malformed directory: {error}") from error
+        found = [*await self.told_all(found)]
         if self._size > MOST_ENTRIES or not knowledge.remembers(handle.names):
             return found
         self._found += found
@@ -365,7 +370,7 @@ class CachedFile(File):
         self._cache.counts.asked["Tstat"] += 1
         known = self._known()
         found = known.stat(self._handle.names) if known is not None else None
-        if found is not None and found.qid.path == self.qid.path:
+        if found is not None and found.qid.path == self.qid.path and is_told(found):
             self._cache.counts.values["nlocalstat"] += 1
             return found
         return self._stat_far()
@@ -376,7 +381,7 @@ class CachedFile(File):
         reply = handle.repeat(lambda remote: m.Tstat(remote.fid))
 
         async def stat() -> Stat:
-            found: Stat = (await reply).stat
+            found: Stat = await self.told((await reply).stat)
             # If the file has changed, an open one is not read from the cache any more.
             if self._reader is not None and self._reader.held.version != _version(found):
                 self._forget()
@@ -389,6 +394,11 @@ class CachedFile(File):
         """Changes at the file server. A length may change there without a new version."""
         self._cache.counts.asked["Twstat"] += 1
         handle = self._handle
+        if changes.mode != NO32 and changes.mode & UNIX_BITS:
+            await self.setattr(SetAttributes(mode=unix_mode(changes.mode) & 0o7777))
+            changes = changes._replace(mode=NO32)
+            if changes.touches_nothing:
+                return
         if changes.length != NO64:
             self._forget()
         if not changes.touches_nothing:
@@ -401,7 +411,7 @@ class CachedFile(File):
             if not changes.touches_nothing:
                 self._cache.memory.changed()
         if changes.name and handle.names:
-            self._cache.renamed(handle.aname, handle.names, changes.name)
+            self._cache.renamed(handle.aname, handle.names, (*handle.names[:-1], changes.name))
 
     # The end
 

@@ -41,6 +41,7 @@ class CachedTree(FileTree):
         self.upstream = upstream
         # Between the clients of this cache; the file server is not told.
         self.locks = cache.locks
+        self.ids = cache.ids
 
     async def attach(self, uname: str, aname: str, *, local: bool = False) -> File:
         """Attaches at the file server, as the same user; dials it if need be."""

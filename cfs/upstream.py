@@ -21,6 +21,7 @@ import trio
 from cfs.errors import Interrupted, ServerGone
 from cfs.statistics import Counts
 from ninep import messages as m
+from ninep import messages_linux as lm
 from ninep.connection import Connection
 from ninep.errors import FileError, NinepError
 from ninep.remote import RemoteFile
@@ -76,8 +77,12 @@ class Upstream:
         counts: Counts | None = None,
         patience: float = PATIENCE,
         offline: float = math.inf,
+        version: str = m.VERSION,
     ) -> None:
-        """``offline`` is for how many seconds after a loss what is cached may still be read."""
+        """``offline`` is for how many seconds after a loss what is cached may still be read.
+
+        ``version`` is the highest dialect wanted.
+        """
         self.nursery = nursery
         self.counts = counts or Counts()
         self.files: set[Returning] = set()
@@ -85,6 +90,8 @@ class Upstream:
         self._dial = dial
         self._patience = patience
         self._offline = offline
+        self._version = version
+        self._unix: Upstream | None = None
         self._connection: Connection | None = None
         self._started = False
         self._news = trio.Event()
@@ -103,6 +110,14 @@ class Upstream:
     def may_read(self) -> bool:
         """Whether what is cached may be read: the file server is there, or has not been gone for too long."""
         return self._lost_at is None or trio.current_time() < self._lost_at + self._offline
+
+    def unix(self) -> Upstream:
+        """A way of its own for what 9P2000 cannot say; dialed when it is first needed."""
+        if self._unix is None:
+            self._unix = Upstream(
+                self._dial, self.nursery, counts=self.counts, patience=self._patience, version=lm.VERSION
+            )
+        return self._unix
 
     async def connection(self) -> Connection:
         """A connection that is not known to be lost, as soon as there is one.
@@ -157,7 +172,7 @@ class Upstream:
 
     async def _hold(self) -> None:
         """One connection from its begin to its loss."""
-        connection = Connection(await self._dial())
+        connection = Connection(await self._dial(), version=self._version)
         failure: Exception | None = None
         async with trio.open_nursery() as nursery:
 

@@ -10,8 +10,12 @@ import pytest
 
 from contracts.behind_cache import cached
 from contracts.opened_fossil import Emptied, Opened
+from contracts.served_dialects import DialectContract
 from contracts.served_file import OWNER, ServedTreeContract
 from ninep import messages as m
+from ninep import messages_linux as lm
+from ninep.attributes import SetAttributes
+from ninep.errors import PermissionDenied
 from ninep.files import FileTree
 from ninep.ramfs import RamTree
 
@@ -80,3 +84,30 @@ class TestCachedFossil(CachedTreeContract):
 
 class TestTrustingFossil(TestCachedFossil):
     trust = 1000.0
+
+
+class TestDialectsOfCachedRamfs(DialectContract):
+    @pytest.fixture(autouse=True)
+    def cache_directory(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "cache"
+
+    @asynccontextmanager
+    async def tree(self) -> AsyncIterator[FileTree]:
+        async with cached(RamTree(OWNER), self.path) as seen:
+            yield seen
+
+    async def test_a_read_only_file_is_cut_by_who_has_it_open(self) -> None:
+        """In 9P2000 that is a wstat, and needs the right to write."""
+        async with self.client(lm.VERSION) as remote, remote.create("file", 0o400) as file:
+            await file.write_range(0, b"0123456789")
+            with pytest.raises(PermissionDenied):
+                await file.setattr(SetAttributes(size=5))
+
+    async def test_appending(self) -> None:
+        """Writes come where the client thinks that the end is."""
+        async with self.client(lm.VERSION) as remote:
+            await remote.write_bytes("log", b"one\n")
+            async with await remote.walk("log") as file:
+                await file.open(m.OWRITE | m.OAPPEND)
+                await file.write_range(4, b"two\n")
+            assert await remote.read_bytes("log") == b"one\ntwo\n"
