@@ -136,6 +136,11 @@ class Store:
         return self._waiting.size
 
     @property
+    def idle(self) -> bool:
+        """Whether no batch is under way."""
+        return self._batch is None
+
+    @property
     def keeps(self) -> bool:
         """Whether bytes that come in now and soon would be kept: the disk takes them, and not too slowly."""
         return not self._outage and self._waiting.size < QUEUE // 2

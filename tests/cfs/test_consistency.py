@@ -280,8 +280,7 @@ class Consistency(RuleBasedStateMachine):
         self.world.grid.store._checker.recent.clear()
 
     async def flush(self) -> None:
-        await trio.testing.wait_all_tasks_blocked()
-        self.world.grid.store.flush()
+        await self.world.grid.written_out()
 
     @rule()
     def write_out(self) -> None:
@@ -298,7 +297,7 @@ def quick_links(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upstream, "LONGEST_PAUSE", 0.01)
 
 
-Consistency.TestCase.settings = settings(max_examples=20, stateful_step_count=40)
+Consistency.TestCase.settings = settings(max_examples=15, stateful_step_count=40)
 
 
 class TestConsistency(Consistency.TestCase):

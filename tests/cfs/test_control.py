@@ -37,7 +37,7 @@ async def test_statistics_tell_what_the_link_was_spared(tmp_path: Path) -> None:
         await raw.made("f", data=DATA[:100_000])
         for _ in range(3):
             assert await read(raw, "f") == DATA[:100_000]
-        one.store.flush()
+        await one.written_out()
         sample = parse((await raw.content("cfsctl")).decode())
         values = sample["values"]
         assert values["bytesread"] == 300_000
@@ -101,11 +101,11 @@ async def test_what_is_pinned_stays(tmp_path: Path) -> None:
         await raw.made("other", data=DATA)
         await tell(raw, "pin dir\n")
         assert await read(raw, "dir", "pinned") == DATA
-        one.store.flush()
+        await one.written_out()
         for number in range(8):
             await raw.made(f"more-{number}", data=DATA)
             assert await read(raw, f"more-{number}") == DATA
-            one.store.flush()
+            await one.written_out()
         assert one.store.statistics.evicted
         assert one.store.statistics.used <= 4 * MIB
         one.forget_sent()
@@ -118,7 +118,7 @@ async def test_pins_survive_a_restart_and_end(tmp_path: Path) -> None:
     async with grid(tree, tmp_path, size=4 * MIB) as one, one.client(local=True) as raw:
         await raw.made("pinned", data=DATA)
         assert await read(raw, "pinned") == DATA
-        one.store.flush()
+        await one.written_out()
         await tell(raw, "pin /pinned\n")
         assert await read(raw, "pinned") == DATA
     async with grid(tree, tmp_path, size=4 * MIB) as one, one.client(local=True) as raw:
@@ -128,7 +128,7 @@ async def test_pins_survive_a_restart_and_end(tmp_path: Path) -> None:
             for number in range(8):
                 await raw.made(f"more-{turn}-{number}", data=DATA)
                 await read(raw, f"more-{turn}-{number}")
-                one.store.flush()
+                await one.written_out()
             one.forget_sent()
             assert await read(raw, "pinned") == DATA
             return bool(one.sent["Tread"])
@@ -145,7 +145,7 @@ async def test_pins_that_fill_the_bound_keep_everything_else_out_and_nothing_fai
         for number in range(5):
             await raw.made(f"{number}", data=DATA)
             assert await read(raw, f"{number}") == DATA
-            one.store.flush()
+            await one.written_out()
             assert one.store.statistics.used <= 3 * MIB
         for number in range(5):
             assert await read(raw, f"{number}") == DATA

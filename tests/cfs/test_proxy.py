@@ -291,7 +291,7 @@ async def test_bound_is_kept(tmp_path: Path) -> None:
     async with setting(tmp_path, size=2 * MIB) as (one, raw, _):
         for _turn in range(2):
             assert await whole(raw, "f") == DATA
-            one.store.flush()
+            await one.written_out()
             assert one.store.statistics.used <= 2 * MIB
         assert one.store.statistics.evicted
 
@@ -304,14 +304,14 @@ async def test_a_disk_that_refuses_only_costs_time(tmp_path: Path, monkeypatch: 
         monkeypatch.setattr("cfs.segments.Files.write", full)
         for _turn in range(3):
             assert await whole(raw, "f") == DATA
-            one.store.flush()
+            await one.written_out()
         assert one.store.off
 
 
 async def test_pages_that_are_not_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with setting(tmp_path) as (one, raw, _):
         await whole(raw, "f")
-        one.store.flush()
+        await one.written_out()
         one.forget_sent()
         monkeypatch.setattr("cfs.segments.Files.read_nowait", lambda *_: None)
         assert await whole(raw, "f", count=MIB) == DATA

@@ -140,6 +140,15 @@ class Grid:
             async with talking(near, msize=msize) as raw:
                 yield raw
 
+    async def written_out(self) -> None:
+        """Waits until all that came in is on disk: threads are at work on it."""
+        with trio.fail_after(60):
+            while True:
+                await trio.testing.wait_all_tasks_blocked()
+                if not self.store.queued and self.store.idle:
+                    return
+                await trio.sleep(0.005)
+
     def forget_sent(self) -> None:
         self.sent.clear()
 
