@@ -7,7 +7,8 @@ grants; the original grants no more, so its figures stand for both.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from time import perf_counter
 
 import trio
@@ -16,6 +17,7 @@ from bench import servers
 from bench.measure import Result, Timing, chains, window
 from bench.ninep import FILE, MSIZE, ROOT, SCRATCH, Bench, attached
 from bench.plan import Step
+from bench.processor import listener, spent
 from ninep.messages import OREAD, OWRITE, Rread, Tclunk, Tcreate, Topen, Tread, Twalk, Twrite
 from ninep.stat import DMDIR
 
@@ -39,44 +41,55 @@ def plan(scale: float) -> list[Step]:
 async def run(port: int, server: str, aname: str, scale: float) -> list[Result]:
     """All workloads on one server; ``scale`` 1 takes some seconds each."""
     results: list[Result] = []
+    process = listener(port)
     few, many = max(64, int(2_000 * scale)), max(640, int(40_000 * scale))
     size = max(4 << 20, int((256 << 20) * scale))
     async with attached(port, aname, server) as bench:
         for depth in (1, 64):
             count = few if depth == 1 else few * 4
-            results.append(await bench.small_files(count, depth))
-            results.append(await bench.lookups(count, depth))
-            results.append(await bench.removes(count, depth))
-        results += await _sequential(bench, size // 4, "largest msize")
+            results.append(await _costed(process, bench.small_files(count, depth)))
+            results.append(await _costed(process, bench.lookups(count, depth)))
+            results.append(await _costed(process, bench.removes(count, depth)))
+        results += await _sequential(bench, process, size // 4, "largest msize")
         results.append(await bench.random_reads(size // 4, few, 1))
         results.append(await bench.random_reads(size // 4, many // 2, 16))
-        results.append(await bench.stats(few * 2, 1))
-        results.append(await bench.stats(many, 64))
+        results.append(await _costed(process, bench.stats(few * 2, 1)))
+        results.append(await _costed(process, bench.stats(many, 64)))
     async with attached(port, aname, server, msize=SMALL_MSIZE) as bench:
-        results += await _sequential(bench, size // 4, "msize 8216")
+        results += await _sequential(bench, process, size // 4, "msize 8216")
     results += await _together(port, server, aname, few)
     async with attached(port, aname, server) as bench:
         results += await _large_directory(bench, max(2_000, int(100_000 * scale)))
     return results
 
 
-async def _sequential(bench: Bench, size: int, label: str) -> list[Result]:
+async def _costed(process: int | None, work: Awaitable[Result]) -> Result:
+    """With the processor time that the server spent: that is much the same whatever else the machine does."""
+    before = spent(process)
+    result = await work
+    return replace(result, cpu=spent(process) - before)
+
+
+async def _sequential(bench: Bench, process: int | None, size: int, label: str) -> list[Result]:
     """Writes a file from start to end and reads it back, about 256 KiB in flight."""
     unit = bench.unit
     depth = max(4, min(32, (256 * 1024) // unit))
     data = random.Random(7).randbytes(unit)
     count = max(depth, size // unit)
     await bench.create(f"sequential-{label}")
+    start = spent(process)
     written = await window(bench.client, (Twrite(FILE, n * unit, data) for n in range(count)), depth)
+    middle = spent(process)
     read = await window(bench.client, (Tread(FILE, n * unit, unit) for n in range(count)), depth)
+    end = spent(process)
     check = await bench.client.call(Tread(FILE, (count - 1) * unit, unit))
     if not isinstance(check, Rread) or bytes(check.data) != data:
         raise AssertionError(f"{bench.server} gave back other bytes than were written")
     await bench.client.call(Tclunk(FILE))
     # The number of requests in flight follows the message size and is no part of the workload's name.
     return [
-        written.result(bench.server, f"sequential write, {label}", 0, count * unit),
-        read.result(bench.server, f"sequential read, {label}", 0, count * unit),
+        replace(written.result(bench.server, f"sequential write, {label}", 0, count * unit), cpu=middle - start),
+        replace(read.result(bench.server, f"sequential read, {label}", 0, count * unit), cpu=end - middle),
     ]
 
 
