@@ -12,6 +12,7 @@
 * ``DamagedArchive``: sound blocks that do not hold what the format of trees and archives says.
 * ``NotInArchive``: an archive has no file of that name.
 * ``StoreInUse``: another process has the store open.
+* ``CannotOpenStore``: the system does not let us; the text says where, why, and what to do.
 * ``BadSettings``: a person's mistake in a file of settings or a flag.
 """
 
@@ -113,6 +114,10 @@ class NotInArchive(VentiError):
 
 class StoreInUse(VentiError):
     """Another process has the store open; the text names it."""
+
+
+class CannotOpenStore(VentiError):
+    """The system does not let us make or open the store; the text says where, why, and what to do."""
 
 
 class BadSettings(VentiError):

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import trio
+
 from ninep.wire.edge import add_listen_flags, announce, listening, networks_of, until_signalled
-from ninep.wire.listen import where
+from ninep.wire.listen import Listener, where
 from venti.commands.connection import Parsers
 from venti.commands.settings import add_flags, settings_of
 from venti.commands.upkeep import looked_after
@@ -33,6 +37,7 @@ async def run(arguments: argparse.Namespace) -> None:
     )
     listeners = await listening(arguments, settings["address"], service="venti")
     async with (
+        closed(listeners),
         open_disk_store(
             path,
             arena_size=settings["arena-size"],
@@ -50,6 +55,16 @@ async def run(arguments: argparse.Namespace) -> None:
     ):
         announce(f"serving {path} on {' '.join(where(listener) for listener in listeners)}")
         await until_signalled(lambda: serve(store, listeners, limits=limits, connections=settings["connections"]))
+
+
+@asynccontextmanager
+async def closed(listeners: Sequence[Listener]) -> AsyncIterator[None]:
+    """Closes the listeners at the end, also where they never came to be used."""
+    try:
+        yield
+    finally:
+        for listener in listeners:
+            await trio.aclose_forcefully(listener)
 
 
 def add(commands: Parsers) -> None:

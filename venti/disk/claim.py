@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from venti.errors import DamagedStore, StoreInUse
+from venti.errors import CannotOpenStore, DamagedStore, StoreInUse
 
 FORMAT = "ninegrid venti store 1\n"
 
@@ -20,15 +20,21 @@ def claimed(path: Path, *, read_only: bool = False) -> Iterator[None]:
     ``read_only``: others may read at the same time, nobody may write, and nothing is made.
 
     Raises:
+        CannotOpenStore: the system does not let us.
         StoreInUse: another process has it open; the text says which.
         DamagedStore: it is no store, or one of a later format.
     """
-    if read_only:
-        if not (path / "arenas").is_dir():
-            raise DamagedStore(f"{path} holds no store: to read one, name the directory that has 'arenas' in it")
-    else:
-        (path / "arenas").mkdir(parents=True, exist_ok=True)
-    lock = _open_lock(path / "lock", read_only)
+    if read_only and not (path / "arenas").is_dir():
+        raise DamagedStore(f"{path} holds no store: to read one, name the directory that has 'arenas' in it")
+    try:
+        if not read_only:
+            (path / "arenas").mkdir(parents=True, exist_ok=True)
+        lock = _open_lock(path / "lock", read_only)
+    except OSError as error:
+        raise CannotOpenStore(
+            f"cannot have a store in {path}: {error.strerror}: choose another --store, or see to the rights of "
+            f"{error.filename}"
+        ) from error
     try:
         if lock is not None:
             try:
