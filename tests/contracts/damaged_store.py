@@ -35,13 +35,14 @@ async def fill(path: Path, written: Iterable[bytes], *, arena_size: int = 20_000
 def harm(path: Path, place: Place, *, header: bool = False) -> None:
     """Damages the stored bytes of a block, or the header before them."""
     file = arena_path(path / "arenas", place.arena)
+    mode = file.stat().st_mode
     file.chmod(0o600)
     with file.open("r+b") as opened:
         opened.seek(place.offset + (10 if header else HEADER + 5))
         byte = opened.read(1)[0]
         opened.seek(-1, 1)
         opened.write(bytes((byte ^ 0x55,)))
-    file.chmod(0o400)
+    file.chmod(mode)
 
 
 async def memory(written: Iterable[bytes]) -> MemoryStore:

@@ -120,6 +120,14 @@ def test_any_flipped_byte_is_noticed(flips: list[tuple[int, int]]) -> None:
         assert faults or sound < 8 or bytes(data) == whole
 
 
+async def test_a_damaged_header_is_not_healed_by_the_next_block(tmp_path: Path) -> None:
+    places = await fill(tmp_path, WRITTEN)
+    harm(tmp_path, places[3], header=True)
+    (fault,), _ = survey(tmp_path)
+    assert not stored_again(OsFolder(tmp_path / "arenas"), fault)
+    assert await venti("verify", "--store", tmp_path) == 4
+
+
 async def test_verify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     places = await fill(tmp_path, WRITTEN)
     assert await venti("verify", "--store", tmp_path) == 0

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from hashlib import sha1
-from itertools import islice
 from typing import NamedTuple
 
 from venti.blocktype import BlockType
@@ -186,7 +185,10 @@ def _copies(file: ArenaFile, score: bytes, type: int) -> Iterator[Found]:
         if end is not None:
             for entry in arenas.listed(arenas.footer(file)["directory"]):
                 if entry.score == score and entry.type == type:
-                    yield from islice(arenas.clumps(file, entry.offset, end), 1)
+                    # A damaged header is stepped over: what comes then is another block.
+                    found = next(arenas.clumps(file, entry.offset, end), None)
+                    if found is not None and found.offset == entry.offset:
+                        yield found
             return
     except DamagedStore:
         pass

@@ -57,7 +57,8 @@ class Checker:
     """Checks; made for one or more calls of ``run``.
 
     Attributes:
-        files, directories, blocks, size: what was seen so far; ``size`` in bytes as stored.
+        files, directories, blocks, size: what was seen so far; ``size`` in bytes as stored. What is shared counts once,
+            but for the directories at the top of it.
         faults: how many were reported.
     """
 
@@ -239,10 +240,10 @@ class Checker:
     # Directories
 
     async def _directory(self, path: str, entry: Entry, meta: Entry) -> None:
+        self.directories += 1
         if (entry.score, meta.score) in self._seen_directories:
             return
         self._seen_directories.add((entry.score, meta.score))
-        self.directories += 1
         entries = _Entries(entry, {number: data async for number, data in self._leaves(path, entry)})
         lost = False
         used: set[int] = set()
