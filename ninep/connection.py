@@ -55,6 +55,8 @@ class Connection:
         version: the dialect that is spoken; before, the one that will be proposed.
         ids: which numbers users have, for servers that know only the one or the other.
         iounit: most bytes of data in one message.
+        in_order: whether requests that need each other may be sent together; False once the server has shown that it
+            does not begin them in the order of arrival.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Connection:
         self.version = version
         self.ids = ids or HostIds()
         self.iounit = msize - m.IOHDRSZ
+        self.in_order = True
         self._free: list[int] = []
         self._leaving: deque[tuple[int, Call[Any]]] = deque()
         self._next = 0

@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from types import TracebackType
 
-from ninep.errors import PermissionDenied, from_oserror
+from ninep.errors import FileTooBig, PermissionDenied, from_oserror
 from ninep.export.accounts import Identity
 
 _SETGROUPS = {"x86_64": 116, "aarch64": 159, "riscv64": 159}
@@ -50,6 +50,9 @@ class Acting:
             self._restore()
         if isinstance(error, OSError):
             raise from_oserror(error) from error
+        if isinstance(error, OverflowError):
+            # A size or a time that the system has no number for.
+            raise FileTooBig from error
 
     def _become(self, identity: Identity) -> None:
         # setfsuid drops the rights over files that root has; it comes last, as setgroups needs root.

@@ -130,11 +130,28 @@ class Nodes:
                 file, node.file = node.file, None
                 await file.leave()
 
-    def moved(self, parent: Node, name: str, target: Node, newname: str) -> None:
-        """What was called ``name`` is called ``newname`` in ``target``."""
+    async def moved(self, parent: Node, name: str, target: Node, newname: str) -> None:
+        """What was called ``name`` is called ``newname`` in ``target``.
+
+        There are servers whose fids are paths (diod): after a renaming they lead nowhere. So the fids of what was
+        moved, and of what is below it, are given up, and walked to again when they are needed.
+        """
         node = self._places.get((parent.inode, name))
-        if node is not None:
-            self._place(node, target, newname)
+        if node is None:
+            return
+        self._place(node, target, newname)
+        for other in list(self._nodes.values()) if node.qid.is_directory else [node]:
+            if other.file is not None and self._is_at_or_below(other, node):
+                file, other.file = other.file, None
+                await file.leave()
+
+    def _is_at_or_below(self, node: Node, above: Node) -> bool:
+        at: Node | None = node
+        while at is not None:
+            if at is above:
+                return True
+            at = at.parent
+        return False
 
     def _place(self, node: Node, parent: Node, name: str) -> None:
         self._unplace(node)

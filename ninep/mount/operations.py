@@ -199,12 +199,12 @@ class MountOperations(pyfuse3.Operations):
     async def unlink(self, parent_inode: int, name: bytes, ctx: Any) -> None:
         await self._settle_below(parent_inode, name)
         _, directory = await self._file(parent_inode)
-        await requests.removed(directory, os.fsdecode(name), folder=False)
+        await directory.unlinkat(os.fsdecode(name))
 
     @translated
     async def rmdir(self, parent_inode: int, name: bytes, ctx: Any) -> None:
         _, directory = await self._file(parent_inode)
-        await requests.removed(directory, os.fsdecode(name), folder=True)
+        await directory.unlinkat(os.fsdecode(name), directory=True)
 
     @translated
     async def rename(
@@ -223,7 +223,7 @@ class MountOperations(pyfuse3.Operations):
             else:
                 raise pyfuse3.FUSEError(errno.EEXIST)
         await requests.moved(from_directory, old, to_directory, new)
-        self._nodes.moved(source, old, target, new)
+        await self._nodes.moved(source, old, target, new)
 
     async def _settle_below(self, inode: int, name: bytes) -> None:
         node = self._nodes.child(self._nodes[inode], os.fsdecode(name))

@@ -1,7 +1,8 @@
 """Several requests that need each other, sent in one go: a lookup, an open, a creation cost one round trip each.
 
-Our servers do what comes in one connection in the order of arrival. Others may not: where a request that needed an
-earlier one was refused although that succeeded, it is sent once more.
+Our servers begin what comes in one connection in the order of arrival. Others may not: where a request that needed an
+earlier one was refused although that succeeded, it is sent once more, and if that helps nothing is sent together any
+more.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ninep.errors import (
     CrossDevice,
     FileError,
     FileNotFound,
+    InputOutput,
     IsDirectory,
     NotDirectory,
     NotSupported,
@@ -37,27 +39,39 @@ _MODES = {os.O_RDONLY: m.OREAD, os.O_WRONLY: m.OWRITE, os.O_RDWR: m.ORDWR}
 _KEPT = os.O_ACCMODE | os.O_APPEND | os.O_TRUNC
 
 
+_TOO_EARLY = (UnknownFid, FileNotFound, InputOutput)
+"""What servers say of a fid or name that is not there yet; diod, of a fid, the last."""
+
+
 async def together(connection: Connection, *requests: Any) -> list[Any]:
     """Sends all requests at once; returns the replies, a refusal in the place of each that was refused.
 
     Cancelled, what they made stays: those who make fids give them up.
     """
     client = connection.client
-    calls = [client.begin(request) for request in requests]
     found: list[Any] = []
-    for call in calls:
+    start = 0
+    if connection.in_order:
+        for call in [client.begin(request) for request in requests]:
+            try:
+                found.append(await client.wait(call))
+            except FileError as error:
+                found.append(error)
+        start = next((at for at, reply in enumerate(found) if isinstance(reply, FileError)), 0)
+        if not start or not isinstance(found[start], _TOO_EARLY):
+            return found
+        del found[start:]
+    for request in requests[start:]:
+        if found and isinstance(found[-1], FileError):
+            found.append(found[-1])
+            continue
         try:
-            found.append(await client.wait(call))
+            found.append(await client.call(request))
         except FileError as error:
             found.append(error)
-    first = next((at for at, reply in enumerate(found) if isinstance(reply, FileError)), 0)
-    if first and isinstance(found[first], UnknownFid | FileNotFound):
-        for at in range(first, len(requests)):
-            try:
-                found[at] = await client.call(requests[at])
-            except FileError as error:
-                found[at] = error
-                break
+        else:
+            # What was refused before is done now: it had only come before what it needs.
+            connection.in_order = connection.in_order and not start
     return found
 
 
@@ -85,7 +99,12 @@ async def find_all(directory: RemoteFile, names: Sequence[str], *before: Any) ->
     for name, fid in zip(names, fids, strict=True):
         requests += (m.Twalk(directory.fid, fid, [name]), _asking(connection, fid))
     try:
-        replies = await together(connection, *requests)
+        if connection.in_order or before:
+            replies = await together(connection, *requests)
+        else:
+            replies = []
+            for at in range(0, len(requests), 2):
+                replies += await together(connection, *requests[at : at + 2])
     except trio.Cancelled:
         for fid in fids:
             connection.discard(fid, reuse=False)
@@ -138,44 +157,29 @@ async def created(directory: RemoteFile, name: str, flags: int, mode: int, gid: 
         making: Any = lm.Tlcreate(fid, name, flags & (os.O_ACCMODE | os.O_APPEND), mode & 0o7777, gid)
     else:
         making = m.Tcreate(fid, name, mode & 0o777, _mode(flags & ~os.O_TRUNC))
-    # The replies to the first two are looked for by a request that cannot be refused: the walk to the new name.
-    walking = m.Twalk(directory.fid, fid, [])
-    client = connection.client
+    found = connection.take_fid()
     try:
-        calls = [client.begin(walking), client.begin(making)]
-        file, attributes = await find(directory, name)
-        walked, made = await client.wait(calls[0]), await client.wait(calls[1])
+        walked, made, seen, told = await together(
+            connection,
+            m.Twalk(directory.fid, fid, []),
+            making,
+            m.Twalk(directory.fid, found, [name]),
+            _asking(connection, found),
+        )
     except trio.Cancelled:
         connection.discard(fid, reuse=False)
+        connection.discard(found, reuse=False)
         raise
-    except FileError:
-        return await _created_in_steps(directory, name, flags, mode, gid, fid, calls)
-    assert walked is not None
-    return _ready(file, fid, made, flags), (file, attributes)
-
-
-async def _created_in_steps(
-    directory: RemoteFile, name: str, flags: int, mode: int, gid: int, fid: int, calls: list[Any]
-) -> tuple[RemoteFile, Found]:
-    """What went wrong in ``created``, or the file all the same from a server that did things in another order."""
-    connection = directory.connection
-    try:
-        await connection.client.wait(calls[0])
-    except FileError:
-        connection.give_fid(fid)
-        raise
-    try:
-        made = await connection.client.wait(calls[1])
-    except FileError:
-        connection.discard(fid)
-        raise
-    opened_file = _ready(directory, fid, made, flags)
-    try:
-        file, attributes = await find(directory, name)
-    except BaseException:
-        await opened_file.leave()
-        raise
-    return opened_file, (file, attributes)
+    refused = next((reply for reply in (walked, made, seen, told) if isinstance(reply, FileError)), None)
+    if refused is None:
+        file = type(directory)(connection, found, seen.wqids[0], name)
+        return _ready(file, fid, made, flags), (file, _told(connection, told))
+    for number, reply in ((fid, walked), (found, seen)):
+        if isinstance(reply, FileError):
+            connection.give_fid(number)
+        else:
+            connection.discard(number)
+    raise refused
 
 
 async def changed(file: RemoteFile, through: RemoteFile, changes: SetAttributes) -> Attributes:
@@ -230,15 +234,6 @@ async def moved(source: RemoteFile, name: str, target: RemoteFile, newname: str)
                 raise (IsDirectory if there.qid.type & QTDIR else NotDirectory) from None
             await there.remove()
             await file.wstat(Stat(name=newname))
-
-
-async def removed(directory: RemoteFile, name: str, *, folder: bool) -> None:
-    """Takes a name away. The kernel has looked at what it is."""
-    connection = directory.connection
-    if connection.version == lm.VERSION:
-        await connection.ask(lm.Tunlinkat(directory.fid, name, lm.L_REMOVEDIR if folder else 0))
-        return
-    await directory.unlinkat(name, directory=folder)
 
 
 async def synced(file: RemoteFile, *, data_only: bool) -> None:

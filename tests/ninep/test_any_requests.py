@@ -5,7 +5,10 @@ An exception that is no refusal would be logged as an error, which no test here 
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
@@ -21,6 +24,7 @@ from ninep.attributes import XATTR_CREATE, XATTR_REPLACE
 from ninep.connection import DIALECTS
 from ninep.dialect import NinePDialect
 from ninep.errors import FileError
+from ninep.export import Accounts, ExportTree
 from ninep.files import FileTree
 from ninep.ramfs import RamTree
 from ninep.ramnode import Place
@@ -184,6 +188,25 @@ def test_requests_that_are_given_up(version: str, data: some.DataObject) -> None
     trio.run(converse, waiting, version, data.draw(BUNCHES[version]))
     nothing_is_left(tree)
     assert waiting.views == 0
+
+
+@pytest.mark.parametrize("version", DIALECTS)
+@given(some.data())
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+def test_a_directory_of_this_machine(version: str, data: some.DataObject) -> None:
+    """No descriptor is left, and nothing outside of the directory is touched."""
+    bunches = data.draw(BUNCHES[version])
+    with tempfile.TemporaryDirectory() as folder:
+        served = Path(folder, "served")
+        served.mkdir()
+        Path(folder, "outside").write_text("secret")
+        before = len(os.listdir("/proc/self/fd"))
+        tree = ExportTree(served, accounts=Accounts(switch=False))
+        trio.run(converse, tree, version, bunches)
+        tree.close()
+        assert len(os.listdir("/proc/self/fd")) == before
+        assert sorted(os.listdir(folder)) == ["outside", "served"]
+        assert Path(folder, "outside").read_text() == "secret"
 
 
 def nothing_is_left(tree: RamTree) -> None:

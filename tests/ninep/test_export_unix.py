@@ -18,6 +18,7 @@ from ninep.errors import (
     FileError,
     FileExists,
     FileNotFound,
+    FileTooBig,
     InvalidArgument,
     IsDirectory,
     NoAttribute,
@@ -28,7 +29,7 @@ from ninep.errors import (
 from ninep.export import Accounts, ExportTree
 from ninep.export.file import ExportFile
 from ninep.qid import QTDIR, QTSYMLINK
-from ninep.stat import DMSYMLINK
+from ninep.stat import DMSYMLINK, Stat
 
 
 @pytest.fixture
@@ -101,6 +102,19 @@ def test_setattr(root: ExportFile, place: Path) -> None:
     assert (place / "file").stat().st_mtime > 1e9
     with pytest.raises(IsDirectory):
         root.setattr(SetAttributes(size=0))
+    file.clunk()
+
+
+@pytest.mark.parametrize("size", [1 << 63, (1 << 64) - 1])
+def test_a_size_that_no_file_has(root: ExportFile, place: Path, size: int) -> None:
+    made(root, "file", b"0123456789")
+    file = root.step("file")
+    assert isinstance(file, ExportFile)
+    with pytest.raises(FileTooBig):
+        file.setattr(SetAttributes(size=size))
+    with pytest.raises(FileTooBig):
+        file.wstat(Stat(length=size - 1))
+    assert (place / "file").stat().st_size == 10
     file.clunk()
 
 
