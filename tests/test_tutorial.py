@@ -15,7 +15,7 @@ import pytest
 from contracts.programs import environment
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = ("tutorial.md", "howto/synthetic-trees.md")
+PAGES = ("tutorial.md", "howto/synthetic-trees.md", "howto/use-from-python.md")
 BLOCK = re.compile(r"^```(sh)?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -34,8 +34,8 @@ def steps(page: str) -> list[tuple[str, str | None]]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_output_belongs_to_commands(page: str) -> None:
-    assert len(steps(page)) >= 7
-    assert sum(expected is not None for _, expected in steps(page)) >= 5
+    assert len(steps(page)) >= 4
+    assert sum(expected is not None for _, expected in steps(page)) >= 3
 
 
 @pytest.mark.process
