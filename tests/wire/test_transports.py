@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import trio
-import trustme
 
 from contracts.programs import environment
 from ninep.client import connect
@@ -22,6 +21,8 @@ from ninep.wire import BadAddress, CannotListen, Unreachable, dial, listen
 from ninep.wire.listen import where
 from ninep.wire.passed import passed
 from ninep.wire.tls import client_context, server_context
+
+trustme = pytest.importorskip("trustme", reason="trustme is not installed: pip install 'ninegrid[test]'")
 
 
 class Papers:
