@@ -90,6 +90,36 @@ def test_symbolic_links(root: ExportFile, place: Path) -> None:
     link.remove()
 
 
+def test_no_change_of_a_link_reaches_what_it_leads_to(root: ExportFile, place: Path) -> None:
+    secret = place.parent / "secret"
+    secret.write_text("secret")
+    secret.chmod(0o600)
+    os.utime(secret, (1, 1))
+    root.symlink("link", "../secret", None)
+    link = root.step("link")
+    assert isinstance(link, ExportFile)
+    for attempt in (
+        lambda: link.setattr(SetAttributes(size=0)),
+        lambda: link.setattr(SetAttributes(mode=0o777)),
+        lambda: link.setattr(SetAttributes(mtime=7, atime=7)),
+        lambda: link.setattr(SetAttributes(uid=os.getuid(), gid=os.getgid())),
+        lambda: link.setxattr("user.x", b"y", 0),
+        lambda: link.wstat(Stat(length=0)),
+        lambda: link.wstat(Stat(mtime=5)),
+        lambda: link.wstat(Stat(mode=0o777 | DMSYMLINK)),
+        lambda: link.open(m.OWRITE | m.OTRUNC),
+        lambda: root.link("other", link),
+    ):
+        try:
+            attempt()
+        except FileError:
+            pass
+    status = secret.stat()
+    assert (secret.read_text(), status.st_mode & 0o777, status.st_mtime) == ("secret", 0o600, 1)
+    assert status.st_nlink == 1
+    link.clunk()
+
+
 def test_setattr(root: ExportFile, place: Path) -> None:
     made(root, "file", b"0123456789")
     file = root.step("file")
