@@ -315,7 +315,9 @@ def regroup(place: Place, gid: int | None, *, inherits: bool) -> None:
 
 
 async def synced_place(place: Place) -> None:
-    """Returns when the file or directory at ``place`` is on stable storage."""
+    """Returns when the file or directory at ``place`` is on stable storage. Nothing else is opened for that."""
+    if not (place.is_directory or unix.S_ISREG(place.status.st_mode)):
+        return
     with AS_OURSELVES:
         descriptor = place.open(os.O_RDONLY)
     try:

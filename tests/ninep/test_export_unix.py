@@ -260,6 +260,20 @@ def test_extended_attributes(root: ExportFile, place: Path) -> None:
     file.clunk()
 
 
+async def test_what_is_no_file_is_not_opened_for_being_synced(
+    root: ExportFile, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root.mknod("pipe", unix.S_IFIFO | 0o600, 0, None)
+    root.symlink("link", "elsewhere", None)
+    for name in ("pipe", "link"):
+        file = root.step(name)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "open", lambda *_, **__: pytest.fail("it was opened"))
+            waiting: Any = file.fsync(False)
+            await waiting
+        file.clunk()
+
+
 async def test_room_and_stable_storage(root: ExportFile, place: Path) -> None:
     room, real = root.statfs(), os.statvfs(place)
     assert (room.bsize, room.blocks, room.files) == (real.f_frsize, real.f_blocks, real.f_files)
