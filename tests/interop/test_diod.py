@@ -32,7 +32,9 @@ def diod(folder: Path) -> Iterator[str]:
     port = free_port()
     words = ["-f", "-n", "-N", "-S", "-U", getpass.getuser(), "-l", f"127.0.0.1:{port}", "-e", str(folder)]
     with (folder.parent / "diod.log").open("wb") as log:
-        process = subprocess.Popen(["diod", *words], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            ["diod", *words], cwd=folder.parent, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
     try:
         deadline = time.monotonic() + 20
         while True:
