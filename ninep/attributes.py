@@ -33,6 +33,8 @@ DATA_VERSION = 0x2000
 BASIC = 0x7FF
 """What every file has."""
 
+LINKS = "HARDLINKCOUNT "
+"""Begins what 9P2000.u says of a plain file with several names."""
 XATTR_CREATE = 1
 XATTR_REPLACE = 2
 
@@ -163,6 +165,11 @@ def device_extension(mode: int, rdev: int) -> str:
     return f"{'b' if unix.S_ISBLK(mode) else 'c'} {major} {minor}"
 
 
+def link_count(names: int) -> str:
+    """What 9P2000.u says of a plain file that has several names, as Linux understands it."""
+    return f"{LINKS}{names}"
+
+
 def attributes_of(stat: Stat, ids: Ids) -> Attributes:
     """What a directory entry tells, as Unix knows it."""
     rdev = 0
@@ -172,12 +179,16 @@ def attributes_of(stat: Stat, ids: Ids) -> Attributes:
             rdev = device(int(major), int(minor))
         except ValueError:
             pass
+    nlink = 1
+    if not stat.mode & st.UNIX_KINDS and stat.extension.startswith(LINKS) and stat.extension[len(LINKS) :].isdecimal():
+        nlink = int(stat.extension[len(LINKS) :])
     mtime = stat.mtime * SECOND
     return Attributes(
         stat.qid,
         unix_mode(stat.mode, stat.extension),
         ids.uid(stat.uid) if stat.n_uid == st.NO32 else stat.n_uid,
         ids.gid(stat.gid) if stat.n_gid == st.NO32 else stat.n_gid,
+        nlink=nlink,
         rdev=rdev,
         size=stat.length,
         blocks=stat.length + 511 >> 9,

@@ -7,7 +7,7 @@
   * one class for each text that programs react to; see ``BY_TEXT``.
 
 The texts are those that Plan 9 programs search for and that the Linux kernel maps to an errno (file ``error.c`` of its
-9P code); ``errno`` is what that kernel makes of each.
+9P code); ``errno`` is what Unix programs expect instead, and what 9P2000.u and 9P2000.L carry.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ninep import stat as st
 from ninep.attributes import BASIC as EVERY
-from ninep.attributes import BTIME, DATA_VERSION, GEN, SECOND, Attributes, unix_mode
+from ninep.attributes import BTIME, DATA_VERSION, GEN, SECOND, Attributes, link_count, unix_mode
 from ninep.ids import Ids
 from ninep.qid import Qid
 from ninep.sparse import SparseBytes
@@ -94,7 +94,7 @@ class Node:
             self.uid,
             self.gid,
             self.muid,
-            self.extension,
+            self.extension or (link_count(self.links) if self.links > 1 else ""),
         )
 
     def attributes(self, ids: Ids) -> Attributes:

@@ -305,6 +305,7 @@ class DialectContract(EveryDialectContract):
                 await remote.write_bytes("other", b"both")
                 assert await remote.read_bytes("file") == b"both"
                 assert (await remote.stat("other")).qid == (await remote.stat("file")).qid
+                assert (await file.getattr()).nlink == 2
                 await remote.remove("file")
                 assert await remote.read_bytes("other") == b"both"
             with pytest.raises(FileError):

@@ -53,3 +53,6 @@ def test_from_a_directory_entry() -> None:
     tty = attributes_of(stat._replace(mode=st.DMDEVICE | 0o666, extension="c 5 0"), ids)
     assert (tty.mode, tty.rdev) == (unix.S_IFCHR | 0o666, device(5, 0))
     assert attributes_of(stat._replace(mode=st.DMDEVICE, extension="rubbish"), ids).rdev == 0
+    assert attributes_of(stat._replace(extension="HARDLINKCOUNT 3"), ids).nlink == 3
+    assert attributes_of(stat._replace(extension="HARDLINKCOUNT x"), ids).nlink == 1
+    assert attributes_of(stat._replace(extension="HARDLINKCOUNT 3", mode=st.DMSYMLINK), ids).nlink == 1
