@@ -86,6 +86,7 @@ async def test_while_the_original_is_written(source: Path, copy: Path) -> None:
 
 async def test_the_copy_takes_over(source: Path, copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     await fill(source, WRITTEN)
+    copy = copy / "far" / "away"
     assert await venti("mirror", source, copy) == 0
     assert capsys.readouterr().out.endswith(" bytes copied, 0 damaged\n")
     async with open_disk_store(copy, read_only=True) as store:
@@ -256,3 +257,13 @@ async def test_bad_input(source: Path, copy: Path, capsys: pytest.CaptureFixture
         async with open_disk_store(copy):
             assert await venti("mirror", source, copy) == 1
             assert "in use by" in capsys.readouterr().err
+
+
+async def test_a_copy_that_is_being_served_is_left_alone(
+    source: Path, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await fill(source, WRITTEN[:5])
+    assert await venti("mirror", source, copy) == 0
+    async with open_disk_store(copy, read_only=True):
+        assert await venti("mirror", source, copy) == 1
+    assert "in use by" in capsys.readouterr().err

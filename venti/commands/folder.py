@@ -64,7 +64,8 @@ def writable(path: Path) -> Path:
     """
     if path.exists() and not path.is_dir():
         raise BadAddress(f"{path} is not a directory: name one with --store DIR")
-    if not os.access(path if path.exists() else path.parent, os.W_OK | os.X_OK):
+    place = next(place for place in (path, *path.parents) if place.exists())
+    if not os.access(place, os.W_OK | os.X_OK):
         raise BadAddress(f"{path}: permission denied: run this as the owner of the store, or choose another --store")
     return path
 

@@ -22,8 +22,8 @@ from venti.disk.replica import missing, replicate
 async def run(arguments: argparse.Namespace) -> int:
     """Brings a second store up to date with the store in the directory SRC, which a server may have open meanwhile.
 
-    DST is a directory, which becomes the same store byte for byte, and which no server may have open for writing; or
-    the address of a running venti, to which the blocks are sent. Either goes on where it stopped.
+    DST is a directory, which becomes the same store byte for byte, and which no server may have open meanwhile; or the
+    address of a running venti, to which the blocks are sent. Either goes on where it stopped.
     """
     if is_address(arguments.source):
         raise BadAddress(
