@@ -7,6 +7,7 @@ import getpass
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -158,6 +159,10 @@ async def run_console(arguments: argparse.Namespace) -> int:
             return DONE
         await line.ask("")
         people = sys.stdin.isatty()
+        if people:
+            with suppress(ImportError):
+                # Gives input() a line editor with a memory.
+                import readline  # noqa: F401
         code = DONE
         while text := await trio.to_thread.run_sync(_typed, line.prompt if people else "", abandon_on_cancel=True):
             try:

@@ -64,6 +64,12 @@ async def bind(interpreter: Interpreter, given: Given) -> str:
     raise ConsoleRefused("bind: this machine has no name space to change: give the path where a file really is")
 
 
+@server_command("9p T-message ...", least=1, most=ANY)
+async def ninep(interpreter: Interpreter, given: Given) -> str:
+    """Is not here: python -m ninep and its library send messages, to this server as to any other."""
+    raise ConsoleRefused("9p: messages are not sent from here: use 'python -m ninep -a ADDRESS ...', or its library")
+
+
 @server_command("help [command ...]", most=ANY)
 async def help_(interpreter: Interpreter, given: Given) -> str:
     """Prints how commands are used, or what some of them do. The original has no such command."""

@@ -325,6 +325,8 @@ TRANSCRIPTS = {
             clrp: there are no disk blocks to look at or patch here, ...
         > bind -c /a /b
             bind: this machine has no name space to change: give the path where a file really is
+        > 9p Tversion 65535 8192 9P2000
+            9p: messages are not sent from here: use 'python -m ninep -a ADDRESS ...', or its library
         > msg -p 5
             msg: one process serves all clients here: there is no number of them to set with -p
         > close
@@ -478,6 +480,29 @@ async def test_read_only(tmp_path: Path) -> None:
         for command in ("snap", "uname rob :rob", "create /active/x adm adm 664", "remove /active/adm/users"):
             assert re.search("read.only", await say(interpreter, command)), command
         assert "users" in await say(interpreter, "stat /active/adm/users")
+
+
+async def test_users_outlast_a_restart_and_bad_lines_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with served(tmp_path) as server:
+        interpreter = Interpreter(server)
+        assert await say(interpreter, OPEN + "uname rob :r1\nuname dev :dev\nuname dev +rob =rob") == ""
+    async with served(tmp_path) as server:
+        interpreter = Interpreter(server)
+        await say(interpreter, OPEN)
+        assert await say(interpreter, "uname dev\nuname rob") == "\tdev:dev:rob:rob\n\tr1:rob::\n"
+        await say(interpreter, "srv -P fossil")
+        async with through(tmp_path / "srv" / "fossil", "adm") as raw:
+            fid = await raw.open("adm", "users", mode=m.OWRITE)
+            end = (await raw.stat("adm", "users")).length
+            await raw.ask(m.Twrite(fid, end, b"ken:ken::\nno user at all\n"))
+        said = await say(interpreter, "users -r /active/adm/users")
+        assert said == "users, line 9: 'nouseratall' is not id:name:leader:members\n"
+        assert await say(interpreter, "uname ken") == "uname: uname 'ken' not found\n"
+    async with served(tmp_path) as server:
+        interpreter = Interpreter(server)
+        await say(interpreter, OPEN)
+        assert await say(interpreter, "uname ken") == "\tken:ken::\n"
+        assert "users, line 9: 'nouseratall' is not id:name:leader:members" in caplog.text
 
 
 async def test_a_file_of_commands(tmp_path: Path) -> None:
