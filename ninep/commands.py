@@ -103,7 +103,7 @@ async def ls(arguments: argparse.Namespace) -> int:
             if arguments.json:
                 print(json.dumps([as_object(entry) for entry in entries]))
                 return
-            entries = [entry._replace(name=name(entry.name)) for entry in entries]
+            entries = [entry._replace(name=name(entry.name), extension=name(entry.extension)) for entry in entries]
             lines = long_lines(entries, time.time()) if arguments.long else [entry.name for entry in entries]
             sys.stdout.writelines(f"{line}\n" for line in lines)
 

@@ -5,14 +5,21 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ninep.stat import DMAPPEND, DMDIR, DMEXCL, DMTMP, Stat
+from ninep.stat import DMAPPEND, DMDEVICE, DMDIR, DMEXCL, DMNAMEDPIPE, DMSOCKET, DMSYMLINK, DMTMP, Stat
 
 HALF_A_YEAR = 183 * 86400
 
 
+KINDS = (
+    *((DMDIR, "d"), (DMAPPEND, "a")),
+    *((DMSYMLINK, "L"), (DMDEVICE, "D"), (DMSOCKET, "S"), (DMNAMEDPIPE, "P")),
+)
+"""The letter of each kind of file; those of Unix as in Plan 9 from User Space."""
+
+
 def mode_text(mode: int) -> str:
     """``d-rwxr-xr-x`` and the like: kind, exclusive use, rights of owner, group, others."""
-    kind = "d" if mode & DMDIR else "a" if mode & DMAPPEND else "-"
+    kind = next((letter for bit, letter in KINDS if mode & bit), "-")
     rights = "".join(letter if mode >> 8 - place & 1 else "-" for place, letter in enumerate("rwxrwxrwx"))
     return kind + ("l" if mode & DMEXCL else "t" if mode & DMTMP else "-") + rights
 
@@ -25,9 +32,9 @@ def shown(name: str) -> str:
 
 
 def long_lines(entries: list[Stat], now: float) -> list[str]:
-    """A line for each entry: mode, owner, group, bytes, time, name; in columns."""
+    """A line for each entry: mode, owner, group, bytes, time, name; in columns. A link tells where it leads to."""
     rows = [
-        (mode_text(entry.mode), entry.uid, entry.gid, str(entry.length), _when(entry.mtime, now), entry.name)
+        (mode_text(entry.mode), entry.uid, entry.gid, str(entry.length), _when(entry.mtime, now), _leading(entry))
         for entry in entries
     ]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(5)]
@@ -35,6 +42,11 @@ def long_lines(entries: list[Stat], now: float) -> list[str]:
         f"{mode} {uid:<{widths[1]}} {gid:<{widths[2]}} {length:>{widths[3]}} {when} {name}"
         for mode, uid, gid, length, when, name in rows
     ]
+
+
+def _leading(entry: Stat) -> str:
+    target = entry.extension if entry.mode & DMSYMLINK else ""
+    return f"{entry.name} -> {target}" if target else entry.name
 
 
 def as_object(stat: Stat) -> dict[str, Any]:
@@ -51,7 +63,7 @@ def as_object(stat: Stat) -> dict[str, Any]:
         "muid": stat.muid,
         "type": stat.type,
         "dev": stat.dev,
-    }
+    } | ({"extension": stat.extension} if stat.extension else {})
 
 
 def stat_line(stat: Stat) -> str:
