@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -86,15 +87,9 @@ class TestTrustingFossil(TestCachedFossil):
     trust = 1000.0
 
 
-class TestDialectsOfCachedRamfs(DialectContract):
-    @pytest.fixture(autouse=True)
-    def cache_directory(self, tmp_path: Path) -> None:
-        self.path = tmp_path / "cache"
-
-    @asynccontextmanager
-    async def tree(self) -> AsyncIterator[FileTree]:
-        async with cached(RamTree(OWNER), self.path) as seen:
-            yield seen
+class CachedDialectContract(DialectContract):
+    def tree(self) -> AbstractAsyncContextManager[FileTree]:
+        raise NotImplementedError
 
     async def test_a_read_only_file_is_cut_by_who_has_it_open(self) -> None:
         """In 9P2000 that is a wstat, and needs the right to write."""
@@ -111,3 +106,24 @@ class TestDialectsOfCachedRamfs(DialectContract):
                 await file.open(m.OWRITE | m.OAPPEND)
                 await file.write_range(4, b"two\n")
             assert await remote.read_bytes("log") == b"one\ntwo\n"
+
+
+class TestDialectsOfCachedRamfs(CachedDialectContract):
+    @asynccontextmanager
+    async def tree(self) -> AsyncIterator[FileTree]:
+        with tempfile.TemporaryDirectory() as scratch:
+            async with cached(RamTree(OWNER), Path(scratch)) as seen:
+                yield seen
+
+
+class TestDialectsOfCachedFossil(CachedDialectContract):
+    has_links = False
+    has_xattrs = False
+
+    @asynccontextmanager
+    async def tree(self) -> AsyncIterator[FileTree]:
+        temporary = tempfile.TemporaryDirectory
+        with temporary() as scratch, temporary() as data, Opened(Path(data)) as fossil:
+            fossil.system.users = fossil.system.users.joined("adm", OWNER)
+            async with cached(Emptied(fossil), Path(scratch)) as seen:
+                yield seen
