@@ -11,12 +11,12 @@ import pytest
 
 from contracts.behind_cache import cached
 from contracts.opened_fossil import Emptied, Opened
-from contracts.served_dialects import DialectContract
+from contracts.served_dialects import DialectContract, unix_dialects
 from contracts.served_file import OWNER, ServedTreeContract
 from ninep import messages as m
 from ninep import messages_linux as lm
 from ninep.attributes import SetAttributes
-from ninep.errors import PermissionDenied
+from ninep.errors import NotPermitted, PermissionDenied
 from ninep.files import FileTree
 from ninep.ramfs import RamTree
 
@@ -90,6 +90,24 @@ class TestTrustingFossil(TestCachedFossil):
 class CachedDialectContract(DialectContract):
     def tree(self) -> AbstractAsyncContextManager[FileTree]:
         raise NotImplementedError
+
+    @unix_dialects
+    async def test_hard_links(self, version: str) -> None:
+        """They are there, but not counted: 9P2000 does not tell how many names a file has."""
+        async with self.client(version) as remote:
+            await remote.write_bytes("file", b"x")
+            async with await remote.walk("file") as file:
+                if not self.has_links:
+                    with pytest.raises(NotPermitted):
+                        await remote.root.link("other", file)
+                    return
+                await remote.root.link("other", file)
+                await remote.write_bytes("other", b"both")
+                assert await remote.read_bytes("file") == b"both"
+                assert (await remote.stat("other")).qid == (await remote.stat("file")).qid
+                assert (await file.getattr()).nlink == 1
+                await remote.remove("file")
+                assert await remote.read_bytes("other") == b"both"
 
     async def test_a_read_only_file_is_cut_by_who_has_it_open(self) -> None:
         """In 9P2000 that is a wstat, and needs the right to write."""
