@@ -48,6 +48,8 @@ LARGEST_FILE = 1 << 44
 """Bytes: 2^31 blocks of 8 KiB, as many as readers of archives count."""
 ROOM = 16 * 1024 * 1024
 """Bytes of the disk, at most a fiftieth of it, that are kept free of data, so that files can be removed."""
+UNCHECKED = 1024 * 1024
+"""Bytes that are taken before the disk is asked again how much is left."""
 SQLITE_FULL = 13
 
 
@@ -111,6 +113,7 @@ class FileSystem:
         self.full = False
         self.lazy = self.database.execute("SELECT 1 FROM unlisted LIMIT 1").fetchone() is not None
         self._told = False
+        self._unchecked = UNCHECKED
         self.users = Users.parse(first_table(owner))
         if not settings:
             self._make_root(owner)
@@ -205,11 +208,17 @@ class FileSystem:
         if self.stopped is not None:
             raise WritesStopped(self.stopped)
 
-    def check_room(self) -> None:
-        """Raises ``FileSystemFull`` where the rest of the disk is kept for removing files."""
-        free, size = self.log.file.room()
-        if self.full or free < min(ROOM, size // 50):
-            raise FileSystemFull
+    def check_room(self, size: int = 4096) -> None:
+        """Raises ``FileSystemFull`` where the rest of the disk is kept for removing files.
+
+        ``size`` bytes are about to be taken. The disk is asked after every so many only, while it has room.
+        """
+        self._unchecked += size
+        if self._unchecked >= UNCHECKED or self.full:
+            free, total = self.log.file.room()
+            if self.full or free < min(ROOM, total // 50):
+                raise FileSystemFull
+            self._unchecked = 0
 
     def touch(self, node: Node) -> None:
         """The row of a node is to be written, and everything above it is to know that something changed."""
@@ -328,7 +337,7 @@ class FileSystem:
         size = len(data)
         if offset + size > LARGEST_FILE:
             raise FileTooBig
-        self.check_room()
+        self.check_room(size)
         view = memoryview(data)
         for first in range(0, size, LONGEST):
             self.writer.write(node, offset + first, view[first : first + LONGEST])
