@@ -28,6 +28,7 @@ from fossil.extents import LONGEST, Extent
 from fossil.filewriter import FileWriter
 from fossil.node import COLUMNS, Node
 from fossil.pending import Pending
+from fossil.room import Room
 from fossil.schema import ALIVE, end_of_data, open_database, sync_database
 from fossil.users import Users, first_table
 from ninep.attributes import Statfs
@@ -46,10 +47,6 @@ CACHED = 100_000
 """Nodes kept in memory although nobody uses them."""
 LARGEST_FILE = 1 << 44
 """Bytes: 2^31 blocks of 8 KiB, as many as readers of archives count."""
-ROOM = 16 * 1024 * 1024
-"""Bytes of the disk, at most a fiftieth of it, that are kept free of data, so that files can be removed."""
-UNCHECKED = 1024 * 1024
-"""Bytes that are taken before the disk is asked again how much is left."""
 SQLITE_FULL = 13
 
 
@@ -113,7 +110,7 @@ class FileSystem:
         self.full = False
         self.lazy = self.database.execute("SELECT 1 FROM unlisted LIMIT 1").fetchone() is not None
         self._told = False
-        self._unchecked = UNCHECKED
+        self._room = Room(self.log.file)
         self.users = Users.parse(first_table(owner))
         if not settings:
             self._make_root(owner)
@@ -209,16 +206,8 @@ class FileSystem:
             raise WritesStopped(self.stopped)
 
     def check_room(self, size: int = 4096) -> None:
-        """Raises ``FileSystemFull`` where the rest of the disk is kept for removing files.
-
-        ``size`` bytes are about to be taken. The disk is asked after every so many only, while it has room.
-        """
-        self._unchecked += size
-        if self._unchecked >= UNCHECKED or self.full:
-            free, total = self.log.file.room()
-            if self.full or free < min(ROOM, total // 50):
-                raise FileSystemFull
-            self._unchecked = 0
+        """Raises ``FileSystemFull`` where the rest of the disk, of which ``size`` would be taken, is kept for removing."""
+        self._room.take(size, full=self.full)
 
     def touch(self, node: Node) -> None:
         """The row of a node is to be written, and everything above it is to know that something changed."""
