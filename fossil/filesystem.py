@@ -28,7 +28,7 @@ from fossil.extents import LONGEST, Extent
 from fossil.filewriter import FileWriter
 from fossil.node import COLUMNS, Node
 from fossil.pending import Pending
-from fossil.room import Room
+from fossil.room import KEPT, Room
 from fossil.schema import ALIVE, end_of_data, open_database, sync_database
 from fossil.users import Users, first_table
 from ninep.attributes import Statfs
@@ -206,7 +206,7 @@ class FileSystem:
             raise WritesStopped(self.stopped)
 
     def check_room(self, size: int = 4096) -> None:
-        """Raises ``FileSystemFull`` where the rest of the disk, of which ``size`` would be taken, is kept for removing."""
+        """Raises ``FileSystemFull`` where what is left of the disk is kept for removing; ``size`` is to be taken."""
         self._room.take(size, full=self.full)
 
     def touch(self, node: Node) -> None:
@@ -277,7 +277,7 @@ class FileSystem:
     def room(self) -> Statfs:
         """The room of the disk that the file system is on."""
         found = os.statvfs(self._folder)
-        reserved = min(ROOM // found.f_frsize, found.f_blocks // 50)
+        reserved = min(KEPT // found.f_frsize, found.f_blocks // 50)
         return Statfs(
             bsize=found.f_frsize,
             blocks=found.f_blocks,
