@@ -5,14 +5,18 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from fossil.archive import write_root
+from fossil.commands.files import look
 from fossil.errors import ConsoleRefused
 from fossil.fsys import Fsys
 from fossil.history import ARCHIVE, SNAPSHOT
 from fossil.livefile import LONGEST_NAME
+from fossil.past import Past
 from fossil.registry import FSYS, fsys_command
 from fossil.schedule import parse_clock, parse_minutes
 from fossil.shelf import Shelf
 from fossil.words import Given, number
+from ninep.stat import DMDIR
 
 if TYPE_CHECKING:
     from fossil.interpreter import Interpreter
@@ -175,9 +179,14 @@ async def epoch(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
 
 @fsys_command("vac path", least=1, most=1, halted=True)
 async def vac(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
-    """Prints the score of an archive, given its path below /archive."""
-    kind, _, name = given.words[0].strip("/").partition("/")
-    found = fsys.open.history.find(ARCHIVE, name) if kind == ARCHIVE else None
-    if found is None or found.score is None:
+    """Prints the score of a directory in an archive, as one that vac would have made of it alone."""
+    fossil = fsys.open
+    place = look(fsys, given.words[0])
+    node = place.node
+    if node is None or not isinstance(place.view, Past) or not node.mode & DMDIR:
         raise ConsoleRefused("can only vac paths already stored on venti")
-    return f"{found.score}\n"
+    known = fossil.history.archived(node.path, node.changed)
+    if known is None:
+        raise ConsoleRefused("can only vac paths already stored on venti")
+    async with fossil.vault.use() as store:
+        return await write_root(store, node, place.name, known, fossil.system.next_path) + "\n"

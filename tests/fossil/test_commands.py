@@ -21,6 +21,8 @@ from ninep import messages as m
 from ninep.wire.listen import Listener, listen
 from venti.memory import MemoryStore
 from venti.store import BlockStore
+from venti.vac import label
+from venti.vac.reader import open_archive
 
 
 @asynccontextmanager
@@ -432,13 +434,20 @@ def test_every_command_says_what_it_does() -> None:
 async def test_an_archive_by_command(tmp_path: Path) -> None:
     async with served(tmp_path) as server:
         interpreter = Interpreter(server)
-        await say(interpreter, OPEN)
+        await say(interpreter, OPEN + "create /active/dir adm adm d775\ncreate /active/dir/file adm adm 640")
         path = (await say(interpreter, "snap -ap")).strip()
         with server.news.heard() as news:
             score = await say(interpreter, "last -w")
             assert news.receive_nowait() == f"archive {score.strip()}"
         assert re.fullmatch(r"vac:[0-9a-f]{40}\n", score)
-        assert await say(interpreter, f"vac {path}") == score
+        async with server.open_store(server.fsys("main")) as store:
+            for part, names in (("", {"adm", "dir"}), ("/dir", {"file"})):
+                said = await say(interpreter, f"vac {path}{part}")
+                alone = await open_archive(store, label.parse(said))
+                assert {file.info.name for file in await alone.top.files()} == names
+                assert said == await say(interpreter, f"vac {path}{part}") != score
+        for bad in (f"{path}/dir/file", "/archive", "/active/dir"):
+            assert await say(interpreter, f"vac {bad}") == "can only vac paths already stored on venti\n"
         assert await say(interpreter, f"clri {path}") == f"clri {path}: archives stay for ever\n"
         assert f"{path} " in await say(interpreter, "snapshots")
         assert score in await say(interpreter, "status")
