@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import trio
 
+from ninep.wire import tls
 from ninep.wire.dialect import Buffer, Dialect
 from ninep.wire.errors import ConnectionLost, Malformed, NoFreeTag
 from ninep.wire.frames import FrameBuffer
@@ -59,6 +60,7 @@ class Client(Generic[Q, R]):
         self._waiting = 0
         self._tag_freed = trio.lowlevel.ParkingLot()
         self._lost: ConnectionLost | None = None
+        self._answered = False
 
     @property
     def in_flight(self) -> int:
@@ -168,6 +170,7 @@ class Client(Generic[Q, R]):
         inbox = Inbox(self._stream)
         while True:
             while frames := buffer.frames():
+                self._answered = True
                 # What is spoken may have changed: a server says nothing between its version and our next request.
                 decode, refusal = self._dialect.decode_reply, self._dialect.refusal
                 for frame in frames:
@@ -233,7 +236,7 @@ class Client(Generic[Q, R]):
             self._tag_freed.unpark()
 
     def _lose(self, cause: BaseException | None) -> None:
-        self._lost = ConnectionLost(f"connection lost: {cause}" if cause else "connection closed")
+        self._lost = ConnectionLost(self._why(cause))
         self._lost.__cause__ = cause
         calls = list(self._calls.values())
         self._calls.clear()
@@ -242,3 +245,10 @@ class Client(Generic[Q, R]):
                 trio.lowlevel.reschedule(call.task)
                 call.task = None
         self._tag_freed.unpark_all()
+
+    def _why(self, cause: BaseException | None) -> str:
+        secured = isinstance(self._stream, trio.SSLStream)
+        if secured and not self._answered and not isinstance(cause, Malformed):
+            # In TLS 1.3 a client hears only now that its certificate was not good enough, if it hears at all.
+            return f"connection lost: {tls.reason(cause.__cause__ if cause is not None else None)}"
+        return "connection closed" if cause is None else f"connection lost: {cause}"

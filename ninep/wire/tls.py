@@ -46,7 +46,7 @@ def client_context(authorities: str = "", certificate: str = "") -> ssl.SSLConte
     return context
 
 
-def reason(error: BaseException) -> str:
+def reason(error: BaseException | None) -> str:
     """Why a handshake failed, in words."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not to be trusted: {error.verify_message}: name its authority with --tls-ca"
@@ -54,7 +54,8 @@ def reason(error: BaseException) -> str:
         text = (error.reason or str(error)).lower().replace("_", " ")
         if "certificate required" in text or "handshake failure" in text or "unknown ca" in text:
             return f"it wants a certificate of ours that it trusts ({text}): give one with --tls-cert"
-        return f"no TLS is spoken there ({text}): is it a tcp! address?"
+        if "eof" not in text:
+            return f"no TLS is spoken there ({text}): is it a tcp! address?"
     return "it hung up during the TLS handshake: is it a tcp! address, or does it want a certificate (--tls-cert)?"
 
 

@@ -84,7 +84,7 @@ async def test_a_server_that_is_somebody_else(papers: Papers) -> None:
 async def test_a_client_without_the_right_certificate(papers: Papers) -> None:
     asks = server_context(papers.server, papers.authority)
     for certificate in ("", papers.stranger):
-        assert await refused(asks, client_context(papers.authority, certificate))
+        assert "--tls-cert" in await refused(asks, client_context(papers.authority, certificate))
 
 
 async def test_tls_where_there_is_none_and_none_where_there_is(papers: Papers) -> None:
