@@ -45,6 +45,10 @@ class InThread(Generic[T]):
     def call(self, function: Callable[..., Awaitable[R]], *arguments: object) -> R:
         return trio.from_thread.run(function, *arguments, trio_token=self._token)
 
+    def call_sync(self, function: Callable[..., R], *arguments: object) -> R:
+        """The same for a function that waits for nothing and belongs into the thread of the loop."""
+        return trio.from_thread.run_sync(function, *arguments, trio_token=self._token)
+
     def close(self) -> None:
         """Leaves the context manager as at the end of its block."""
         trio.from_thread.run_sync(self._leave.set, trio_token=self._token)

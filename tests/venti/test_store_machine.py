@@ -153,7 +153,7 @@ class StoreMachine(RuleBasedStateMachine):
     def damage(self, bit: int, place: float, data: some.DataObject) -> None:
         """One bit of one clump flips on the disk."""
         number, kind = data.draw(some.sampled_from(sorted(self.stored - self.damaged)))
-        where = self.living.thing.locate(Score.of(CONTENT[number]), kind)
+        where = self.living.call_sync(self.living.thing.locate, Score.of(CONTENT[number]), kind)
         assert where is not None
         at = where.offset + int(place * (HEADER + where.stored))
         if at in range(where.offset + 6, where.offset + 8):
@@ -189,13 +189,14 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def sealed_arenas_are_protected(self) -> None:
-        if self.store is None:
-            return
-        for number in self.living.thing.log.numbers:
-            name = f"{number:08d}.arena"
-            assert self.living.thing.log.is_sealed(number) == self.disk.protected(name) or number in (
-                self.living.thing.log.full
-            )
+        if self.store is not None:
+            self.living.call_sync(self.compare_protection)
+
+    def compare_protection(self) -> None:
+        log = self.living.thing.log
+        for number in log.numbers:
+            protected = self.disk.protected(f"{number:08d}.arena")
+            assert log.is_sealed(number) == protected or number in log.full
 
 
 StoreMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
