@@ -7,13 +7,11 @@ import contextlib
 import getpass
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import trio
-from aio9p.dialect.client import Py9P2000 as aio9p_client
-from aio9p.example.simple import Simple9P2000
-from aio9p.protocol import Py9PServer
 from pyroute2 import Plan9ClientSocket, Plan9ServerSocket
 from pyroute2.plan9 import msg_tclunk, msg_topen, msg_tstat
 
@@ -30,6 +28,21 @@ PATIENCE = 60
 quiet = logging.getLogger("peers")
 quiet.setLevel(logging.CRITICAL)
 quiet.propagate = False
+
+
+@pytest.fixture(scope="module")
+def aio9p() -> SimpleNamespace:
+    """The parts of aio9p. It silences every logger there is when it is imported, so that is taken back."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    try:
+        from aio9p.dialect.client.Py9P2000 import Py9P2000Client
+        from aio9p.example.simple import Simple9P2000
+        from aio9p.protocol import Py9PServer
+    finally:
+        root.setLevel(level)
+        root.handlers[:] = handlers
+    return SimpleNamespace(Client=Py9P2000Client, Simple=Simple9P2000, Server=Py9PServer)
 
 
 @contextlib.asynccontextmanager
@@ -145,10 +158,10 @@ async def test_server_of_pyroute2() -> None:
             await tree.stat("nothing")
 
 
-async def test_client_of_aio9p() -> None:
+async def test_client_of_aio9p(aio9p: SimpleNamespace) -> None:
     async def work(port: int) -> None:
         remote = {"host": "127.0.0.1", "port": port}
-        async with aio9p_client.Py9P2000Client(logger=quiet, remote=remote) as client:
+        async with aio9p.Client(logger=quiet, remote=remote) as client:
             # What works of it: its open and create send messages of other types, and it loses replies without a body.
             assert await client.version(8192, b"9P2000") == (8192, b"9P2000")
             root, fid = (number.to_bytes(4, "little") for number in (0, 1))
@@ -162,11 +175,11 @@ async def test_client_of_aio9p() -> None:
         await elsewhere(lambda: work(port))
 
 
-async def test_server_of_aio9p() -> None:
+async def test_server_of_aio9p(aio9p: SimpleNamespace) -> None:
     async def start(port: int) -> Callable[[], Awaitable[None]]:
         loop = asyncio.get_running_loop()
         server = await loop.create_server(
-            lambda: Py9PServer(Simple9P2000(65535, logger=quiet), logger=quiet), "127.0.0.1", port
+            lambda: aio9p.Server(aio9p.Simple(65535, logger=quiet), logger=quiet), "127.0.0.1", port
         )
 
         async def close() -> None:
