@@ -10,7 +10,7 @@ import os
 import stat as unix
 from collections import OrderedDict
 
-from ninep.attributes import Attributes, device_extension, plan9_mode
+from ninep.attributes import Attributes, device_extension, link_count, plan9_mode
 from ninep.errors import NotDirectory
 from ninep.export.accounts import Accounts
 from ninep.export.acting import AS_OURSELVES, Acting
@@ -101,7 +101,7 @@ class ExportTree(FileTree):
             user,
             self.accounts.group(status.st_gid),
             user,
-            device_extension(status.st_mode, status.st_rdev) if mode & DMDEVICE else target,
+            _extension(status, mode) or target,
             status.st_uid,
             status.st_gid,
             status.st_uid,
@@ -125,6 +125,12 @@ class ExportTree(FileTree):
             max(0, status.st_ctime_ns),
             data_version=qid.version,
         )
+
+
+def _extension(status: os.stat_result, mode: int) -> str:
+    if mode & DMDEVICE:
+        return device_extension(status.st_mode, status.st_rdev)
+    return link_count(status.st_nlink) if unix.S_ISREG(status.st_mode) and status.st_nlink > 1 else ""
 
 
 def _seconds(time: float) -> int:
