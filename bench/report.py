@@ -27,7 +27,7 @@ def as_table(results: Sequence[Result], ours: Collection[str]) -> str:
     lines = [
         f"Python {platform.python_version()}, {os.cpu_count()} cores; in microseconds: latencies, and what an "
         "operation costs the processor of the server",
-        f"{'workload':<30}{'depth':>6} {'server':<14}{'ops/s':>10}{'MB/s':>8}{'p50':>9}{'p99':>9}{'cpu':>7}  ratio",
+        f"{'workload':<30}{'depth':>6} {'server':<14}{'ops/s':>10}{'MB/s':>8}{'p50':>12}{'p99':>12}{'cpu':>7}  ratio",
     ]
     groups: dict[tuple[str, int], list[Result]] = {}
     for result in results:
@@ -46,7 +46,7 @@ def as_table(results: Sequence[Result], ours: Collection[str]) -> str:
             memory = f"  {result.memory / 2**20:,.0f} MiB resident" if result.memory else ""
             lines.append(
                 f"{workload:<30}{depth:>6} {result.server:<14}{result.rate:>10,.0f}{volume:>8}"
-                f"{result.p50 * 1e6:>9,.0f}{result.p99 * 1e6:>9,.0f}{cpu:>7}  {ratios}{stored}{memory}".rstrip()
+                f"{result.p50 * 1e6:>12,.0f}{result.p99 * 1e6:>12,.0f}{cpu:>7}  {ratios}{stored}{memory}".rstrip()
             )
     return "\n".join(lines)
 
