@@ -24,6 +24,9 @@ _TWO = Struct("<IH").unpack_from
 _ONE = Struct("<I").unpack_from
 QID = Struct("<BIQ")
 _TREAD = Struct("<IQI").unpack_from
+_TWALKED = Struct("<IIH").unpack_from
+_new = tuple.__new__
+"""Makes a message of its fields, in half the time that the class itself takes."""
 BODY = 3
 """Where a body begins in a frame without its size."""
 
@@ -114,8 +117,7 @@ def _rerror(data: memoryview) -> Any:
 
 
 def _twalk(data: memoryview) -> Any:
-    (fid,) = _ONE(data, BODY)
-    newfid, count = _TWO(data, BODY + 4)
+    fid, newfid, count = _TWALKED(data, BODY)
     if count > m.MAXWELEM:
         raise Malformed(f"walk of {count} names, {m.MAXWELEM} are the most")
     at = BODY + 10
@@ -123,7 +125,7 @@ def _twalk(data: memoryview) -> Any:
     for _ in range(count):
         name, at = text_at(data, at)
         names.append(name)
-    return ended(data, at, m.Twalk(fid, newfid, names))
+    return ended(data, at, _new(m.Twalk, (fid, newfid, names)))
 
 
 def _rwalk(data: memoryview) -> Any:
@@ -150,14 +152,14 @@ def _rread(data: memoryview) -> Any:
 def _tread(data: memoryview) -> Any:
     if len(data) != 19:
         raise Malformed("Tread of another size than 16 bytes")
-    return m.Tread._make(_TREAD(data, BODY))
+    return _new(m.Tread, _TREAD(data, BODY))
 
 
 def _twrite(data: memoryview) -> Any:
     fid, offset, count = _TREAD(data, BODY)
     if len(data) != 19 + count:
         raise Malformed(f"Twrite says {count} bytes, has {len(data) - 19}")
-    return m.Twrite(fid, offset, data[19:])
+    return _new(m.Twrite, (fid, offset, data[19:]))
 
 
 def _rstat(data: memoryview) -> Any:
@@ -174,7 +176,18 @@ def _twstat(data: memoryview) -> Any:
     return m.Twstat(fid, Stat.unpack(data[BODY + 6 :]))
 
 
-_fid = Struct("<I").unpack_from
+def _of_fid(kind: type) -> Callable[[memoryview], Any]:
+    """A decoder for what has a fid and nothing else."""
+
+    def decode(data: memoryview) -> Any:
+        if len(data) != BODY + 4:
+            raise Malformed(f"{kind.__name__} of {len(data) - BODY} bytes where 4 were due")
+        return _new(kind, _ONE(data, BODY))
+
+    return decode
+
+
+_fid = _ONE
 
 REQUESTS: dict[int, Callable[[memoryview], Any]] = {
     100: _version(m.Tversion),
@@ -186,9 +199,9 @@ REQUESTS: dict[int, Callable[[memoryview], Any]] = {
     114: _tcreate,
     116: _tread,
     118: _twrite,
-    120: sized(4, lambda data: m.Tclunk(*_fid(data, BODY))),
-    122: sized(4, lambda data: m.Tremove(*_fid(data, BODY))),
-    124: sized(4, lambda data: m.Tstat(*_fid(data, BODY))),
+    120: _of_fid(m.Tclunk),
+    122: _of_fid(m.Tremove),
+    124: _of_fid(m.Tstat),
     126: _twstat,
 }
 
@@ -275,9 +288,81 @@ def _body(message: Any) -> bytes:
     raise TypeError(f"{kind.__name__} is no message of 9P2000")
 
 
-_NUMBERS = m.NUMBERS
-_PLAIN = {kind: (layout.pack, layout.size, m.NUMBERS[kind]) for kind, layout in _FIXED.items()}
-_WITH_QID = frozenset((m.Rauth, m.Rattach, m.Ropen, m.Rcreate))
+def _plain(kind: type, layout: Struct) -> Callable[[int, Any, list[Buffer]], int]:
+    """An encoder for numbers alone."""
+    pack, size, number = layout.pack, layout.size, m.NUMBERS[kind]
+
+    def encode_plain(tag: int, message: Any, out: list[Buffer]) -> int:
+        out.append(pack(size, number, tag, *message))
+        return size
+
+    def encode_qid(tag: int, message: Any, out: list[Buffer]) -> int:
+        out.append(pack(size, number, tag, *message[0], *message[1:]))
+        return size
+
+    return encode_qid if kind in (m.Rauth, m.Rattach, m.Ropen, m.Rcreate) else encode_plain
+
+
+def _encode_rread(tag: int, message: m.Rread, out: list[Buffer]) -> int:
+    (data,) = message
+    count = len(data)
+    out.append(_RREAD.pack(11 + count, 117, tag, count))
+    if count:
+        out.append(data)
+    return 11 + count
+
+
+def _encode_twrite(tag: int, message: m.Twrite, out: list[Buffer]) -> int:
+    fid, offset, data = message
+    count = len(data)
+    out.append(_TWRITE.pack(23 + count, 118, tag, fid, offset, count))
+    if count:
+        out.append(data)
+    return 23 + count
+
+
+def _encode_rstat(tag: int, message: m.Rstat, out: list[Buffer]) -> int:
+    entry = message.stat.pack()
+    size = len(entry)
+    out.append(_RWALK.pack(9 + size, 125, tag, size) + entry)
+    return 9 + size
+
+
+def _encode_rwalk(tag: int, message: m.Rwalk, out: list[Buffer]) -> int:
+    qids = message.wqids
+    size = 9 + 13 * len(qids)
+    out.append(_RWALK.pack(size, 111, tag, len(qids)) + b"".join([QID.pack(*qid) for qid in qids]))
+    return size
+
+
+def _encode_twalk(tag: int, message: m.Twalk, out: list[Buffer]) -> int:
+    fid, newfid, wnames = message
+    names = b"".join([string(name) for name in wnames])
+    size = _TWALK.size + len(names)
+    out.append(_TWALK.pack(size, 110, tag, fid, newfid, len(wnames)) + names)
+    return size
+
+
+def _encode_twstat(tag: int, message: m.Twstat, out: list[Buffer]) -> int:
+    entry = message.stat.pack()
+    out.append(_FID_COUNT.pack(13 + len(entry), 126, tag, message.fid, len(entry)) + entry)
+    return 13 + len(entry)
+
+
+def _encode_seldom(tag: int, message: Any, out: list[Buffer]) -> int:
+    return frame(m.NUMBERS[type(message)], tag, _body(message), out)
+
+
+_ENCODERS: dict[type, Callable[[int, Any, list[Buffer]], int]] = {
+    **dict.fromkeys(m.NUMBERS, _encode_seldom),
+    **{kind: _plain(kind, layout) for kind, layout in _FIXED.items()},
+    m.Rread: _encode_rread,
+    m.Twrite: _encode_twrite,
+    m.Rstat: _encode_rstat,
+    m.Rwalk: _encode_rwalk,
+    m.Twalk: _encode_twalk,
+    m.Twstat: _encode_twstat,
+}
 
 
 def encode(tag: int, message: m.Request | m.Reply, out: list[Buffer]) -> int:
@@ -287,7 +372,7 @@ def encode(tag: int, message: m.Request | m.Reply, out: list[Buffer]) -> int:
         ValueError: a string or an entry is longer, or a number larger, than its field. ``out`` is as before.
     """
     try:
-        return _encode(tag, message, out)
+        return _ENCODERS[type(message)](tag, message, out)
     except (StructError, OverflowError) as error:
         raise ValueError(f"{type(message).__name__} cannot be encoded: {error}") from error
 
@@ -297,47 +382,3 @@ def frame(number: int, tag: int, body: bytes, out: list[Buffer]) -> int:
     size = 7 + len(body)
     out.append(_HEAD.pack(size, number, tag) + body)
     return size
-
-
-def _encode(tag: int, message: m.Request | m.Reply, out: list[Buffer]) -> int:
-    kind = type(message)
-    plain = _PLAIN.get(kind)
-    if plain is not None:
-        pack, size, number = plain
-        if kind in _WITH_QID:
-            fields: tuple[Any, ...] = message
-            out.append(pack(size, number, tag, *fields[0], *fields[1:]))
-        else:
-            out.append(pack(size, number, tag, *message))
-        return size
-    if isinstance(message, m.Rread):
-        count = len(message.data)
-        out.append(_RREAD.pack(11 + count, 117, tag, count))
-        if count:
-            out.append(message.data)
-        return 11 + count
-    if isinstance(message, m.Twrite):
-        count = len(message.data)
-        out.append(_TWRITE.pack(23 + count, 118, tag, message.fid, message.offset, count))
-        if count:
-            out.append(message.data)
-        return 23 + count
-    if isinstance(message, m.Rstat):
-        entry = message.stat.pack()
-        out.append(_RWALK.pack(9 + len(entry), 125, tag, len(entry)) + entry)
-        return 9 + len(entry)
-    if isinstance(message, m.Rwalk):
-        qids = message.wqids
-        size = 9 + 13 * len(qids)
-        out.append(_RWALK.pack(size, 111, tag, len(qids)) + b"".join([QID.pack(*qid) for qid in qids]))
-        return size
-    if isinstance(message, m.Twalk):
-        names = b"".join([string(name) for name in message.wnames])
-        size = _TWALK.size + len(names)
-        out.append(_TWALK.pack(size, 110, tag, message.fid, message.newfid, len(message.wnames)) + names)
-        return size
-    if isinstance(message, m.Twstat):
-        entry = message.stat.pack()
-        out.append(_FID_COUNT.pack(13 + len(entry), 126, tag, message.fid, len(entry)) + entry)
-        return 13 + len(entry)
-    return frame(_NUMBERS[kind], tag, _body(message), out)

@@ -49,7 +49,9 @@ def standing(fid: Fid) -> File:
 
 def unopened(fid: Fid) -> File:
     """The same, if it is not open."""
-    file = standing(fid)
+    file = fid.file
+    if file is None:
+        raise UnknownFid
     if fid.opened:
         raise BadFidUse
     return file

@@ -22,6 +22,7 @@ In 9P2000.u it goes on with the string ``extension`` and the numbers n_uid[4] n_
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from struct import Struct
 from typing import Any, NamedTuple
 
@@ -125,25 +126,13 @@ class Stat(NamedTuple):
         return self._packed(_COUNT.pack(len(extension)) + extension + _NUMBERS.pack(*self[12:]))
 
     def _packed(self, rest: bytes) -> bytes:
-        name, uid, gid, muid = [text.encode("utf-8", "surrogateescape") for text in self[7:11]]
-        size = FIXED - 2 + len(name) + len(uid) + len(gid) + len(muid) + len(rest)
+        type_, dev, qid, mode, atime, mtime, length, name, uid, gid, muid, *_ = self
+        encoded = name.encode("utf-8", "surrogateescape")
+        names = _owners(uid, gid, muid)
+        size = _HEAD.size - 2 + len(encoded) + len(names) + len(rest)
         if size > LARGEST - 2:
             raise ValueError(f"directory entry of {size} bytes")
-        return b"".join(
-            (
-                _HEAD.pack(
-                    size, self.type, self.dev, *self.qid, self.mode, self.atime, self.mtime, self.length, len(name)
-                ),
-                name,
-                _COUNT.pack(len(uid)),
-                uid,
-                _COUNT.pack(len(gid)),
-                gid,
-                _COUNT.pack(len(muid)),
-                muid,
-                rest,
-            )
-        )
+        return _HEAD.pack(size, type_, dev, *qid, mode, atime, mtime, length, len(encoded)) + encoded + names + rest
 
     @classmethod
     def unpack(cls, data: Buffer) -> Stat:
@@ -164,6 +153,15 @@ class Stat(NamedTuple):
         if len(data) - at != _NUMBERS.size:
             raise Malformed(f"{len(data) - at} bytes of numbers in a directory entry")
         return cls(*fields, *_NUMBERS.unpack_from(data, at))
+
+
+@lru_cache(1024)
+def _owners(*names: str) -> bytes:
+    """Strings with their counts; who owns files is the same for many entries."""
+    encoded = [name.encode("utf-8", "surrogateescape") for name in names]
+    if max(map(len, encoded)) > LARGEST:
+        raise ValueError(f"directory entry with a name of {max(map(len, encoded))} bytes")
+    return b"".join([_COUNT.pack(len(name)) + name for name in encoded])
 
 
 def _unpacked(data: Buffer, least: int, strings: int) -> tuple[list[Any], int]:

@@ -176,8 +176,9 @@ class _Connection(Generic[Q, R]):
             buffer.feed(data)
 
     async def _chunk(self, frames: list[memoryview]) -> None:
-        decode, begin = self.dialect.decode_request, self.session.begin
-        flushes, resets, ready = self.dialect.flushes, self.dialect.resets, self.ready
+        dialect, running, begin = self.dialect, self.running, self.session.begin
+        decode, encode = dialect.decode_request, dialect.encode
+        flushes, resets, ready, most = dialect.flushes, dialect.resets, self.ready, self.limits.reply_bytes
         for frame in frames:
             try:
                 tag, request = decode(frame)
@@ -185,13 +186,13 @@ class _Connection(Generic[Q, R]):
                 if kind in flushes:
                     self._flush(tag, getattr(request, flushes[kind]))
                     continue
-                if tag in self.running and flushes:
+                if tag in running and flushes:
                     raise DuplicateTag(tag)
                 if kind in resets:
                     await self._reset()
                     result = begin(request)
                     # From here on another dialect may be spoken.
-                    decode = self.dialect.decode_request
+                    decode, encode = dialect.decode_request, dialect.encode
                 else:
                     result = begin(request)
             except UnknownMessage as error:
@@ -212,10 +213,10 @@ class _Connection(Generic[Q, R]):
                         await self.ended.park()
             elif result is not None:
                 self.ready_tags.append(tag)
-                self.ready_size += self.dialect.encode(tag, cast("R", result), ready)
-                self.buffer.limit = self.dialect.limit
-                if self.ready_size > self.limits.reply_bytes:
+                self.ready_size += encode(tag, cast("R", result), ready)
+                if self.ready_size > most:
                     await self._answer()
+        self.buffer.limit = dialect.limit
         await self._answer()
 
     def _full(self) -> bool:
