@@ -49,14 +49,15 @@ WRITERS = "write"
 class LiveFile(UnixView):
     """A fid's view of a file in the live tree."""
 
+    _opened = False
+    _leased = False
+    _unread = False
+
     def __init__(self, tree: FossilTree, node: Node, user: str, *, below: bool = False) -> None:
         """``below`` tells that the walk began above the trees, so that ``..`` leads there."""
         super().__init__(tree, tree.system, node, user)
         self._system = tree.system
         self._below = below
-        self._opened = False
-        self._leased = False
-        self._unread = False
 
     def _beside(self, node: Node) -> File:
         return type(self)(self._tree, node, self._user, below=self._below)

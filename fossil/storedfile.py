@@ -34,12 +34,13 @@ BATCH = 128
 class StoredFile(File):
     """What live and past files have in common: looking, and who may."""
 
+    _listing: Iterator[tuple[str, tuple[int, int]]] = iter(())
+
     def __init__(self, tree: FossilTree, view: FileSystem | Past, node: Node, user: str) -> None:
         self._tree = tree
         self._view = view
         self._node = node
         self._user = user
-        self._listing: Iterator[tuple[str, tuple[int, int]]] = iter(())
 
     @property
     def qid(self) -> Qid:  # type: ignore[override]
