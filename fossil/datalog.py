@@ -133,18 +133,31 @@ class DataLog:
 
     def free(self, place: int, stored: int) -> None:
         """Gives the room of a piece back to the host; where it cannot be given back nothing happens."""
-        old = self._cache.pop(place, None)
-        if old is not None:
-            self._cached -= len(old)
-        self._recent.pop(place, None)
-        first, last = -(-place // BLOCK), (place + stored) // BLOCK
+        self.free_all([(place, stored)])
+
+    def free_all(self, pieces: Iterable[tuple[int, int]]) -> None:
+        """The same for many pieces (place, stored). Those that lie side by side are given back as one."""
+        start = end = 0
+        for place, stored in sorted(pieces):
+            old = self._cache.pop(place, None)
+            if old is not None:
+                self._cached -= len(old)
+            self._recent.pop(place, None)
+            if place != end:
+                self._free_range(start, end)
+                start = place
+            end = place + stored
+        self._free_range(start, end)
+
+    def _free_range(self, start: int, end: int) -> None:
+        first, last = -(-start // BLOCK), end // BLOCK
         if first < last:
             self.file.punch(first * BLOCK, (last - first) * BLOCK)
         if first > last:
-            self._free_part(place, place + stored)
+            self._free_part(start, end)
         else:
-            self._free_part(place, first * BLOCK)
-            self._free_part(last * BLOCK, place + stored)
+            self._free_part(start, first * BLOCK)
+            self._free_part(last * BLOCK, end)
 
     def _free_part(self, start: int, end: int) -> None:
         """Some bytes of one block of the disk are free, whether or not that was said before.

@@ -453,14 +453,18 @@ class FileSystem:
         if freed is None:
             freed, self.freed = self.freed, []
         run = self.database.execute
-        kept = []
-        for place, stored in freed:
-            if self.log.is_held(place):
-                kept.append((place, stored))
-            elif place < 0:
-                kept += self._release_source(-place)
-            elif run("SELECT 1 FROM extent WHERE place=? LIMIT 1", (place,)).fetchone() is None:
-                self.log.free(place, stored)
+        kept: list[tuple[int, int]] = []
+        gone: list[tuple[int, int]] = []
+        try:
+            for place, stored in freed:
+                if self.log.is_held(place):
+                    kept.append((place, stored))
+                elif place < 0:
+                    kept += self._release_source(-place)
+                elif run("SELECT 1 FROM extent WHERE place=? LIMIT 1", (place,)).fetchone() is None:
+                    gone.append((place, stored))
+        finally:
+            self.log.free_all(gone)
         return kept
 
     def _release_source(self, source: int) -> list[tuple[int, int]]:
