@@ -14,6 +14,8 @@
   * ``Interrupted``: it went away in the middle of a request that must not be repeated.
 
 * ``StaleFile``: the link was lost, and what is there now is not the same file.
+* ``ProofLost``: the link was lost, and with it the proof of who the client is. This one says what to do, as the
+  Linux kernel never authenticates.
 """
 
 from __future__ import annotations
@@ -74,3 +76,10 @@ class StaleFile(FileError):
     """The file that a fid stood for is not where it was any more."""
 
     text, errno = "file has been removed", errno.EIDRM
+
+
+class ProofLost(FileError):
+    """The link was lost on which the client had proven who it is. Only the client can do so again: it has the keys."""
+
+    text = "authentication was lost with the link to the file server: authenticate and attach again"
+    errno = errno.ENOKEY

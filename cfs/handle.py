@@ -2,7 +2,7 @@
 
 There may be none at first (what is known of the place was enough so far), and none after the link was lost. It is then
 made by the same steps: attach, walk by name, compare the qid, open in the same mode. A place where another file is now
-makes the handle stale for good.
+makes the handle stale for good, and so does a lost link where the client had to prove who it is.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import trio
 
-from cfs.errors import Interrupted, ServerGone, StaleFile
+from cfs.authentication import Proven
+from cfs.errors import Interrupted, ProofLost, ServerGone, StaleFile
 from cfs.knowledge import Knowledge, Names
 from cfs.upstream import Upstream
 from ninep import messages as m
@@ -38,6 +39,7 @@ class Handle:
         aname: to which tree.
         names: the way from the root of the attach.
         qid: of the file; its path is what makes it the same.
+        proven: the attach, where the client has proven who it is; None where the file server asks for no proof.
         mode: how it is open, None if it is not.
         verify: told the entry of an open file that was opened anew.
     """
@@ -50,6 +52,7 @@ class Handle:
         "aname",
         "mode",
         "names",
+        "proven",
         "qid",
         "uname",
         "upstream",
@@ -57,7 +60,14 @@ class Handle:
     )
 
     def __init__(
-        self, upstream: Upstream, uname: str, aname: str, names: Names, qid: Qid, remote: RemoteFile | None
+        self,
+        upstream: Upstream,
+        uname: str,
+        aname: str,
+        names: Names,
+        qid: Qid,
+        remote: RemoteFile | None,
+        proven: Proven | None = None,
     ) -> None:
         self.names = names
         self.qid = qid
@@ -70,6 +80,9 @@ class Handle:
         self._stale: FileError | None = None
         self._over = False
         self._coming: trio.Event | None = None
+        self.proven = proven
+        if proven is not None:
+            proven.hold()
         upstream.files.add(self)
 
     @property
@@ -85,13 +98,14 @@ class Handle:
 
     def at(self, names: Names, qid: Qid, remote: RemoteFile | None) -> Handle:
         """A handle of the same user for another place."""
-        return Handle(self.upstream, self.uname, self.aname, names, qid, remote)
+        return Handle(self.upstream, self.uname, self.aname, names, qid, remote, self.proven)
 
     async def revived(self) -> RemoteFile:
         """The fid, made anew if need be. Cancelled, it is left to the next who asks.
 
         Raises:
             StaleFile: another file is there now, or none.
+            ProofLost: the client had proven who it is, on a link that was lost.
             ServerGone: there is no link within the time that a request waits.
             FileError: the file cannot be opened any more.
         """
@@ -113,19 +127,23 @@ class Handle:
 
     async def _come_back(self) -> None:
         again = self._remote is not None
-        root = await self.upstream.root(self.uname, self.aname)
+        try:
+            root = await self.root()
+        except ProofLost as error:
+            self._turn_stale(error)
+            raise
         counts = self.upstream.counts
         begun = counts.begin(m.Twalk)
         try:
             remote = await root.walk(self.names)
         except FileError as error:
-            self._turn_stale()
+            self._turn_stale(StaleFile())
             raise StaleFile from error
         finally:
             counts.end(m.Twalk, begun)
         try:
             if (remote.qid.path, remote.qid.type) != (self.qid.path, self.qid.type):
-                self._turn_stale()
+                self._turn_stale(StaleFile())
                 raise StaleFile
             if self.mode is not None:
                 await self._open_again(remote, self.mode & ~OTRUNC)
@@ -141,9 +159,25 @@ class Handle:
         self._remote = remote
         counts.values["nrevived"] += again
 
-    def _turn_stale(self) -> None:
+    def _turn_stale(self, error: FileError) -> None:
         self.upstream.counts.values["nstale"] += 1
-        self._stale = StaleFile()
+        self._stale = error
+
+    async def root(self) -> RemoteFile:
+        """The root of the attach, on the present connection.
+
+        Raises:
+            ProofLost, FileError, WireError: see ``Proven.root`` and ``Upstream.root``.
+        """
+        if self.proven is not None:
+            return self.proven.root
+        return await self.upstream.root(self.uname, self.aname)
+
+    async def unix_root(self) -> RemoteFile:
+        """The same where more can be said than in 9P2000; but who had to prove who it is, is known on one link only."""
+        if self.proven is not None:
+            return self.proven.root
+        return await self.upstream.unix().root(self.uname, self.aname)
 
     async def _open_again(self, remote: RemoteFile, mode: int) -> None:
         counts = self.upstream.counts
@@ -159,21 +193,21 @@ class Handle:
         """Looks at the root of a tree that cannot change; from memory, if nobody can be asked. False: it is not there.
 
         Raises:
-            ServerGone: nobody can be asked, and nothing is remembered.
+            ServerGone, ProofLost: nobody can be asked, and nothing is remembered.
         """
         upstream = self.upstream
         if upstream.live is None and knowledge.recall_root(root):
             return True
         for _ in range(TRIES):
             try:
-                top = await upstream.root(self.uname, self.aname)
+                top = await self.root()
                 qids, file = await top.walk_far(root)
                 if file is None:
                     return False
                 async with file:
                     knowledge.saw_root(root, (top.qid, *qids), await file.stat())
                 return True
-            except ServerGone:
+            except (ServerGone, ProofLost):
                 raise
             except FileError:
                 return False
@@ -226,6 +260,8 @@ class Handle:
 
     def part(self) -> RemoteFile | None:
         """Ends the handle; the fid, if there is one, is the caller's to give up."""
+        if self.proven is not None and not self._over:
+            self.proven.release()
         self._over = True
         self.upstream.files.discard(self)
         remote, self._remote = self.live, None

@@ -13,6 +13,7 @@ Rights are a user's own. What one was told, and let do, is never used for anothe
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import count
 from typing import NamedTuple, Protocol, TypeAlias
 
 import trio
@@ -24,6 +25,9 @@ from ninep.qid import QTDIR, Qid
 from ninep.stat import Stat
 
 Names: TypeAlias = tuple[str, ...]
+
+_PRIVATE = count()
+"""Tells attaches apart that share nothing; with a NUL before it, which no user's name has."""
 
 MOST_TRUSTED = 100_000
 """Most places that are remembered for some seconds."""
@@ -56,6 +60,30 @@ class Memory:
         self.trusted.clear()
 
 
+class Book(Protocol):
+    """Where notes of trees that cannot change are kept."""
+
+    def get(self, key: tuple[str, str, str]) -> Note | None: ...
+    def put(self, key: tuple[str, str, str], note: Note) -> None: ...
+
+
+class OwnBook:
+    """One in memory, for what must not be told to anybody else."""
+
+    def __init__(self) -> None:
+        self._notes: dict[tuple[str, str, str], Note] = {}
+
+    def get(self, key: tuple[str, str, str]) -> Note | None:
+        """The note, or None."""
+        return self._notes.get(key)
+
+    def put(self, key: tuple[str, str, str], note: Note) -> None:
+        """Keeps a note. Where there are too many all others are forgotten."""
+        if len(self._notes) >= MOST_TRUSTED:
+            self._notes.clear()
+        self._notes[key] = note
+
+
 class Conversation(Protocol):
     """With the file server; ``generation`` counts the connections."""
 
@@ -83,7 +111,15 @@ def resolved(names: Names, more: Iterable[str]) -> Names:
 class Knowledge:
     """One user's, of one attach, in one conversation."""
 
-    def __init__(self, memory: Memory, conversation: Conversation, uname: str, aname: str) -> None:
+    def __init__(
+        self, memory: Memory, conversation: Conversation, uname: str, aname: str, *, private: bool = False
+    ) -> None:
+        """``private``: what is learned is for this attach only. A file server that asked for a proof of who somebody
+        is goes by that proof, which may be another's than ``uname`` says.
+        """
+        if private:
+            uname = f"{uname}\0{next(_PRIVATE)}"
+        self._book: Book = OwnBook() if private else memory.book
         self.memory = memory
         self._conversation = conversation
         self._generation = conversation.generation
@@ -132,7 +168,7 @@ class Knowledge:
         """The root was looked at; ``qids`` are those of the way there, that of the attach first."""
         self._current()
         self._trees[root] = f"{self._aname}:{'/'.join(root)}@{stat.qid.path:x}.{stat.qid.version:x}.{stat.mtime:x}"
-        book = self.memory.book
+        book = self._book
         for end, qid in enumerate(qids):
             # Where it is when nobody can be asked. What leads to it is there as long as it is.
             note = Note(qid)
@@ -145,7 +181,7 @@ class Knowledge:
 
     def recall_root(self, root: Names) -> bool:
         """The same from memory, for when nobody can be asked; False if this user never saw it."""
-        notes = [self.memory.book.get((self._aname, self._uname, "/".join(root[:end]))) for end in range(len(root) + 1)]
+        notes = [self._book.get((self._aname, self._uname, "/".join(root[:end]))) for end in range(len(root) + 1)]
         stat = None if notes[-1] is None else notes[-1].stat
         if stat is None or None in notes:
             return False
@@ -171,7 +207,7 @@ class Knowledge:
         """What can be believed of a place now."""
         tree = self.tree(names)
         if tree is not None:
-            return self.memory.book.get((tree, self._uname, "/".join(names)))
+            return self._book.get((tree, self._uname, "/".join(names)))
         return self._trusted(names) or self._ways.get(names)
 
     def _trusted(self, names: Names) -> Note | None:
@@ -277,7 +313,7 @@ class Knowledge:
     def _keep(self, names: Names, note: Note) -> None:
         tree = self.tree(names)
         if tree is not None:
-            self.memory.book.put((tree, self._uname, "/".join(names)), note)
+            self._book.put((tree, self._uname, "/".join(names)), note)
             return
         trusted = self.memory.trusted
         if len(trusted) >= MOST_TRUSTED:

@@ -8,7 +8,7 @@ What is asked of the file server, and what is answered without it:
   opens read past the cache until a later open has learned what it has become.
 * Walks, directories and attributes go through, unless they are in a tree that cannot change, or the cache was told to
   trust for some seconds (``knowledge``).
-* Refusals come through word for word.
+* Refusals come through word for word, and so do proofs of who somebody is (``authentication``).
 
 Not kept: append-only, exclusive-use and authentication files; outside of trees that cannot change also files of length
 0, which on many servers are devices, and files of version 0, which on many servers means that there are no versions.
@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cfs.ahead import Ahead
+from cfs.authentication import PassedOn, Proven
 from cfs.cache import Cache
 from cfs.cachedfile import CachedFile
 from cfs.control import NAME, Control
@@ -27,6 +28,7 @@ from cfs.handle import TRIES, Handle
 from cfs.knowledge import Knowledge, Names
 from cfs.upstream import Upstream
 from ninep import messages as m
+from ninep.errors import AuthenticationFailed
 from ninep.files import File, FileTree, Walked
 from ninep.qid import Qid
 from ninep.remote import RemoteFile
@@ -46,9 +48,31 @@ class CachedTree(FileTree):
     async def attach(self, uname: str, aname: str, *, local: bool = False) -> File:
         """Attaches at the file server, as the same user; dials it if need be."""
         self.cache.counts.asked["Tattach"] += 1
-        remote = await self._attached(uname, aname)
-        handle = Handle(self.upstream, uname, aname, (), remote.qid, remote)
-        knowledge = Knowledge(self.cache.memory, self.upstream, uname, aname)
+        return self._root(uname, aname, await self._attached(uname, aname), None, local=local)
+
+    async def auth(self, uname: str, aname: str) -> File:
+        """The file server's own conversation; nothing of it is kept."""
+        self.cache.counts.asked["Tauth"] += 1
+        for _ in range(TRIES):
+            connection = await self.upstream.connection()
+            try:
+                remote = await self.upstream.passed(m.Tauth, connection.auth(uname, aname))
+            except Interrupted:
+                continue
+            return PassedOn(self.upstream, remote)
+        raise ServerGone
+
+    async def attach_authenticated(self, uname: str, aname: str, auth: File, *, local: bool = False) -> File:
+        """The same at the file server, on the link where the conversation was held."""
+        self.cache.counts.asked["Tattach"] += 1
+        if not isinstance(auth, PassedOn):
+            raise AuthenticationFailed
+        remote, proven = await auth.attach(uname, aname)
+        return self._root(uname, aname, remote, proven, local=local)
+
+    def _root(self, uname: str, aname: str, remote: RemoteFile, proven: Proven | None, *, local: bool) -> File:
+        handle = Handle(self.upstream, uname, aname, (), remote.qid, remote, proven)
+        knowledge = Knowledge(self.cache.memory, self.upstream, uname, aname, private=proven is not None)
 
         def view(names: Names, qid: Qid) -> File:
             return CachedFile(self.cache, handle.at(names, qid, None), knowledge)

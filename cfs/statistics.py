@@ -63,7 +63,7 @@ new version.
 ``nahead`` files fetched before anybody asked; what they take is counted like requests of clients.
 """
 
-MESSAGES = ("Tattach", "Twalk", "Topen", "Tcreate", "Tread", "Twrite", "Tclunk", "Tremove", "Tstat", "Twstat")
+MESSAGES = ("Tauth", "Tattach", "Twalk", "Topen", "Tcreate", "Tread", "Twrite", "Tclunk", "Tremove", "Tstat", "Twstat")
 
 
 class Counts:

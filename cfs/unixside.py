@@ -96,7 +96,7 @@ class UnixSide(File):
             raise NotPermitted
 
         async def moved(_: RemoteFile) -> None:
-            root = await handle.upstream.unix().root(handle.uname, handle.aname)
+            root = await handle.unix_root()
             async with await root.walk(handle.names[:-1]) as above, await root.walk(names) as target:
                 await above.renameat(handle.names[-1], target, name)
 
@@ -199,7 +199,7 @@ class UnixSide(File):
     async def _sought(self) -> AsyncIterator[RemoteFile]:
         """This file on the other connection."""
         handle = self._handle
-        root = await handle.upstream.unix().root(handle.uname, handle.aname)
+        root = await handle.unix_root()
         try:
             file = await root.walk(handle.names)
         except FileNotFound as error:

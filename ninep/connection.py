@@ -17,7 +17,7 @@ import trio
 from ninep import messages as m
 from ninep import messages_linux as lm
 from ninep.dialect import MSIZE, NinePDialect
-from ninep.errors import FileError, NinepError
+from ninep.errors import FileError, NinepError, UnknownFid
 from ninep.host_ids import HostIds
 from ninep.ids import NONUNAME, Ids
 from ninep.remote import RemoteFile
@@ -129,11 +129,40 @@ class Connection:
                 raise
             return None
 
-    async def attach(self, uname: str, aname: str = "", *, n_uname: int = NONUNAME) -> RemoteFile:
-        """The root of the tree ``aname``, as user ``uname``, or in other dialects than 9P2000 as number ``n_uname``."""
+    async def auth(self, uname: str, aname: str = "", *, n_uname: int = NONUNAME) -> RemoteFile:
+        """A file to converse over, until the server believes that this is ``uname``, who then may attach to ``aname``.
+
+        What is to be read and written is between the two: 9P only carries it. The file is open; it is clunked when the
+        attaches that it is for are made, or when it went wrong.
+
+        Raises:
+            AuthenticationNotRequired: attach without. A server that asks for no proof may say so in other words.
+        """
         fid = self.take_fid()
         try:
-            reply = await self.make(m.Tattach(fid, m.NOFID, uname, aname, n_uname), fid)
+            reply = await self.make(m.Tauth(fid, uname, aname, n_uname), fid)
+        except FileError:
+            self.give_fid(fid)
+            raise
+        file = _FILES[self.version](self, fid, reply.aqid)
+        file.mode = m.ORDWR
+        return file
+
+    async def attach(
+        self, uname: str, aname: str = "", *, n_uname: int = NONUNAME, auth: RemoteFile | None = None
+    ) -> RemoteFile:
+        """The root of the tree ``aname``, as user ``uname``, or in other dialects than 9P2000 as number ``n_uname``.
+
+        ``auth`` is the conversation with this server, begun by ``auth`` for the same user and tree, in which that was
+        proven.
+        """
+        if auth is not None and auth.connection is not self:
+            raise ValueError("a proof given on one connection is worth nothing on another: call its own auth first")
+        if auth is not None and auth.fid == m.NOFID:
+            raise UnknownFid
+        fid, afid = self.take_fid(), m.NOFID if auth is None else auth.fid
+        try:
+            reply = await self.make(m.Tattach(fid, afid, uname, aname, n_uname), fid)
         except FileError:
             self.give_fid(fid)
             raise

@@ -33,6 +33,8 @@ from typing import NamedTuple
 from ninep import emulation
 from ninep.attributes import Attributes, SetAttributes, Statfs, attributes_of
 from ninep.errors import (
+    AuthenticationFailed,
+    AuthenticationNotRequired,
     FileError,
     FunctionNotImplemented,
     NotDirectory,
@@ -303,6 +305,29 @@ class FileTree:
             FileError: no such tree, or the user may not attach.
         """
         raise FunctionNotImplemented
+
+    def auth(self, uname: str, aname: str) -> Maybe[File]:
+        """A conversation in which a client proves that it may attach to ``aname`` as ``uname``. Source: attach(5).
+
+        Only ``read``, ``write`` and ``clunk`` of the file are called; its qid is of type QTAUTH. It counts as open, and
+        is clunked when the client is done with it, which may be before or after the attaches that it is for. By default
+        nobody has to prove anything.
+
+        Raises:
+            AuthenticationNotRequired: the client may attach without.
+        """
+        raise AuthenticationNotRequired
+
+    def attach_authenticated(self, uname: str, aname: str, auth: File, *, local: bool = False) -> Maybe[File]:
+        """``attach`` for who held the conversation ``auth``, which ``auth(uname, aname)`` of this tree has returned.
+
+        One conversation may serve several attaches. A tree whose users have to prove who they are refuses in ``attach``
+        whom it does not let in without.
+
+        Raises:
+            AuthenticationFailed: the conversation has not come to its end, or not to a good one.
+        """
+        raise AuthenticationFailed
 
     def commit(self) -> Maybe[None]:
         """Makes lasting what calls have changed; called before their answers leave, once for many of them.

@@ -7,11 +7,13 @@ from types import CoroutineType
 from typing import Any, TypeVar, cast
 
 from ninep import messages as m
+from ninep.authentication import Authentication
 from ninep.conversation import Conversation, standing, unopened
-from ninep.errors import AuthenticationNotRequired, BadFidUse, FileNotFound, IllegalName, NotDirectory, UnknownFid
+from ninep.errors import AuthenticationFailed, BadFidUse, FileNotFound, IllegalName, NotDirectory, UnknownFid
 from ninep.fids import Fid
 from ninep.files import File, Walked
 from ninep.ids import NONUNAME
+from ninep.maybe import later
 from ninep.parting import after, left, parting
 from ninep.qid import QTDIR
 from ninep.wire.dialect import Maybe
@@ -38,19 +40,41 @@ class Requests:
             m.Tremove: self._remove,
         }
 
-    def _auth(self, request: m.Tauth) -> m.Reply:
-        raise AuthenticationNotRequired
-
-    def _attach(self, request: m.Tattach) -> Maybe[m.Reply]:
-        number, afid, uname, aname, n_uname = request
-        if afid != m.NOFID or number == m.NOFID:
+    def _auth(self, request: m.Tauth) -> Maybe[m.Reply]:
+        number, uname, aname, n_uname = request
+        if number == m.NOFID:
             raise UnknownFid
         talk = self._talk
         if n_uname != NONUNAME:
             uname = talk.tree.user(n_uname, uname, aname)
         fid = self._fids.add(number)
         try:
-            root = talk.tree.attach(uname, aname, local=talk.local)
+            begun = talk.tree.auth(uname, aname)
+        except BaseException:
+            del self._fids[number]
+            raise
+
+        def bind(file: File) -> m.Reply:
+            auth = Authentication(file, uname, aname)
+            fid.open(auth, m.ORDWR, talk.most)
+            return m.Rauth(auth.qid)
+
+        return bind(begun) if isinstance(begun, File) else self.setting_up(fid, number, later(begun, bind))
+
+    def _attach(self, request: m.Tattach) -> Maybe[m.Reply]:
+        number, afid, uname, aname, n_uname = request
+        if number == m.NOFID:
+            raise UnknownFid
+        talk = self._talk
+        auth = None if afid == m.NOFID else self._fids[afid]
+        if n_uname != NONUNAME:
+            uname = talk.tree.user(n_uname, uname, aname)
+        fid = self._fids.add(number)
+        try:
+            if auth is None:
+                root = talk.tree.attach(uname, aname, local=talk.local)
+            else:
+                root = auth.run_beside(self._do_attach, auth, uname, aname)
         except BaseException:
             del self._fids[number]
             raise
@@ -58,6 +82,12 @@ class Requests:
             fid.file = root
             return m.Rattach(root.qid)
         return self.setting_up(fid, number, _attaching(fid, root))
+
+    def _do_attach(self, auth: Fid, uname: str, aname: str) -> Maybe[File]:
+        file = standing(auth)
+        if not isinstance(file, Authentication):
+            raise AuthenticationFailed("authentication failed: afid is no authentication fid")
+        return file.attach(self._talk.tree, uname, aname, local=self._talk.local)
 
     def _walk(self, request: m.Twalk) -> Maybe[m.Reply]:
         number, newnumber, names = request

@@ -19,7 +19,8 @@ throughout a conversation. ``file("a", 2)`` also names the version: another numb
 
 ``= title (bare)`` starts without a version and an attach; otherwise fid 0 is the root, attached as ``glenda``, and
 the message size is 8192. ``(unix)`` and ``(linux)`` speak 9P2000.u and 9P2000.L. ``= title (slow)`` is played on
-``SlowTree``, everything else on any empty writable tree. Words can be put together: ``(slow linux)``.
+``SlowTree``, ``(secret)`` on a ``SecretTree`` where the secret of ``glenda`` is ``rabbit`` and fid 0 is attached as
+``none``, everything else on any empty writable tree. Words can be put together: ``(slow linux)``.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from typing import Any, NamedTuple
 import trio
 import trio.testing
 
+from contracts.secret_tree import GUEST
 from contracts.slow_tree import SlowTree
 from ninep import attributes, qid, stat
 from ninep import messages as m
@@ -46,7 +48,7 @@ from ninep.wire.frames import FrameBuffer
 
 FOLDER = Path(__file__).parent.parent / "transcripts"
 KINDS = {"file": 0, "dir": qid.QTDIR, "append": qid.QTAPPEND, "excl": qid.QTEXCL, "tmp": qid.QTTMP}
-KINDS |= {"symlink": qid.QTSYMLINK}
+KINDS |= {"symlink": qid.QTSYMLINK, "auth": qid.QTAUTH}
 CONSTANTS: dict[str, Any] = {
     name: value
     for module in (m, lm, stat, attributes)
@@ -98,7 +100,7 @@ def conversations(folder: Path = FOLDER) -> Iterator[Conversation]:
             line, place = raw.strip(), f"{path.name}:{number}"
             if not line or line.startswith("#"):
                 continue
-            if found := re.fullmatch(r"= (.+?)(?: \(((?:bare|slow|unix|linux| )+)\))?", line):
+            if found := re.fullmatch(r"= (.+?)(?: \(((?:bare|slow|secret|unix|linux| )+)\))?", line):
                 if conversation is not None:
                     yield conversation
                 conversation = Conversation(f"{path.stem}: {found[1]}", tuple((found[2] or "").split()), [])
@@ -119,7 +121,8 @@ async def play(conversation: Conversation, tree: FileTree) -> None:
         nursery.start_soon(serve_stream, far, tree)
         player = _Player(near, tree)
         if "bare" not in conversation.kind:
-            await player.greet(next((VERSIONS[word] for word in conversation.kind if word in VERSIONS), m.VERSION))
+            version = next((VERSIONS[word] for word in conversation.kind if word in VERSIONS), m.VERSION)
+            await player.greet(version, GUEST if "secret" in conversation.kind else "glenda")
         for line in conversation.lines:
             try:
                 await player.take(line)
@@ -140,10 +143,10 @@ class _Player:
         self.closed = False
         self.dialect = NinePDialect()
 
-    async def greet(self, version: str) -> None:
+    async def greet(self, version: str, uname: str) -> None:
         self.send(m.NOTAG, m.Tversion(8192, version))
         assert (await self.reply())[1] == m.Rversion(8192, version)
-        self.send(0, m.Tattach(0, m.NOFID, "glenda", ""))
+        self.send(0, m.Tattach(0, m.NOFID, uname, ""))
         assert type((await self.reply())[1]) is m.Rattach
 
     def send(self, tag: int, request: m.Request) -> None:

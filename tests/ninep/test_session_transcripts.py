@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from trio.testing import MockClock
 
+from contracts.secret_tree import SecretTree
 from contracts.slow_tree import SlowTree
 from contracts.transcripts import Conversation, conversations, play
 from ninep.files import FileTree
@@ -14,4 +15,6 @@ from ninep.ramfs import RamTree
 @pytest.mark.parametrize("conversation", list(conversations()), ids=lambda conversation: conversation.title)
 async def test_conversation(conversation: Conversation, autojump_clock: MockClock) -> None:
     tree: FileTree = SlowTree() if "slow" in conversation.kind else RamTree("glenda")
+    if "secret" in conversation.kind:
+        tree = SecretTree(tree, {"glenda": b"rabbit", "mallory": b"hare"})
     await play(conversation, tree)
