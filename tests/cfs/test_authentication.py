@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -28,7 +29,7 @@ GLENDA, MALLORY = b"rabbit", b"hare"
 
 
 @asynccontextmanager
-async def setting(directory: Path, **options: float) -> AsyncIterator[tuple[Grid, SecretTree]]:
+async def setting(directory: Path, **options: Any) -> AsyncIterator[tuple[Grid, SecretTree]]:
     tree = SecretTree(RamTree("glenda", mode=0o777), {"glenda": GLENDA, "mallory": MALLORY})
     async with grid(tree, directory, **options) as one:
         yield one, tree
@@ -128,7 +129,7 @@ async def test_what_one_was_let_do_is_nobody_elses(tmp_path: Path) -> None:
 
 
 async def test_trust_is_of_use_to_who_proved_it(tmp_path: Path) -> None:
-    async with setting(tmp_path, trust=1000.0) as (one, _), client(one) as connection:
+    async with setting(tmp_path, trust=1000.0) as (one, tree), client(one) as connection:
         files = await proven(connection)
         await files.write_bytes("file", b"hers")
         for _ in range(2):
@@ -136,6 +137,28 @@ async def test_trust_is_of_use_to_who_proved_it(tmp_path: Path) -> None:
         one.forget_sent()
         await files.stat("file")
         assert not one.sent["Tstat"]
+        await files.wstat("file", Stat(mode=0o600))
+        assert tree.users == ["glenda"], "a fid that is only needed now comes from what was proven"
+
+
+async def test_a_tree_that_never_changes_is_not_asked_about(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with setting(tmp_path, frozen=["*:snapshot/*"]) as (one, tree), client(one) as connection:
+        files = await proven(connection)
+        await files.mkdir("snapshot")
+        await files.mkdir("snapshot/one")
+        await files.write_bytes("snapshot/one/file", b"hers")
+        for _ in range(3):
+            assert await files.read_bytes("snapshot/one/file") == b"hers"
+            await trio.testing.wait_all_tasks_blocked()
+        one.forget_sent()
+        assert await files.read_bytes("snapshot/one/file") == b"hers"
+        assert not one.sent
+        assert tree.users == ["glenda"]
+        await one.cut()
+        await trio.sleep(5)
+        with pytest.raises(FileError, match=ProofLost.text):
+            await files.read_bytes("snapshot/one/file")
+        assert await (await proven(connection)).read_bytes("snapshot/one/file") == b"hers"
 
 
 async def waiting(connection: Connection) -> tuple[RemoteFile, bytes]:
