@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from types import CoroutineType
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from ninep import messages as m
 from ninep.authentication import Authentication
@@ -103,11 +103,11 @@ class Requests:
         except BaseException:
             del self._fids[newnumber]
             raise
-        if isinstance(result, CoroutineType):
+        if type(result) is CoroutineType:
             return self.setting_up(new, newnumber, result)
         if new.file is None:
             del self._fids[newnumber]
-        return cast("m.Reply", result)
+        return result  # type: ignore[return-value]
 
     def setting_up(self, fid: Fid, number: int, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
         """Holds a fid that is about to be; if it does not get its file it is taken out again."""

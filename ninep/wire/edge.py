@@ -6,6 +6,7 @@ This is the only module below the programs themselves that reads the environment
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import signal
@@ -183,6 +184,8 @@ def _first(error: BaseException, known: tuple[type[Exception], ...]) -> BaseExce
 
 async def until_signalled(serve: Callable[[], Awaitable[None]]) -> None:
     """Runs a server until it ends or SIGINT or SIGTERM comes, which cancels it: a clean end. A second one kills."""
+    # A server makes many objects that stay and hardly any cycles: by default the collector looks far too often.
+    gc.set_threshold(20_000, 20, 20)
     with trio.open_signal_receiver(*_ENDING) as signals:
         async with trio.open_nursery() as nursery:
 

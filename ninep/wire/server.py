@@ -14,7 +14,7 @@ import math
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from types import CoroutineType
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 import trio
 
@@ -213,7 +213,7 @@ class _Connection(Generic[Q, R]):
                         await self.ended.park()
             elif result is not None:
                 self.ready_tags.append(tag)
-                self.ready_size += encode(tag, cast("R", result), ready)
+                self.ready_size += encode(tag, result, ready)  # type: ignore[arg-type]
                 if self.ready_size > most:
                     await self._answer()
         self.buffer.limit = dialect.limit
