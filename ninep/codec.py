@@ -56,6 +56,7 @@ _TWRITE = Struct("<IBHIQI")
 _FID_COUNT = Struct("<IBHIH")
 _TWALK = Struct("<IBHIIH")
 _RWALK = Struct("<IBHH")
+_RWALK_ONE = Struct("<IBHHBIQ")
 
 
 def text_at(data: memoryview, at: int) -> tuple[str, int]:
@@ -330,6 +331,9 @@ def _encode_rstat(tag: int, message: m.Rstat, out: list[Buffer]) -> int:
 
 def _encode_rwalk(tag: int, message: m.Rwalk, out: list[Buffer]) -> int:
     qids = message.wqids
+    if len(qids) == 1:
+        out.append(_RWALK_ONE.pack(22, 111, tag, 1, *qids[0]))
+        return 22
     size = 9 + 13 * len(qids)
     out.append(_RWALK.pack(size, 111, tag, len(qids)) + b"".join([QID.pack(*qid) for qid in qids]))
     return size
