@@ -1,4 +1,4 @@
-"""The tutorial is run as it stands: each ``sh`` block in order; what it prints is compared with the block after it."""
+"""Pages are run as they stand: each ``sh`` block in order; what it prints is compared with the plain block after it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from contracts.programs import environment
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = ("tutorial.md", "howto/synthetic-trees.md", "howto/use-from-python.md")
-BLOCK = re.compile(r"^```(sh)?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def steps(page: str) -> list[tuple[str, str | None]]:
     """(commands, expected output or None) in the order of the page."""
     found: list[tuple[str, str | None]] = []
     for kind, text in BLOCK.findall((DOCS / page).read_text()):
-        if kind:
+        if kind == "sh":
             found.append((text, None))
-        else:
+        elif not kind:
             commands, expected = found.pop()
             assert expected is None
             found.append((commands, text))
