@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -15,10 +16,20 @@ from pathlib import Path
 PATIENCE = 60.0
 
 
+SHARE = 1400
+"""Ports of one test process. All of them lie below those that the system gives to connections."""
+
+_first = 10_000 + SHARE * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 10)
+_ports = itertools.cycle(range(_first, _first + SHARE))
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that is free now, and that neither another test process nor an outgoing connection will take."""
+    for port in itertools.islice(_ports, SHARE):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError(f"no port from {_first} on is free")
 
 
 def environment() -> dict[str, str]:
