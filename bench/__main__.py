@@ -14,6 +14,7 @@ from bench.measure import Result
 from bench.plan import Suite
 from bench.plot import as_svg
 from bench.report import as_json, as_table
+from ninep.wire import busypoll
 
 SUITES: dict[str, Suite] = {
     "venti": venti.plan,
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 ours.add(step.name)
             try:
                 with step.server() as port:
-                    results += trio.run(step.work, port)
+                    results += trio.run(step.work, port, instruments=busypoll.instruments())
             except (servers.PeerFailed, AssertionError) as error:
                 print(f"bench: {step.name}: {error}", file=sys.stderr)
                 failed = True

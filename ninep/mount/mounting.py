@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable
@@ -13,12 +14,15 @@ import trio
 from ninep.client import RemoteTree
 from ninep.errors import NinepError
 from ninep.mount.operations import MountOperations
+from ninep.wire import busypoll
 from ninep.wire.errors import Unreachable
 
 log = logging.getLogger(__name__)
 
 PATIENCE = 30.0
 """Seconds that the last writes get when the mount ends."""
+DEVICE = "/dev/fuse"
+"""Where the kernel's requests come from."""
 
 
 async def mount(
@@ -41,6 +45,7 @@ async def mount(
         pyfuse3.init(operations, os.fspath(directory), options)
     except RuntimeError as error:
         raise NinepError(f"cannot mount on {directory}: {_advice()}") from error
+    _watch_kernel()
     lost = False
     try:
         async with trio.open_nursery() as nursery:
@@ -72,3 +77,11 @@ def _advice() -> str:
     if not os.path.exists("/dev/fuse"):
         return "this system has no /dev/fuse: load the kernel's fuse module, or give the container the device"
     return "see above what fusermount3 said; is it installed, and are you allowed to mount there?"
+
+
+def _watch_kernel() -> None:
+    """Lets busy polling look for requests of the kernel as well; pyfuse3 does not say where they come from."""
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{name}") == DEVICE:
+                busypoll.watch(int(name))

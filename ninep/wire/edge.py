@@ -18,7 +18,7 @@ from pathlib import Path
 
 import trio
 
-from ninep.wire import tls
+from ninep.wire import busypoll, tls
 from ninep.wire.errors import BadAddress, ConnectionLost, Unreachable, WireError
 from ninep.wire.listen import Listener, listen
 from ninep.wire.networks import Networks
@@ -53,6 +53,13 @@ def add_network_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "-v", "--verbose", action="count", default=0, help="say more on standard error; twice, even more"
+    )
+    parser.add_argument(
+        "--busy-poll",
+        type=int,
+        default=busypoll.LIMIT,
+        metavar="MICROSECONDS",
+        help="look so long for the next message before going to sleep (default %(default)s; 0: never)",
     )
 
 
@@ -157,7 +164,9 @@ def run_program(
     logging.basicConfig(level=level, format=f"{name}: %(message)s", stream=sys.stderr)
     known = {**codes, **CODES}
     try:
-        result = trio.run(arguments.run, arguments)
+        result = trio.run(
+            arguments.run, arguments, instruments=busypoll.instruments(getattr(arguments, "busy_poll", busypoll.LIMIT))
+        )
         sys.stdout.flush()
         return int(result or DONE)
     except BrokenPipeError:

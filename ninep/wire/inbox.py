@@ -12,6 +12,8 @@ import os
 
 import trio
 
+from ninep.wire.busypoll import watch
+
 SMALL = 64 * 1024
 """Bytes asked for as long as less than that comes: allocators have so much at hand."""
 
@@ -23,6 +25,8 @@ class Inbox:
         self._stream = stream
         self._socket = stream.socket if isinstance(stream, trio.SocketStream) else None
         self._bulk = False
+        if self._socket is not None:
+            watch(self._socket.fileno())
 
     async def receive(self, most: int) -> bytes:
         """Up to ``most`` bytes, at least one unless the peer has closed its side. A cancelled call has lost nothing.
