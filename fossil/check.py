@@ -205,8 +205,8 @@ class Check:
     async def _pieces(self) -> None:
         """Every piece is what was written; between them nothing takes room."""
         run = self._system.database.execute
-        fresh = [each.place for each in self._system.pending.extents.values() if each is not None and each.place >= 0]
-        end = min(fresh, default=self._system.log.tail)
+        self._system.commit()
+        end = self._system.log.tail
         at, done = -1, 0
         while True:
             rows = run(

@@ -7,12 +7,11 @@ is updated; what is older and so may be seen by a snapshot is closed, and a new 
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -26,9 +25,9 @@ from fossil.disk import DiskFile
 from fossil.errors import ArchiveAway, DamagedData, Unlisted, WritesStopped
 from fossil.extents import LONGEST, Extent
 from fossil.filewriter import FileWriter
+from fossil.ledger import SQLITE_FULL, Ledger
 from fossil.node import COLUMNS, Node
-from fossil.pending import Pending
-from fossil.room import KEPT, Room
+from fossil.room import Room, statfs
 from fossil.schema import ALIVE, end_of_data, open_database, sync_database
 from fossil.users import Users, first_table
 from ninep.attributes import Statfs
@@ -47,7 +46,6 @@ CACHED = 100_000
 """Nodes kept in memory although nobody uses them."""
 LARGEST_FILE = 1 << 44
 """Bytes: 2^31 blocks of 8 KiB, as many as readers of archives count."""
-SQLITE_FULL = 13
 
 
 class FileSystem:
@@ -87,18 +85,19 @@ class FileSystem:
         if lost := settled.recover(folder, self._metadata):
             log.warning("after a loss of power the last seconds are given up: %d bytes of changes", lost)
         self.database = open_database(self._metadata, durable=durable)
-        try:
+        with ExitStack() as undo:
+            undo.callback(self.database.close)
+            self.ledger = Ledger(self.database, folder / "redo", durable=durable)
+            undo.callback(self.ledger.close)
             settings: dict[str, Any] = dict(self.database.execute("SELECT name, value FROM setting"))
             self.epoch: int = settings.get("epoch", 1)
             self.next_path: int = settings.get("next_path", FIRST_PATH)
             self.log = DataLog(folder / "data", end_of_data(self.database), file=file)
-        except BaseException:
-            self.database.close()
-            raise
+            undo.pop_all()
         self.content = Content(self.log)
         self._nodes: WeakValueDictionary[int, Node] = WeakValueDictionary()
         self._kept: deque[Node] = deque(maxlen=CACHED)
-        self.pending = Pending()
+        self.pending = self.ledger.pending
         self.writer = FileWriter(self)
         self.locks = LockTable()
         self.freed: list[tuple[int, int]] = []
@@ -109,10 +108,9 @@ class FileSystem:
         self.accesses = Accesses()
         self.full = False
         self.lazy = self.database.execute("SELECT 1 FROM unlisted LIMIT 1").fetchone() is not None
-        self._told = False
         self._room = Room(self.log.file)
         self.users = Users.parse(first_table(owner))
-        if not settings:
+        if "epoch" not in settings:
             self._make_root(owner)
 
     def now(self) -> int:
@@ -214,7 +212,6 @@ class FileSystem:
         if node.removed:
             return
         self.pending.nodes[node.path] = node
-        self._told = False
         epoch = self.epoch
         while node.changed != epoch:
             node.changed = epoch
@@ -276,16 +273,7 @@ class FileSystem:
 
     def room(self) -> Statfs:
         """The room of the disk that the file system is on."""
-        found = os.statvfs(self._folder)
-        reserved = min(KEPT // found.f_frsize, found.f_blocks // 50)
-        return Statfs(
-            bsize=found.f_frsize,
-            blocks=found.f_blocks,
-            bfree=found.f_bfree,
-            bavail=max(found.f_bavail - reserved, 0),
-            files=found.f_files,
-            ffree=found.f_favail,
-        )
+        return statfs(self._folder)
 
     def store_accesses(self, most: int) -> bool:
         """Puts at most so many new access times into the next commit; whether there were any."""
@@ -358,24 +346,31 @@ class FileSystem:
 
     @property
     def dirty(self) -> bool:
-        """Whether there is anything to commit that was not refused already because the disk is full."""
-        return bool(self.pending.nodes) and not self._told and self.stopped is None
+        """Whether there is anything that is not answered and was not refused because the disk is full."""
+        return bool(self.pending.nodes) and self.stopped is None
+
+    def record(self) -> None:
+        """Makes all changes survive the end of this process, most often without the database. Raises as ``commit``."""
+        if self.pending.nodes:
+            self.check()
+            # Changes that were refused are in no log: what comes after them must not be there without them.
+            if self.full or not self.ledger.record(self.epoch, next_path=self.next_path):
+                self.commit()
 
     def commit(self) -> None:
-        """Writes all changes as one transaction; they then survive the end of this process.
+        """Writes all changes to the database, as one transaction.
 
         Raises:
             FileSystemFull: the disk is full. They are kept and written as soon as they can be; until then nothing
                 grows.
             WritesStopped: they do not last, and the file system takes no more of them.
         """
-        if not self.pending.nodes:
+        if not (self.pending.nodes or self.ledger.recorded.nodes):
             return
         self.check()
         try:
-            self.pending.write(self.database, self.epoch, next_path=self.next_path)
+            self.ledger.commit(self.epoch, next_path=self.next_path)
         except sqlite3.Error as error:
-            self._told = True
             raise self._failed(error) from error
         self.full = False
 
@@ -387,6 +382,9 @@ class FileSystem:
             FileSystemFull, WritesStopped: nothing of it was done.
         """
         self.check()
+        if self.ledger.recorded.nodes:
+            # What is redone after a crash must not be older than anything else in the database.
+            self.commit()
         database = self.database
         try:
             database.execute("BEGIN IMMEDIATE")
@@ -491,6 +489,7 @@ class FileSystem:
                 # The database is brought up to date when it is closed, and must not speak of what is not there.
                 self.log.sync()
         finally:
+            self.ledger.close()
             self.database.close()
             self.log.close()
 

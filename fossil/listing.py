@@ -17,7 +17,7 @@ from fossil.away import LOST, Away
 from fossil.errors import DamagedData, Unlisted
 from fossil.filesystem import FileSystem
 from fossil.node import COLUMNS
-from fossil.pending import PLACES
+from fossil.rows import PLACES
 from fossil.shelf import NOWHERE, PATHS
 from fossil.vacmode import from_vac
 from ninep.stat import NO32
@@ -115,7 +115,7 @@ class Lister:
                 )
                 self._store_file(file, row)
             run("INSERT OR REPLACE INTO setting VALUES ('next_path', ?)", (system.next_path,))
-        system.pending.reserved = 0
+        system.ledger.reserved = 0
 
     def _path(self, where: _Where, name: str, qid: int) -> int:
         """Its own where that is free; one that was begun with, where fetching was interrupted; else a new one."""

@@ -16,7 +16,7 @@ from fossil.filesystem import FIRST_PATH, ROOT
 from fossil.history import ARCHIVE
 from fossil.listing import columns
 from fossil.node import COLUMNS
-from fossil.pending import PLACES
+from fossil.rows import PLACES
 from fossil.schema import ALIVE, open_database
 from venti.blocktype import BlockType
 from venti.errors import BlockNotFound, DamagedArchive

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from fossil.disk import DiskFile
+from ninep.attributes import Statfs
 from ninep.errors import FileSystemFull
 
 KEPT = 16 * 1024 * 1024
@@ -31,3 +35,17 @@ class Room:
         if full or free < min(KEPT, total // 50):
             raise FileSystemFull
         self._unchecked = 0
+
+
+def statfs(folder: Path) -> Statfs:
+    """The room of the disk that a directory is on, without what is kept."""
+    found = os.statvfs(folder)
+    reserved = min(KEPT // found.f_frsize, found.f_blocks // 50)
+    return Statfs(
+        bsize=found.f_frsize,
+        blocks=found.f_blocks,
+        bfree=found.f_bfree,
+        bavail=max(found.f_bavail - reserved, 0),
+        files=found.f_files,
+        ffree=found.f_favail,
+    )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fossil.errors import DamagedData
 
-FORMAT = 2
+FORMAT = 3
 ALIVE = 1 << 62
 """The epoch of death of what lives."""
 
@@ -59,6 +59,7 @@ ALTER TABLE archived RENAME TO older;
 INSERT INTO archived SELECT path, changed, entries FROM older;
 DROP TABLE older;
 """,
+    2: "",
 }
 """What brings a database of an older format to the next one."""
 

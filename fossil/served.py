@@ -92,7 +92,7 @@ class FossilTree(FileTree):
             if self.system.durable:
                 return self._commit_durably()
             try:
-                self.system.commit()
+                self.system.record()
             except FossilError as error:
                 raise InputOutput from error
         return None

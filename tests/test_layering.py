@@ -18,7 +18,7 @@ ALLOWED = {
     "ninep.wire": {"trio"},
     "ninep": {"trio", "ninep.wire", "rich", "pyfuse3", "fsspec"},
     "venti": {"trio", "ninep.wire", "msgpack", "blake3", "lmdb", "lz4", "rich"},
-    "fossil": {"trio", "ninep", "venti", "blake3", "rich"},
+    "fossil": {"trio", "ninep", "venti", "blake3", "msgpack", "rich"},
     "cfs": {"trio", "ninep", "blake3", "rich"},
     "bench": {"trio", "aio9p", "pyroute2", "ninep", "venti", "fossil", "cfs", "rich"},
 }
@@ -30,6 +30,8 @@ PURE = (
     "ninep.wire.errors",
     "ninep.wire.frames",
     "fossil.accesses",
+    "fossil.pending",
+    "fossil.redo",
     "fossil.rules",
     "fossil.ids",
     "fossil.shelf",

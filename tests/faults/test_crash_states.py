@@ -19,10 +19,11 @@ import trio
 from faults.simulated_disk import LoggedFile
 
 from contracts.served_file import OWNER
-from fossil import settled
+from fossil import redo, settled
 from fossil.errors import DamagedData, WritesStopped
 from fossil.filesystem import ROOT, FileSystem
 from fossil.history import ARCHIVE, SNAPSHOT, History
+from fossil.rows import Rows
 from fossil.schema import checkpoint, open_reader, pinned
 from ninep.errors import FileSystemFull
 
@@ -57,7 +58,7 @@ class Machine:
         """A change that is answered, or several that were answered together."""
         for _ in range(self.source.choice((1, 1, 1, 3))):
             self._change()
-        self.system.commit()
+        self.source.choice((self.system.record, self.system.record, self.system.record, self.system.commit))()
         self.states.append(dict(self.state))
 
     def _change(self) -> None:
@@ -119,9 +120,16 @@ class Machine:
     # What is left
 
     def after_kill(self, to: Path) -> State:
-        """What the next start finds after the process was killed."""
+        """What the next start finds after the process was killed, perhaps while it wrote what it had not answered."""
         shutil.rmtree(to, ignore_errors=True)
         shutil.copytree(self.folder, to)
+        ledger = self.system.ledger
+        assert ledger.log is not None
+        group = redo.packed(Rows(*([[]] * 8), [(ROOT, b"x" * 100)]), 99, ledger.generation)
+        with (to / "redo").open("r+b") as file:
+            # Behind the last group stand older ones; the next may have been written in part.
+            file.seek(ledger.log.end)
+            file.write(group[: self.source.randrange(len(group))])
         return look(to)
 
     def after_power_loss(self, to: Path) -> State:
@@ -133,6 +141,8 @@ class Machine:
         note = to / settled.NAME
         found = json.loads(note.read_text())
         note.write_text(json.dumps(found | {"boot": "another"}))
+        log = (to / "redo").read_bytes()
+        (to / "redo").write_bytes(redo.header("another") + log[redo.HEADER : source.randrange(len(log))])
         wal = to / "metadata-wal"
         if wal.exists():
             # What was synced of the database's log is whole; what came later is there, torn, or not.

@@ -216,12 +216,18 @@ async def test_a_full_disk_refuses_what_grows_and_recovers(tmp_path: Path) -> No
 
 
 @pytest.mark.expects_errors
-async def test_failed_commit_is_told_and_final(tmp_path: Path) -> None:
+async def test_failed_commit_is_told_and_final(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Opened(tmp_path) as opened:
         async with client(opened) as raw:
             await raw.made("before", data=b"safe")
             opened.system.database.execute("PRAGMA query_only=1")
-            assert await raw.refused(m.Tcreate(await raw.walk(), "lost", 0o644, m.OREAD)) == "i/o error"
+
+            def pwrite(*_: object) -> int:
+                raise OSError(5, "Input/output error")
+
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "pwrite", pwrite)
+                assert await raw.refused(m.Tcreate(await raw.walk(), "lost", 0o644, m.OREAD)) == "i/o error"
             assert opened.system.stopped is not None
             opened.system.database.execute("PRAGMA query_only=0")
             assert await raw.refused(m.Tcreate(0, "after", 0o644, m.OREAD)) == "i/o error"
@@ -329,6 +335,7 @@ async def test_cost_of_a_snapshot_does_not_grow(tmp_path: Path) -> None:
         async with client(opened) as raw:
             for n in range(500):
                 await raw.made(f"{n}")
+            opened.system.commit()
             rows = opened.system.database.total_changes
             opened.history.take(SNAPSHOT)
             assert opened.system.database.total_changes - rows <= 3

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from contracts.served_file import OWNER
-from fossil import settled
+from fossil import redo, settled
 from fossil.errors import DamagedData
 from fossil.filesystem import ROOT, FileSystem
 from fossil.schema import checkpoint, open_reader, pinned
@@ -22,13 +22,16 @@ def names(system: FileSystem) -> set[str]:
 def make(system: FileSystem, name: str) -> None:
     node = system.create(system.node(ROOT), name, 0o644, OWNER, OWNER)
     system.write(node, 0, name.encode() * 100, OWNER)
-    system.commit()
+    system.record()
 
 
 def restarted(folder: Path) -> None:
     """Makes a note look as if the machine had been started anew since."""
     found = json.loads((folder / settled.NAME).read_text())
     (folder / settled.NAME).write_text(json.dumps(found | {"boot": "another"}))
+    log = folder / "redo"
+    if log.exists():
+        log.write_bytes(redo.header("another") + log.read_bytes()[redo.HEADER :])
 
 
 def left_by(folder: Path, to: Path) -> Path:
@@ -80,6 +83,7 @@ def test_a_log_that_was_begun_anew_is_cut_whole(tmp_path: Path) -> None:
     system.sync(mark)
     checkpoint(live / "metadata")
     make(system, "after")
+    system.commit()
     assert settled.here(live / "metadata").salt != mark.salt if mark else False
     restarted(left_by(live, tmp_path / "copy"))
     copy = FileSystem(tmp_path / "copy", owner=OWNER)

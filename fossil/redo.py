@@ -1,0 +1,48 @@
+"""The redo log's format: groups of changes that have been answered and that the database does not have yet. Pure.
+
+Described in ``docs/reference/fossil-store.md``. A group is whole or it is not there: what a killed process was writing
+has a wrong checksum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from struct import Struct
+from zlib import crc32
+
+import msgpack
+
+from fossil.rows import Rows
+
+HEADER = 64
+"""Bytes in front of the first group."""
+MAGIC = b"fossil redo 1\n"
+
+_frame = Struct(">IIQ")
+_pack: Callable[[object], bytes] = msgpack.Packer(autoreset=True).pack
+
+
+def header(boot: str) -> bytes:
+    """What stands in front; ``boot`` tells which start of the machine the groups are good for."""
+    return (MAGIC + boot.encode()).ljust(HEADER, b"\0")[:HEADER]
+
+
+def packed(rows: Rows, next_path: int, generation: int) -> bytes:
+    """A group. It is redone on a database of this generation only; new files have paths from ``next_path`` on."""
+    body = _pack((next_path, *rows))
+    return _frame.pack(len(body), crc32(body, generation & 0xFFFFFFFF), generation) + body
+
+
+def groups(data: bytes, generation: int, boot: str) -> Iterator[tuple[Rows, int]]:
+    """The groups, as (rows, next path), that a database of this generation does not have yet, in their order."""
+    if data[:HEADER] != header(boot):
+        return
+    at = HEADER
+    while at + _frame.size <= len(data):
+        size, check, found = _frame.unpack_from(data, at)
+        body = data[at + _frame.size : at + _frame.size + size]
+        if found != generation or len(body) < size or crc32(body, generation & 0xFFFFFFFF) != check:
+            return
+        next_path, *lists = msgpack.unpackb(body, use_list=False)
+        yield Rows(*lists), next_path
+        at += _frame.size + size
