@@ -60,6 +60,8 @@ class Client(Generic[Q, R]):
         self._waiting = 0
         self._tag_freed = trio.lowlevel.ParkingLot()
         self._lost: ConnectionLost | None = None
+        self._malformed: Malformed | None = None
+        self._inbox: Inbox | None = None
         self._answered = False
 
     @property
@@ -125,7 +127,10 @@ class Client(Generic[Q, R]):
                     self._outbox.send_soon()
                 else:
                     self._outbox.send_now()
-            await self._parked(call)
+                    if len(self._calls) == 1:
+                        self._look()
+            if call.reply is None:
+                await self._parked(call)
         reply = call.reply
         if reply is None:
             raise ConnectionLost(str(self._lost)) from self._lost
@@ -165,34 +170,57 @@ class Client(Generic[Q, R]):
                 await trio.aclose_forcefully(self._stream)
 
     async def _read(self) -> None:
-        buffer, calls, free = self._buffer, self._calls, self._free
-        reserved = self._dialect.tags
-        inbox = Inbox(self._stream)
+        buffer, inbox = self._buffer, Inbox(self._stream)
+        self._inbox = inbox
         while True:
-            while frames := buffer.frames():
-                self._answered = True
-                # What is spoken may have changed: a server says nothing between its version and our next request.
-                decode, refusal = self._dialect.decode_reply, self._dialect.refusal
-                for frame in frames:
-                    tag, reply = decode(frame)
-                    call = calls.pop(tag, None)
-                    if call is None:
-                        raise Malformed(f"reply under tag {tag}, which no request has")
-                    if type(reply) is not call.expected and type(reply) is not refusal:
-                        raise Malformed(f"{type(reply).__name__} where {call.expected.__name__} was due")
-                    call.reply = reply
-                    if tag in reserved:
-                        free.append(tag)
-                    if call.task is not None:
-                        trio.lowlevel.reschedule(call.task)
-                        call.task = None
-                if self._tag_freed:
-                    self._tag_freed.unpark(count=len(frames))
-                buffer.limit = self._dialect.limit
+            self._take()
             data = await inbox.receive(max(CHUNK, buffer.wanted))
+            if self._malformed is not None:
+                raise self._malformed
             if not data:
                 return
             buffer.feed(data)
+
+    def _take(self) -> None:
+        """Matches the replies that are there to their calls."""
+        buffer, calls, free = self._buffer, self._calls, self._free
+        reserved = self._dialect.tags
+        while frames := buffer.frames():
+            self._answered = True
+            # What is spoken may have changed: a server says nothing between its version and our next request.
+            decode, refusal = self._dialect.decode_reply, self._dialect.refusal
+            for frame in frames:
+                tag, reply = decode(frame)
+                call = calls.pop(tag, None)
+                if call is None:
+                    raise Malformed(f"reply under tag {tag}, which no request has")
+                if type(reply) is not call.expected and type(reply) is not refusal:
+                    raise Malformed(f"{type(reply).__name__} where {call.expected.__name__} was due")
+                call.reply = reply
+                if tag in reserved:
+                    free.append(tag)
+                if call.task is not None:
+                    trio.lowlevel.reschedule(call.task)
+                    call.task = None
+            if self._tag_freed:
+                self._tag_freed.unpark(count=len(frames))
+            buffer.limit = self._dialect.limit
+
+    def _look(self) -> None:
+        """Takes what comes at once, where the program asked for busy polling; the reader goes on waiting meanwhile."""
+        if self._inbox is None or self._malformed is not None:
+            return
+        data = self._inbox.look(max(CHUNK, self._buffer.wanted))
+        if data is not None:
+            self._buffer.feed(data)
+            try:
+                self._take()
+            except Malformed as error:
+                # It is the reader that ends the connection, and it wakes up when there is nothing more to come.
+                self._malformed = error
+                assert isinstance(self._stream, trio.SocketStream)
+                with contextlib.suppress(OSError):
+                    self._stream.socket.shutdown(trio.socket.SHUT_RDWR)
 
     async def _parked(self, call: Call[R], *, give_up: bool = True) -> None:
         if self._lost is not None:

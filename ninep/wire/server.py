@@ -170,7 +170,8 @@ class _Connection(Generic[Q, R]):
                     if at:
                         await trio.lowlevel.checkpoint()
                     await self._chunk(frames[at : at + TURN] if len(frames) > TURN else frames)
-            data = await inbox.receive(max(CHUNK, buffer.wanted))
+            alone = not self.running and not self.outbox.size
+            data = await inbox.receive(max(CHUNK, buffer.wanted), look=alone)
             if not data:
                 return
             buffer.feed(data)
