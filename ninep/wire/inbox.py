@@ -48,7 +48,7 @@ class Inbox:
                 continue
 
     def look(self, most: int) -> bytes | None:
-        """What comes within the moment for which this program looks before it sleeps. None: wait for it with ``receive``.
+        """What comes within the moment that this program looks before it sleeps. None: wait for it with ``receive``.
 
         Another task may be waiting in ``receive``; it does not notice.
         """
