@@ -1,11 +1,13 @@
 """9P file servers side by side: our export and ramfs, diod, plan9port's ramfs, aio9p, pyroute2, each in its dialect.
 
-What a server cannot do is left out of its rows. Requests are sent by the wire client itself.
+What a server cannot do is left out of its rows. Directories that are served lie where temporary files do: with
+``TMPDIR=/dev/shm`` in memory, so that making files measures the servers and not what the disk is in the mood for.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import getpass
 import os
 import random
@@ -14,192 +16,164 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import trio
-
 from bench import servers
-from bench.measure import Result, Timing, chains, window
+from bench.load import ROOT, Link, Refused, together
+from bench.measure import Result, Timing
 from bench.plan import Step
+from bench.processor import listener, spent
 from ninep import messages as m
 from ninep import messages_linux as lm
 from ninep.attributes import BASIC
-from ninep.dialect import NinePDialect
-from ninep.errors import FileError
-from ninep.wire import Client
-from ninep.wire.errors import WireError
 
-ROOT, FILE, SCRATCH = 0, 1, 1000
+FILE, SCRATCH = 1, 1000
 RANDOM = "random"
 """The file that random reads and writes go to."""
-PATIENCE = 20.0
-"""Seconds that one workload may take."""
+PATIENCE = 5.0
+"""Seconds that a reply may take."""
 MSIZES = (8192, 65536, 1 << 20)
 """Bytes of data in a message."""
+CLIENTS = 32
+ROUNDS = 3
+"""How often all is done; the best of them counts, for every server: the machine has other things to do, too."""
 
 
-class Talk:
-    """One connection with an attached root, in one dialect."""
+class Workloads:
+    """What one server is asked to do."""
 
-    def __init__(self, client: Client[Any, Any], server: str, *, linux: bool, unit: int) -> None:
-        self.client = client
-        self.server = server
-        self.linux = linux
-        self.unit = unit
+    def __init__(self, port: int, server: str, version: str, aname: str, process: int | None) -> None:
+        """``process`` is that of the server, whose processor time is told then."""
+        self._server = server
+        self._process = process
+        self._link = partial(Link, port, version, aname, patience=PATIENCE)
+        self._best: dict[tuple[str, int], Result] = {}
 
-    def create(self, fid: int, name: str) -> Any:
-        """Makes a file in the directory of ``fid`` and opens it."""
-        return lm.Tlcreate(fid, name, os.O_RDWR, 0o644, os.getgid()) if self.linux else m.Tcreate(fid, name, 0o644, 2)
+    def _measured(self, workload: str, depth: int, run: Callable[[], Timing], size: int = 0) -> None:
+        before = spent(self._process)
+        timing = run()
+        cpu = spent(self._process) - before
+        result = timing.result(self._server, workload, depth, size)
+        before_that = self._best.get((workload, depth))
+        if before_that is None or result.rate > before_that.rate:
+            self._best[workload, depth] = dataclasses.replace(result, cpu=cpu)
 
-    def stat(self, fid: int) -> Any:
-        """Asks for what is known of a file."""
-        return lm.Tgetattr(fid, BASIC) if self.linux else m.Tstat(fid)
+    @property
+    def results(self) -> list[Result]:
+        """The best of each workload."""
+        return list(self._best.values())
 
-    async def file(self, name: str, fid: int = FILE, *, have: bool = False) -> None:
-        """A file under ``fid``, open for both; ``have`` says that it is there."""
-        await self.client.call(m.Twalk(ROOT, fid, [name] if have else []))
-        opening: Any = self.create(fid, name)
-        if have:
-            opening = lm.Tlopen(fid, os.O_RDWR) if self.linux else m.Topen(fid, m.ORDWR)
-        await self.client.call(opening)
+    def some(self, work: Callable[[Workloads, Link], None], unit: int = 8192) -> None:
+        """Does a part of it, each time on a connection of its own; a server that cannot is told of."""
+        try:
+            for _ in range(ROUNDS):
+                with self._link(unit=unit) as link:
+                    work(self, link)
+        except (Refused, OSError) as error:
+            print(f"bench: {self._server} cannot do all: {error}", file=sys.stderr)
 
-    async def metadata(self, count: int, depth: int) -> list[Result]:
-        """Creates files, looks them up, removes them."""
-        fids = [SCRATCH + number % depth for number in range(count)]
-        names = [f"m-{self.unit}-{depth}-{number}" for number in range(count)]
-        found = []
-        for workload, steps in (
-            ("create+clunk", lambda fid, name: (m.Twalk(ROOT, fid, []), self.create(fid, name), m.Tclunk(fid))),
-            ("walk+stat+clunk", lambda fid, name: (m.Twalk(ROOT, fid, [name]), self.stat(fid), m.Tclunk(fid))),
-            ("walk+remove", lambda fid, name: (m.Twalk(ROOT, fid, [name]), m.Tremove(fid))),
-        ):
-            work = [steps(fid, name) for fid, name in zip(fids, names, strict=True)]
-            found.append((await chains(self.client, work, depth)).result(self.server, workload, depth))
-        return found
-
-    async def stats(self, count: int, depth: int) -> Result:
+    def stats(self, link: Link, count: int, depth: int) -> None:
         """Stats the root."""
-        return (await window(self.client, (self.stat(ROOT) for _ in range(count)), depth)).result(
-            self.server, "stat", depth
+        self._measured("stat", depth, lambda: link.window([_stat(link, ROOT)] * count, depth))
+
+    def metadata(self, link: Link, count: int, depth: int) -> None:
+        """Creates files, looks them up, removes them."""
+        fids = range(SCRATCH, SCRATCH + count)
+        names = [f"m-{depth}-{number}" for number in range(count)]
+        steps: tuple[tuple[str, Callable[[int, str], list[Any]]], ...] = (
+            ("create+clunk", lambda fid, name: [m.Twalk(ROOT, fid, []), _create(link, fid, name), m.Tclunk(fid)]),
+            ("walk+stat+clunk", lambda fid, name: [m.Twalk(ROOT, fid, [name]), _stat(link, fid), m.Tclunk(fid)]),
+            ("walk+remove", lambda fid, name: [m.Twalk(ROOT, fid, [name]), m.Tremove(fid)]),
         )
+        for workload, make in steps:
+            work = [make(fid, name) for fid, name in zip(fids, names, strict=True)]
+            self._measured(workload, depth, partial(link.chains, work, depth))
 
-    async def sequential(self, size: int, depth: int, name: str, label: str) -> list[Result]:
+    def sequential(self, link: Link, unit: int, size: int, depth: int) -> None:
         """Writes a file from start to end and reads it back, in messages that are full."""
-        data = random.Random(2).randbytes(self.unit)
-        count = max(8, size // self.unit)
-        await self.file(name)
-        written = await window(self.client, (m.Twrite(FILE, n * self.unit, data) for n in range(count)), depth)
-        read = await window(self.client, (m.Tread(FILE, n * self.unit, self.unit) for n in range(count)), depth)
-        check = await self.client.call(m.Tread(FILE, (count - 1) * self.unit, self.unit))
-        if bytes(check.data) != data:
-            raise AssertionError(f"{self.server} gave back other bytes than were written")
-        await self.client.call(m.Tclunk(FILE))
-        moved = count * self.unit
-        return [
-            written.result(self.server, f"sequential write {label}", depth, moved),
-            read.result(self.server, f"sequential read {label}", depth, moved),
-        ]
+        if link.unit <= unit * 0.99:
+            # Some servers count the header of a message, too: that is as good as the same.
+            return
+        label, unit = f"{unit // 1024} KiB", link.unit
+        data = random.Random(2).randbytes(unit)
+        count = max(8, size // unit)
+        _file(link, f"s-{unit}-{depth}")
+        for workload, make in (
+            ("sequential write", lambda number: m.Twrite(FILE, number * unit, data)),
+            ("sequential read", lambda number: m.Tread(FILE, number * unit, unit)),
+        ):
+            requests = [make(number) for number in range(count)]
+            self._measured(f"{workload} {label}", depth, partial(link.window, requests, depth), count * unit)
+        if bytes(link.call(m.Tread(FILE, (count - 1) * unit, unit)).data) != data:
+            raise AssertionError(f"{self._server} gave back other bytes than were written")
+        link.call(m.Tclunk(FILE))
 
-    async def random(self, size: int, count: int, depth: int, name: str) -> list[Result]:
+    def random(self, link: Link, size: int, count: int, depth: int) -> None:
         """Reads and writes 4 KiB at random places of a file that is there."""
         places = random.Random(4)
         data = random.Random(5).randbytes(4096)
         at = [places.randrange(size // 4096) * 4096 for _ in range(count)]
-        try:
-            await self.file(name, have=True)
-        except FileError:
-            await self.file(name)
+        if not _file(link, RANDOM):
             piece = random.Random(6).randbytes(8192)
-            await window(self.client, (m.Twrite(FILE, at, piece) for at in range(0, size, 8192)), 8)
-        read = await window(self.client, (m.Tread(FILE, place, 4096) for place in at), depth)
-        written = await window(self.client, (m.Twrite(FILE, place, data) for place in at), depth)
-        await self.client.call(m.Tclunk(FILE))
-        return [
-            read.result(self.server, "random read 4 KiB", depth, count * 4096),
-            written.result(self.server, "random write 4 KiB", depth, count * 4096),
-        ]
+            link.window([m.Twrite(FILE, place, piece) for place in range(0, size, 8192)], 8)
+        reads = [m.Tread(FILE, place, 4096) for place in at]
+        writes = [m.Twrite(FILE, place, data) for place in at]
+        self._measured("random read 4 KiB", depth, partial(link.window, reads, depth), count * 4096)
+        self._measured("random write 4 KiB", depth, partial(link.window, writes, depth), count * 4096)
+
+    def clients(self, first: Link, count: int) -> None:
+        """Many clients at once, each asking for one thing after the other."""
+        with contextlib.ExitStack() as stack:
+            links = [first, *(stack.enter_context(self._link(unit=8192)) for _ in range(CLIENTS - 1))]
+            for link in links:
+                link.prepare([_stat(link, ROOT)] for _ in range(count))
+            self._measured(f"stat, {CLIENTS} clients", CLIENTS, partial(together, links, 1))
 
 
-@asynccontextmanager
-async def talking(port: int, server: str, version: str, aname: str, unit: int) -> AsyncIterator[Talk]:
-    """A connection to 127.0.0.1 whose messages hold ``unit`` bytes of data, or what the server allows."""
-    stream = await trio.open_tcp_stream("127.0.0.1", port)
-    dialect = NinePDialect()
-    client: Client[Any, Any] = Client(stream, dialect)
-    async with trio.open_nursery() as nursery:
-        await nursery.start(client.run)
-        agreed = await client.call(m.Tversion(unit + m.IOHDRSZ, version), tag=m.NOTAG)
-        if agreed.version.partition(".")[0] != "9P2000":
-            raise AssertionError(f"{server} does not speak {version}")
-        dialect.agree(agreed.version if agreed.version in (version, "9P2000") else "9P2000", agreed.msize)
-        await client.call(m.Tattach(ROOT, m.NOFID, getpass.getuser(), aname, os.getuid()))
-        yield Talk(client, server, linux=dialect.version == lm.VERSION, unit=min(unit, agreed.msize - m.IOHDRSZ))
-        nursery.cancel_scope.cancel()
+def _create(link: Link, fid: int, name: str) -> Any:
+    """Makes a file in the directory of ``fid`` and opens it."""
+    return lm.Tlcreate(fid, name, os.O_RDWR, 0o644, os.getgid()) if link.linux else m.Tcreate(fid, name, 0o644, 2)
 
 
-async def run(port: int, server: str, version: str, aname: str, scale: float) -> list[Result]:
-    """All workloads on one server."""
-    results: list[Result] = []
-    few, many = max(64, int(2_000 * scale)), max(320, int(20_000 * scale))
+def _stat(link: Link, fid: int) -> Any:
+    """Asks for what is known of a file."""
+    return lm.Tgetattr(fid, BASIC) if link.linux else m.Tstat(fid)
+
+
+def _file(link: Link, name: str) -> bool:
+    """A file under ``FILE``, open for both; returns whether it was there."""
+    try:
+        link.call(m.Twalk(ROOT, FILE, [name]))
+    except Refused:
+        link.call(m.Twalk(ROOT, FILE, []))
+        link.call(_create(link, FILE, name))
+        return False
+    link.call(lm.Tlopen(FILE, os.O_RDWR) if link.linux else m.Topen(FILE, m.ORDWR))
+    return True
+
+
+async def run(port: int, server: str, version: str, aname: str, scale: float, *, whole: bool = True) -> list[Result]:
+    """All workloads on one server; ``whole`` says that what listens is all of it, whose processor time is told."""
+    workloads = Workloads(port, server, version, aname, listener(port) if whole else None)
+    few, many = max(64, int(4_000 * scale)), max(320, int(20_000 * scale))
     size = max(4 << 20, int((64 << 20) * scale))
-
-    async def some(work: Callable[[Talk], Awaitable[list[Result] | Result]], unit: int = 8192) -> None:
-        try:
-            with trio.fail_after(PATIENCE):
-                async with talking(port, server, version, aname, unit) as talk:
-                    found = await work(talk)
-        except* (FileError, WireError, trio.TooSlowError) as errors:
-            print(f"bench: {server} cannot do all: {errors.exceptions[0]!r}", file=sys.stderr)
-        else:
-            results.extend([found] if isinstance(found, Result) else found)
-
     for depth in (1, 16):
         count = few if depth == 1 else many
-        await some(partial(Talk.stats, count=count, depth=depth))
-        await some(partial(Talk.metadata, count=count // 2, depth=depth))
+        workloads.some(partial(Workloads.stats, count=count, depth=depth))
+        workloads.some(partial(Workloads.metadata, count=count // 2, depth=depth))
     for unit in MSIZES:
         for depth in (1, 16):
-            most = min(size, few * unit)
-            name = f"s-{unit}-{depth}"
-            work = partial(_sequential, size=most, depth=depth, name=name, unit=unit)
-            await some(work, unit)
+            most = min(size, (few if depth == 1 else many) * unit)
+            workloads.some(partial(Workloads.sequential, unit=unit, size=most, depth=depth), unit)
     for depth in (1, 16):
         count = few if depth == 1 else many
-        await some(partial(Talk.random, size=4 << 20, count=count, depth=depth, name=RANDOM))
-    results += await clients(port, server, version, aname, max(10, int(500 * scale)))
-    return results
-
-
-async def _sequential(talk: Talk, size: int, depth: int, name: str, unit: int) -> list[Result]:
-    # Some servers count the header of a message, too: that is as good as the same.
-    return await talk.sequential(size, depth, name, f"{unit // 1024} KiB") if talk.unit > unit * 0.99 else []
-
-
-async def clients(port: int, server: str, version: str, aname: str, count: int, number: int = 32) -> list[Result]:
-    """Many clients at once, each asking for one thing after the other."""
-    latencies: list[float] = []
-    begun = trio.current_time()
-
-    async def one() -> None:
-        async with talking(port, server, version, aname, 8192) as talk:
-            latencies.extend((await window(talk.client, (talk.stat(ROOT) for _ in range(count)), 1)).latencies)
-
-    try:
-        with trio.fail_after(PATIENCE):
-            async with trio.open_nursery() as nursery:
-                for _ in range(number):
-                    nursery.start_soon(one)
-    except* (FileError, WireError, trio.TooSlowError) as errors:
-        print(f"bench: {server} cannot do all: {errors.exceptions[0]!r}", file=sys.stderr)
-        latencies.clear()
-    if not latencies:
-        return []
-    return [Timing(trio.current_time() - begun, latencies).result(server, f"stat, {number} clients", number)]
+        workloads.some(partial(Workloads.random, size=4 << 20, count=count, depth=depth))
+    workloads.some(partial(Workloads.clients, count=max(10, int(1000 * scale))))
+    return workloads.results
 
 
 @contextlib.contextmanager
@@ -266,7 +240,8 @@ def plan(scale: float) -> list[Step]:
     def add(
         name: str, server: servers.Server, version: str = m.VERSION, aname: str = "", *, ours: bool = False
     ) -> None:
-        steps.append(Step(name, server, lambda port: run(port, name, version, aname, scale), ours))
+        whole = name != "C ramfs"
+        steps.append(Step(name, server, lambda port: run(port, name, version, aname, scale, whole=whole), ours))
 
     add("export", our_export, ours=True)
     add("export .L", our_export, lm.VERSION, ours=True)
