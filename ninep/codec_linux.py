@@ -71,22 +71,27 @@ _WITH_QID: dict[type, str] = {
 """Those that begin with a qid."""
 
 _GETATTR = Struct("<QBIQIIIQQQQQ8Q2Q")
+_RGETATTR = Struct("<IBHQBIQIIIQQQQQ8Q2Q")
 _STATFS = Struct("<IIQQQQQQI")
 _COUNT = Struct("<I")
 _DIRENT = Struct("<BIQQB")
 _RREADDIR = Struct("<IBHI")
 _64 = (1 << 64) - 1
+_new = tuple.__new__
 
 
 def _row(kind: Any, layout: str) -> tuple[Decoder, Encoder]:
     """The decoder and the encoder of one row."""
     number = NUMBERS[kind]
     if "s" not in layout:
-        body = Struct(f"<{layout}")
-        return (
-            sized(body.size, lambda data: kind(*body.unpack_from(data, BODY))),
-            lambda tag, message, out: frame(number, tag, body.pack(*message), out),
-        )
+        body, whole = Struct(f"<{layout}"), Struct(f"<IBH{layout}")
+        unpack, pack, size = body.unpack_from, whole.pack, whole.size
+
+        def encode_numbers(tag: int, message: Any, out: list[Buffer]) -> int:
+            out.append(pack(size, number, tag, *message))
+            return size
+
+        return sized(body.size, lambda data: _new(kind, unpack(data, BODY))), encode_numbers
     parts = [(Struct(f"<{part}"), part) for part in re.findall("s|[^s]+", layout)]
 
     def decode(data: memoryview) -> Any:
@@ -117,16 +122,17 @@ def _row(kind: Any, layout: str) -> tuple[Decoder, Encoder]:
 
 
 def _with_qid(kind: Any, layout: str) -> tuple[Decoder, Encoder]:
-    number, body = NUMBERS[kind], Struct(f"<BIQ{layout}")
+    number, body, whole = NUMBERS[kind], Struct(f"<BIQ{layout}"), Struct(f"<IBHBIQ{layout}")
 
     def make(data: memoryview) -> Any:
         type_, version, path, *rest = body.unpack_from(data, BODY)
         return kind(Qid(type_, version, path), *rest)
 
-    return (
-        sized(body.size, make),
-        lambda tag, message, out: frame(number, tag, body.pack(*message[0], *message[1:]), out),
-    )
+    def encode_qid(tag: int, message: Any, out: list[Buffer]) -> int:
+        out.append(whole.pack(whole.size, number, tag, *message[0], *message[1:]))
+        return whole.size
+
+    return sized(body.size, make), encode_qid
 
 
 def _rgetattr(data: memoryview) -> Any:
@@ -142,15 +148,9 @@ def _encode_rgetattr(tag: int, message: lm.Rgetattr, out: list[Buffer]) -> int:
     found = message.attributes
     # Times before 1970 are negative and stay so in 64 bits.
     (a, an), (t, tn), (c, cn), (b, bn) = [divmod(time, SECOND) for time in found[9:13]]
-    body = _GETATTR.pack(
-        found.valid,
-        *found.qid,
-        *found[1:9],
-        *(a & _64, an, t & _64, tn, c & _64, cn, b & _64, bn),
-        found.gen,
-        found.data_version,
-    )
-    return frame(25, tag, body, out)
+    body = (a & _64, an, t & _64, tn, c & _64, cn, b & _64, bn)
+    out.append(_RGETATTR.pack(_RGETATTR.size, 25, tag, found[15], *found[0], *found[1:9], *body, *found[13:15]))
+    return _RGETATTR.size
 
 
 def _rreaddir(data: memoryview) -> Any:

@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 Method = Callable[[Any], Maybe[Any]]
 """Takes a request; answers, or returns a coroutine that will."""
+_CLUNKED = m.Rclunk()
 
 
 class Requests:
@@ -240,7 +241,7 @@ def _do_write(fid: Fid, offset: int, data: bytes) -> Maybe[m.Reply]:
 
 def _do_clunk(fid: Fid) -> Maybe[m.Reply]:
     waiting = parting(fid)
-    return m.Rclunk() if waiting is None else after(waiting, m.Rclunk())
+    return _CLUNKED if waiting is None else after(waiting, _CLUNKED)
 
 
 def _do_remove(fid: Fid) -> Maybe[m.Reply]:

@@ -228,7 +228,14 @@ class LinuxRequests:
         return fid.run_alone(lambda: then(do(standing(fid)), reply))
 
     def _getattr(self, request: lm.Tgetattr) -> Maybe[Any]:
-        return self._share(request.fid, lambda file: file.getattr(request.mask), lm.Rgetattr)
+        number, mask = request
+        fid = self._fids[number]
+        if fid.held:
+            return self._share(number, lambda file: file.getattr(mask), lm.Rgetattr)
+        found = fid.file.getattr(mask)  # type: ignore[union-attr]
+        if type(found) is CoroutineType:
+            return fid.run_shared(later(found, lm.Rgetattr))
+        return lm.Rgetattr(found)  # type: ignore[arg-type]
 
     def _readlink(self, request: lm.Treadlink) -> Maybe[Any]:
         return self._share(request.fid, lambda file: file.readlink(), lm.Rreadlink)

@@ -126,9 +126,9 @@ class Stat(NamedTuple):
         return self._packed(_COUNT.pack(len(extension)) + extension + _NUMBERS.pack(*self[12:]))
 
     def _packed(self, rest: bytes) -> bytes:
-        type_, dev, qid, mode, atime, mtime, length, name, uid, gid, muid, *_ = self
+        type_, dev, qid, mode, atime, mtime, length, name = self[:8]
         encoded = name.encode("utf-8", "surrogateescape")
-        names = _owners(uid, gid, muid)
+        names = _owners(*self[8:11])
         size = _HEAD.size - 2 + len(encoded) + len(names) + len(rest)
         if size > LARGEST - 2:
             raise ValueError(f"directory entry of {size} bytes")

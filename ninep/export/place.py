@@ -15,6 +15,8 @@ import stat as unix
 
 from ninep.errors import FileRemoved
 
+_KIND = 0o170000
+"""The bits of a mode that tell what a file is (``S_IFMT``)."""
 _PATH = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -27,15 +29,31 @@ class Place:
         name: as the parent calls it.
         status: what fstat said last.
         key: the device and inode.
+        is_directory: whether a directory is here.
+        is_link: whether a symbolic link is here.
         removed: whether the name is gone.
     """
 
-    __slots__ = ("_children", "_references", "descriptor", "key", "name", "parent", "removed", "status")
+    __slots__ = (
+        "_children",
+        "_references",
+        "descriptor",
+        "is_directory",
+        "is_link",
+        "key",
+        "name",
+        "parent",
+        "removed",
+        "status",
+    )
 
     def __init__(self, descriptor: int, status: os.stat_result, parent: Place | None, name: str) -> None:
         self.descriptor = descriptor
         self.status = status
         self.key = (status.st_dev, status.st_ino)
+        kind = status.st_mode & _KIND
+        self.is_directory = kind == unix.S_IFDIR
+        self.is_link = kind == unix.S_IFLNK
         self.parent = parent or self
         self.name = name
         self.removed = False
@@ -52,16 +70,6 @@ class Place:
     def is_root(self) -> bool:
         """Whether this is what is exported."""
         return self.parent is self
-
-    @property
-    def is_directory(self) -> bool:
-        """Whether a directory is here."""
-        return unix.S_ISDIR(self.status.st_mode)
-
-    @property
-    def is_link(self) -> bool:
-        """Whether a symbolic link is here."""
-        return unix.S_ISLNK(self.status.st_mode)
 
     @property
     def proc(self) -> str:

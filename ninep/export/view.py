@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from ninep import stat as st
 from ninep.errors import (
+    FileError,
     FileExists,
     FileTooBig,
     IllegalMode,
@@ -23,7 +24,7 @@ from ninep.export.accounts import Identity
 from ninep.export.acting import AS_OURSELVES, Acting
 from ninep.export.contents import synced
 from ninep.export.place import Place
-from ninep.files import File
+from ninep.files import File, Walked
 from ninep.messages import OAPPEND, ORCLOSE, ORDWR, OREAD, OTRUNC, OWRITE
 from ninep.permissions import settled
 from ninep.qid import Qid
@@ -72,6 +73,30 @@ class ExportView(File):
     def clone(self) -> File:
         """A second view."""
         return type(self)(self._tree, self._place.hold(), self._identity, self._acting)
+
+    def walk(self, names: Sequence[str]) -> Walked:
+        """Goes from place to place; only the last gets a view."""
+        tree, place = self._tree, self._place.hold()
+        qids: list[Qid] = []
+        try:
+            with self._acting:
+                for name in names:
+                    if not place.is_directory:
+                        raise NotDirectory
+                    if name == "..":
+                        below = place.parent.hold()
+                        below.refresh()
+                    else:
+                        below = place.step(name)
+                    place.drop()
+                    place = below
+                    qids.append(tree.qid(place.status))
+        except FileError:
+            place.drop()
+            if not qids:
+                raise
+            return Walked(qids, None)
+        return Walked(qids, type(self)(tree, place, self._identity, self._acting))
 
     def step(self, name: str) -> File:
         """A child, or the parent."""
@@ -200,7 +225,8 @@ class ExportView(File):
     def stat(self) -> Stat:
         """The entry."""
         place = self._place
-        return self._tree.stat(place.refresh(), place.name, self.readlink() if place.is_link else "")
+        status = place.status = os.fstat(place.descriptor)
+        return self._tree.stat(status, place.name, self.readlink() if place.is_link else "")
 
     def readlink(self) -> str:
         """The target."""
