@@ -79,7 +79,7 @@ class Acting:
 class _Groups(NamedTuple):
     """A list of groups as the system call takes it."""
 
-    count: int
+    length: int
     numbers: ctypes.Array[ctypes.c_uint32]
 
 
