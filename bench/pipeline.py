@@ -87,7 +87,10 @@ class Pipe:
         for number in range(self._sent, self._sent + len(group)):
             self._began[number % 256] = now
         self._sent += len(group)
-        self.connection.sendall(b"".join(group) if len(group) > 1 else group[0])
+        size = sum(map(len, group))
+        sent = self.connection.sendmsg(group)
+        if sent < size:
+            self.connection.sendall(memoryview(b"".join(group))[sent:])
 
     def start(self) -> None:
         """Fills the window."""

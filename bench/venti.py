@@ -73,16 +73,42 @@ def run(ports: Mapping[str, int], scale: float) -> list[Result]:
     stored: dict[str, list[Score]] = {kind: [] for kind in KINDS}
     for number, case in enumerate(CASES):
         rounds: dict[tuple[str, str], list[Result]] = {}
-        count = max(case.connections * case.depth * 4, int(case.blocks * scale))
         for turn in range(ROUNDS):
-            blocks = KINDS[case.kind](count, BLOCK, number * 100 + turn)
+            blocks = _blocks(case, number, turn, scale)
             stored[case.kind] += map(Score.of, blocks)
-            wanted = random.Random(turn).sample(stored[case.kind], count)
+            wanted = random.Random(turn).sample(stored[case.kind], len(blocks))
             for server, port in ports.items():
                 for result in _measured(server, port, processes[server], case, blocks, wanted):
                     rounds.setdefault((result.workload, server), []).append(result)
-        results += [sorted(several, key=lambda result: result.rate)[ROUNDS // 2] for several in rounds.values()]
+        results += _middle(rounds)
+    for number, case in enumerate(CASES):
+        if case.connections == 1 and case.depth > 1:
+            results += _middle(_again(ports, processes, case, number, scale))
     return results
+
+
+def _again(
+    ports: Mapping[str, int], processes: Mapping[str, int | None], case: Case, number: int, scale: float
+) -> dict[tuple[str, str], list[Result]]:
+    """Blocks once more that were written so long ago that no cache of a server has them."""
+    rounds: dict[tuple[str, str], list[Result]] = {}
+    for turn in range(ROUNDS):
+        blocks = _blocks(case, number, turn, scale)
+        writes: list[Request] = [Twrite(BlockType.DATA, block) for block in blocks]
+        for server, port in ports.items():
+            with greet(port) as connection:
+                result = _measure(server, processes[server], [connection], f"repeated, old, {case.label}", case, writes)
+                rounds.setdefault((result.workload, server), []).append(result)
+    return rounds
+
+
+def _blocks(case: Case, number: int, turn: int, scale: float) -> list[bytes]:
+    count = max(case.connections * case.depth * 4, int(case.blocks * scale))
+    return KINDS[case.kind](count, BLOCK, number * 100 + turn)
+
+
+def _middle(rounds: Mapping[tuple[str, str], Sequence[Result]]) -> list[Result]:
+    return [sorted(several, key=lambda result: result.rate)[ROUNDS // 2] for several in rounds.values()]
 
 
 def _measured(
@@ -93,20 +119,26 @@ def _measured(
     reads: list[Request] = [Tread(score, BlockType.DATA, BLOCK) for score in wanted]
     with contextlib.ExitStack() as stack:
         connections = [stack.enter_context(greet(port)) for _ in range(case.connections)]
-
-        def measure(workload: str, requests: Sequence[Request]) -> None:
-            before = spent(process)
-            timing = pipeline(connections, requests, case.depth)
-            cpu = spent(process) - before
-            result = timing.result(server, f"{workload}, {case.label}", case.depth, len(requests) * BLOCK)
-            results.append(replace(result, cpu=cpu))
-
-        measure("new", writes)
-        measure("repeated", writes)
-        pipeline(connections[:1], [Tsync()], 1)
-        measure("read", reads)
+        for workload, requests in (("new", writes), ("repeated", writes), ("read", reads)):
+            if workload == "read":
+                pipeline(connections[:1], [Tsync()], 1)
+            results.append(_measure(server, process, connections, f"{workload}, {case.label}", case, requests))
         _check(server, connections[0], wanted[0])
     return results
+
+
+def _measure(
+    server: str,
+    process: int | None,
+    connections: Sequence[socket.socket],
+    workload: str,
+    case: Case,
+    requests: Sequence[Request],
+) -> Result:
+    before = spent(process)
+    timing = pipeline(connections, requests, case.depth)
+    cpu = spent(process) - before
+    return replace(timing.result(server, workload, case.depth, len(requests) * BLOCK), cpu=cpu)
 
 
 def _check(server: str, connection: socket.socket, score: Score) -> None:

@@ -34,10 +34,12 @@ FORMATS: Mapping[str, FrameFormat] = {
 _U16 = Struct(">H").unpack_from
 _U32 = Struct(">I").unpack_from
 _PREFIX = {"02": Struct(">HBB").pack, "04": Struct(">IBB").pack}
+_RWRITE = {"02": Struct(">HBB20s").pack, "04": Struct(">IBB20s").pack}
 _MISS = re.compile(r"no block with score ([0-9a-f]{40})/(\d+) exists")
 _SMALL = re.compile(r"read too small.*: asked for (\d+) need at least (\d+)")
 _FROM_WIRE = [BlockType.from_wire(n) if n in (1, 2, 13, *range(3, 10)) else None for n in range(256)]
 _make_score = bytes.__new__
+_make_message = tuple.__new__
 
 
 class VentiDialect:
@@ -61,6 +63,7 @@ class VentiDialect:
         self.version = version
         self.format = FORMATS[version]
         self._pack = _PREFIX[version]
+        self._pack_score = _RWRITE[version]
         self._prefix = self.format.prefix.size
         self._greeted = False
 
@@ -81,7 +84,7 @@ class VentiDialect:
                     raise Malformed("Twrite is cut")
                 if blocktype is None:
                     return tag, m.Unsupported(14)
-                return tag, m.Twrite(blocktype, frame[6:])
+                return tag, _make_message(m.Twrite, (blocktype, frame[6:]))
             if kind == 12:
                 size = len(frame)
                 if size != 26 and size != 28:
@@ -91,7 +94,7 @@ class VentiDialect:
                 blocktype = _FROM_WIRE[frame[22]]
                 if blocktype is None:
                     return tag, m.Unsupported(12)
-                return tag, m.Tread(score, blocktype, count)
+                return tag, _make_message(m.Tread, (score, blocktype, count))
             if kind in (2, 6, 16):
                 if len(frame) != 2:
                     raise Malformed("bytes left over")
@@ -145,11 +148,12 @@ class VentiDialect:
 
     def encode(self, tag: int, message: m.Request | m.Reply, out: list[Buffer]) -> int:
         """Appends the frame to ``out``, data uncopied; returns its size. Raises ValueError for what does not fit."""
+        if type(message) is m.Rwrite:
+            out.append(self._pack_score(22, 15, tag, message[0]))
+            return self._prefix + 22
         data: Buffer = b""
         if isinstance(message, m.Rread):
             kind, head, data = 13, b"", message.data
-        elif isinstance(message, m.Rwrite):
-            kind, head = 15, message.score
         elif isinstance(message, m.Twrite):
             kind, head, data = 14, bytes((message.blocktype.wire, 0, 0, 0)), message.data
         elif isinstance(message, m.Tread):

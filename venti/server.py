@@ -42,16 +42,17 @@ class VentiSession:
 
     def begin(self, request: m.Request) -> m.Reply | Coroutine[Any, Any, m.Reply | None] | None:
         """Answers at once where the store can, else returns the rest as a coroutine."""
-        if isinstance(request, m.Twrite):
+        if type(request) is m.Twrite:
             if self._immediate is None:
                 return self._write(request)
+            blocktype, data = request
             try:
-                score = self._immediate.write_nowait(request.blocktype, request.data)
+                score = self._immediate.write_nowait(blocktype, data)
             except trio.WouldBlock:
                 return self._write(request)
             self._dirty = True
             return m.Rwrite(score)
-        if isinstance(request, m.Tread):
+        if type(request) is m.Tread:
             score, blocktype, count = request
             if score in _NOTHING:
                 return m.Rread(b"")
@@ -69,7 +70,9 @@ class VentiSession:
             return m.Rhello()
         if isinstance(request, m.Tgoodbye):
             raise Hangup
-        raise Refusal("unknown block type" if request.number in (12, 14) else "unknown request")
+        if isinstance(request, m.Unsupported) and request.number in (12, 14):
+            raise Refusal("unknown block type")
+        raise Refusal("unknown request")
 
     def commit(self) -> None:
         """Written blocks reach the operating system before their scores leave."""

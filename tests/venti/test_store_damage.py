@@ -9,11 +9,13 @@ from pathlib import Path
 
 import msgpack
 import pytest
+from blake3 import blake3
 
 from venti.blocktype import BlockType
+from venti.compression import compressed
 from venti.disk import arena as arenas
 from venti.disk import open_disk_store
-from venti.disk.clump import HEADER, pack, unpack_header
+from venti.disk.clump import HEADER, pack_header
 from venti.disk.files import OsFile, OsFolder
 from venti.errors import BlockNotFound, DamagedBlock, DamagedStore, ReadOnlyStore, StoreInUse, VentiError
 from venti.score import Score
@@ -83,9 +85,8 @@ async def test_a_block_that_looks_like_a_clump_is_no_clump(tmp_path: Path) -> No
     """Bytes inside a block are never taken for a stored block, wherever the header of the true one is damaged."""
     lie = b"not what the score says" * 10
     claimed = b"the true block" * 10
-    header, stored = pack(
-        DATA.wire, lie, Score.of(claimed), unpack_header(b"".join(pack(13, lie, b"", b"", 0))).digest, 1
-    )
+    encoding, stored = compressed(lie)
+    header = pack_header(DATA.wire, encoding, len(stored), len(lie), 1, Score.of(claimed), blake3(lie).digest())
     forged = b"".join((header, stored))
     carrier = random.Random(1).randbytes(100) + forged + random.Random(2).randbytes(100)
     await fill(tmp_path, [carrier, b"after"])

@@ -31,16 +31,11 @@ import lz4.block
 from blake3 import blake3
 
 from ninep.wire.dialect import Buffer
+from venti.compression import LZ4, PLAIN
 from venti.messages import LARGEST_BLOCK
 
 MAGIC = b"9clp"
 HEADER = 80
-PLAIN = 0
-LZ4 = 1
-LEAST_GAIN = 0.9
-"""A block is stored compressed if that makes it smaller than this part of itself."""
-SMALLEST = 128
-"""Bytes below which compression is not tried."""
 
 _HEAD = Struct("<4sBBHIIQ20s32s")
 _CRC = Struct("<I")
@@ -67,17 +62,10 @@ class Clump(NamedTuple):
         return HEADER + self.stored
 
 
-def pack(type: int, data: Buffer, score: bytes, digest: bytes, time: int) -> tuple[bytes, Buffer]:
-    """The header and the stored bytes of a block."""
-    size = len(data)
-    encoding = PLAIN
-    stored: Buffer = data
-    if size >= SMALLEST:
-        small = lz4.block.compress(data, mode="fast", acceleration=2, store_size=False)
-        if len(small) < size * LEAST_GAIN:
-            encoding, stored = LZ4, small
-    head = _HEAD.pack(MAGIC, type, encoding, 0, len(stored), size, time, score, digest)
-    return head + _CRC.pack(crc32(head)), stored
+def pack_header(type: int, encoding: int, stored: int, size: int, time: int, score: bytes, digest: bytes) -> bytes:
+    """The header of a block; its fields as in ``Clump``."""
+    head = _HEAD.pack(MAGIC, type, encoding, 0, stored, size, time, score, digest)
+    return head + _CRC.pack(crc32(head))
 
 
 def unpack_header(data: Buffer, at: int = 0) -> Clump:

@@ -18,11 +18,13 @@ from blake3 import blake3
 
 from ninep.wire.dialect import Buffer
 from venti.blocktype import BlockType
+from venti.compression import compressed
 from venti.disk import space as spaces
 from venti.disk.arena import Found
-from venti.disk.clump import HEADER, BadClump, pack, unpack_whole
+from venti.disk.clump import HEADER, BadClump, pack_header, unpack_whole
 from venti.disk.index import CHECK, Index, Place, pack_place, parts, unpack_place
 from venti.disk.log import BEGINNING, Log, Position
+from venti.disk.seen import Seen
 from venti.disk.space import Space
 from venti.errors import (
     BlockNotFound,
@@ -79,6 +81,7 @@ class DiskStore:
         self._frozen: dict[bytes, bytes] = {}
         self._waiting: dict[bytes, Buffer] = {}
         self._damaged: set[bytes] = set()
+        self._seen = Seen()
         self._failed: str | None = None
         self._index_failed: str | None = None
         self._work = trio.Lock()
@@ -222,14 +225,20 @@ class DiskStore:
             return ZERO_SCORE
         if self._failed is not None:
             raise StoreFailed(self._failed)
-        score = self._score_of(data)
         digest = blake3(data).digest()
-        key = score + _WIRE[type]
+        wire = _WIRE[type]
+        name = digest + wire
+        seen = self._seen.get(name)
+        if seen is not None and not self._damaged:
+            return seen
+        score = self._score_of(data)
+        key = score + wire
         value = self._recent.get(key) or self._frozen.get(key) or self._index.get(key)
         if value is not None:
             if value[CHECK] != digest[:16]:
                 raise ScoreCollision(score)
             if not self._damaged or key not in self._damaged:
+                self._seen.add(name, score)
                 return score
         if self._space.full and not self._space.allows():
             raise StoreFull
@@ -237,11 +246,13 @@ class DiskStore:
             if self._index_failed is not None:
                 raise StoreFull(f"no space left in the index: {self._index_failed}")
             raise trio.WouldBlock
-        header, stored = pack(type.wire, data, score, digest, int(self._clock()))
+        encoding, stored = compressed(data)
         length = len(stored)
-        place = self.log.append((header, stored), HEADER + length)
-        self._recent[key] = pack_place(place.arena, place.offset, length, size, digest[:16])
+        header = pack_header(wire[0], encoding, length, size, int(self._clock()), score, digest)
+        arena, offset = self.log.append((header, stored), HEADER + length)
+        self._recent[key] = pack_place(arena, offset, length, size, digest[:16])
         self._waiting[key] = data
+        self._seen.add(name, score)
         return score
 
     def flush_nowait(self) -> None:
@@ -256,6 +267,7 @@ class DiskStore:
             for key in self._waiting:
                 self._recent.pop(key, None)
             self._waiting.clear()
+            self._seen.clear()
             self.log.forget()
             if spaces.is_full(error):
                 self._space.ended(f"writing to arena {before.arena} failed: {error.strerror}")
