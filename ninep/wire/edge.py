@@ -18,7 +18,7 @@ from pathlib import Path
 
 import trio
 
-from ninep.wire import busypoll, tls
+from ninep.wire import busypoll, memory, tls
 from ninep.wire.errors import BadAddress, ConnectionLost, Unreachable, WireError
 from ninep.wire.listen import Listener, listen
 from ninep.wire.networks import Networks
@@ -163,6 +163,7 @@ def run_program(
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(getattr(arguments, "verbose", 0), 2)]
     logging.basicConfig(level=level, format=f"{name}: %(message)s", stream=sys.stderr)
     known = {**codes, **CODES}
+    memory.keep_freed()
     try:
         result = trio.run(
             arguments.run, arguments, instruments=busypoll.instruments(getattr(arguments, "busy_poll", busypoll.LIMIT))
