@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -22,6 +24,9 @@ from cfs.upstream import Upstream
 from ninep.host_ids import HostIds
 from ninep.locks import LockTable
 from ninep.wire.dialect import Buffer
+from ninep.wire.taskless import Carried, Waiter, state, wait_for, wake
+
+log = logging.getLogger(__name__)
 
 PAUSE = 0.02
 """Seconds that bytes wait for company before they are written to disk, unless there is a batch of them already."""
@@ -41,10 +46,10 @@ class Fetch:
         error: why nothing came.
         waiters: readers that wait for it.
         owner: whose fid it uses.
-        scope: cancelled when nobody wants it any more.
+        done: whether it is over, whichever way it ended.
     """
 
-    __slots__ = ("_done", "data", "end", "error", "owner", "scope", "start", "waiters")
+    __slots__ = ("_carried", "_event", "_places", "data", "done", "end", "error", "owner", "start", "waiters")
 
     def __init__(self, owner: object, start: int, end: int) -> None:
         self.owner = owner
@@ -53,16 +58,54 @@ class Fetch:
         self.data: Buffer = b""
         self.error: Exception | None = None
         self.waiters = 0
-        self.scope = trio.CancelScope()
-        self._done = trio.Event()
+        self.done = False
+        self._carried: Carried[None] | None = None
+        self._places: list[_Place] = []
+        self._event: trio.Event | None = None
+
+    def carry(self, work: Coroutine[Any, Any, None], nursery: trio.Nursery) -> None:
+        """Begins to bring it here; ``work`` sees to it that ``over`` is called."""
+        self._carried = Carried(work, nursery, _nothing)
+        self._carried.go()
+
+    def cancel(self) -> None:
+        """Nobody wants it any more."""
+        if self._carried is not None and not self.done:
+            self._carried.cancel()
 
     async def wait(self) -> None:
-        """Returns when it is over, whichever way it ended."""
-        await self._done.wait()
+        """Returns when it is over."""
+        while not self.done:
+            if state.inside:
+                place = _Place()
+                self._places.append(place)
+                await wait_for(place)
+            else:
+                if self._event is None:
+                    self._event = trio.Event()
+                await self._event.wait()
 
     def over(self) -> None:
         """Wakes whoever waits."""
-        self._done.set()
+        self.done = True
+        if self._event is not None:
+            self._event.set()
+        for place in self._places:
+            if (waiter := place.task) is not None:
+                place.task = None
+                wake(waiter)
+
+
+class _Place:
+    __slots__ = ("task",)
+
+    def __init__(self) -> None:
+        self.task: Waiter | None = None
+
+
+def _nothing(_: None, error: Exception | None) -> None:
+    if error is not None:
+        log.error("a fetch failed", exc_info=error)
 
 
 class Cache:

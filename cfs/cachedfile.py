@@ -26,6 +26,7 @@ from ninep.remote import RemoteFile
 from ninep.stat import DMSETGID, DMSETUID, DMSETVTX, NO32, NO64, Stat, unpack_directory
 from ninep.wire import Malformed
 from ninep.wire.dialect import Buffer, Maybe
+from ninep.wire.taskless import in_task
 
 HARMLESS = frozenset((m.OREAD, m.OWRITE, m.ORDWR, m.OEXEC))
 """Modes in which opening twice is the same as opening once."""
@@ -460,6 +461,7 @@ async def _open_with_stat(remote: RemoteFile, mode: int) -> Stat | None:
     call = client.begin(m.Tstat(remote.fid))
     await remote.open(mode)
     # From here on the file is open there; giving up now would leave it so and the client believing it is not.
+    await in_task()
     with trio.CancelScope(shield=True):
         try:
             found: Stat = (await client.wait(call)).stat

@@ -23,6 +23,7 @@ from ninep.qid import Qid
 from ninep.remote import RemoteFile
 from ninep.stat import Stat
 from ninep.wire import ConnectionLost
+from ninep.wire.taskless import in_task
 
 T = TypeVar("T")
 
@@ -112,6 +113,7 @@ class Handle:
         while (remote := self.live) is None:
             if self._stale is not None:
                 raise self._stale
+            await in_task()
             if self._coming is not None:
                 await self._coming.wait()
                 continue
@@ -195,6 +197,7 @@ class Handle:
         Raises:
             ServerGone, ProofLost: nobody can be asked, and nothing is remembered.
         """
+        await in_task()
         upstream = self.upstream
         if upstream.live is None and knowledge.recall_root(root):
             return True

@@ -33,10 +33,13 @@ from ninep.files import File, FileTree, Walked
 from ninep.qid import Qid
 from ninep.remote import RemoteFile
 from ninep.wire.dialect import Maybe
+from ninep.wire.taskless import in_task
 
 
 class CachedTree(FileTree):
     """What one client sees."""
+
+    taskless = True
 
     def __init__(self, cache: Cache, upstream: Upstream) -> None:
         self.cache = cache
@@ -47,11 +50,13 @@ class CachedTree(FileTree):
 
     async def attach(self, uname: str, aname: str, *, local: bool = False) -> File:
         """Attaches at the file server, as the same user; dials it if need be."""
+        await in_task()
         self.cache.counts.asked["Tattach"] += 1
         return self._root(uname, aname, await self._attached(uname, aname), None, local=local)
 
     async def auth(self, uname: str, aname: str) -> File:
         """The file server's own conversation; nothing of it is kept."""
+        await in_task()
         self.cache.counts.asked["Tauth"] += 1
         for _ in range(TRIES):
             connection = await self.upstream.connection()
@@ -64,6 +69,7 @@ class CachedTree(FileTree):
 
     async def attach_authenticated(self, uname: str, aname: str, auth: File, *, local: bool = False) -> File:
         """The same at the file server, on the link where the conversation was held."""
+        await in_task()
         self.cache.counts.asked["Tattach"] += 1
         if not isinstance(auth, PassedOn):
             raise AuthenticationFailed

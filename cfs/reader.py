@@ -26,6 +26,7 @@ from ninep.remote import RemoteFile
 from ninep.wire import ConnectionLost, WireError
 from ninep.wire.client import Call
 from ninep.wire.dialect import Buffer, Maybe
+from ninep.wire.taskless import in_task
 
 PIECE = 256 * 1024
 """Most bytes of one fetch: whoever waits for its first byte waits for its last."""
@@ -52,8 +53,8 @@ class Reader:
 
     def close(self) -> None:
         """Gives up the file and what is on its way through this fid; whoever else waits for that fetches it anew."""
-        for fetch in self._own:
-            fetch.scope.cancel()
+        for fetch in list(self._own):
+            fetch.cancel()
         self._cache.store.release(self.held)
 
     def read(self, start: int, end: int) -> Maybe[Buffer]:
@@ -92,6 +93,7 @@ class Reader:
             for part in held.present.parts(start, end):
                 data = store.read(held, *part, wait=False)
                 if data is None:
+                    await in_task()
                     await trio.to_thread.run_sync(store.page_in, store.places(held, *part))
                     data = store.read(held, *part)
                 found.append((part.start, data or b""))
@@ -133,7 +135,7 @@ class Reader:
                 break
             self._own.add(fetch)
             self._cache.begin(self.held, fetch)
-            self._nursery.start_soon(self._fetch, fetch, remote, call)
+            fetch.carry(self._fetch(fetch, remote, call), self._nursery)
             start = fetch.end
         return begun
 
@@ -142,18 +144,17 @@ class Reader:
         counts = self._cache.counts
         begun = counts.begin(Tread)
         try:
-            with fetch.scope:
-                for _ in range(TRIES):
-                    try:
-                        if remote is None or call is None:
-                            remote = await self._handle.revived()
-                            call = _asked(remote, fetch)
-                        await self._take(fetch, remote, call)
-                        break
-                    except ConnectionLost:
-                        remote = call = None
-                else:
-                    raise Interrupted
+            for _ in range(TRIES):
+                try:
+                    if remote is None or call is None:
+                        remote = await self._handle.revived()
+                        call = _asked(remote, fetch)
+                    await self._take(fetch, remote, call)
+                    break
+                except ConnectionLost:
+                    remote = call = None
+            else:
+                raise Interrupted
         except FileError as error:
             fetch.error = error
         except (NinepError, WireError) as error:
@@ -194,12 +195,13 @@ class Reader:
             given_up = []
             for fetch in fetches:
                 fetch.waiters -= 1
-                if not fetch.waiters:
-                    fetch.scope.cancel()
+                if not fetch.waiters and not fetch.done:
+                    fetch.cancel()
                     given_up.append(fetch)
-            with trio.CancelScope(shield=True):
-                for fetch in given_up:
-                    await fetch.wait()
+            if given_up:
+                with trio.CancelScope(shield=True):
+                    for fetch in given_up:
+                        await fetch.wait()
         for fetch in fetches:
             if fetch.owner is self and fetch.error is not None:
                 raise fetch.error

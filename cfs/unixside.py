@@ -29,6 +29,7 @@ from ninep.remote import RemoteFile
 from ninep.stat import DMDEVICE, DMSYMLINK, Stat
 from ninep.wire import WireError
 from ninep.wire.dialect import Buffer
+from ninep.wire.taskless import in_task
 
 T = TypeVar("T")
 
@@ -189,6 +190,8 @@ class UnixSide(File):
             self._cache.memory.changed()
 
     async def _ask(self, work: Callable[[RemoteFile], Awaitable[T]]) -> T:
+        await in_task()
+
         async def asked() -> T:
             async with self._sought() as file:
                 return await work(file)

@@ -25,6 +25,7 @@ from ninep.remote_linux import LinuxFile
 from ninep.remote_unix import UnixFile
 from ninep.wire.client import Call, Client
 from ninep.wire.errors import ConnectionLost, NoFreeTag, Unreachable
+from ninep.wire.taskless import in_task
 
 PATIENCE = 20.0
 """Seconds until a server that does not say which version it speaks is given up."""
@@ -225,6 +226,7 @@ class Connection:
         Raises:
             FileError: something that only now could be told, such as a write that failed. The fid is gone.
         """
+        await in_task()
         if trio.current_effective_deadline() == float("-inf"):
             self.discard(fid)
             await trio.lowlevel.checkpoint()

@@ -16,6 +16,7 @@ from ninep.maybe import arrived
 from ninep.messages import ORCLOSE
 from ninep.permissions import readable, writable
 from ninep.wire.dialect import Maybe
+from ninep.wire.taskless import in_task
 
 T = TypeVar("T")
 
@@ -196,6 +197,7 @@ class Fid:
             self._grant()
 
     async def _in_turn(self, turn: _Turn, do: Callable[..., Maybe[T]], arguments: tuple[Any, ...], shield: bool) -> T:
+        await in_task()
         with trio.CancelScope(shield=shield):
             await self._wait(turn)
         try:
@@ -244,6 +246,7 @@ class Fid:
 
 
 async def _in_turns(turns: list[tuple[Fid, _Turn]], do: Callable[..., Maybe[T]], arguments: tuple[Any, ...]) -> T:
+    await in_task()
     had: list[Fid] = []
     waiting = list(turns)
     try:

@@ -282,9 +282,12 @@ class FileTree:
 
     Attributes:
         ids: which users the numbers are that clients of 9P2000.u and 9P2000.L attach as.
+        taskless: whether all coroutines that it and its files return keep to the rule of ``wire.taskless``. Requests
+            that wait then have no task.
     """
 
     ids: Ids = PLAIN_IDS
+    taskless: bool = False
 
     def user(self, uid: int, uname: str, aname: str) -> str:
         """Who attaches to ``aname`` as number ``uid``, and as ``uname`` as well if that is not empty.

@@ -12,6 +12,7 @@ from ninep.errors import FileError, UnknownFid
 from ninep.fids import Fid
 from ninep.files import File
 from ninep.wire.dialect import Maybe
+from ninep.wire.taskless import in_task
 
 T = TypeVar("T")
 
@@ -51,6 +52,7 @@ async def after(work: Coroutine[Any, Any, None], reply: T) -> T:
 
     From then on it gets a bounded time. What is done cannot be undone, so the answer leaves in any case.
     """
+    await in_task()
     failure: Exception | None = None
     scope = trio.CancelScope(shield=True)
 

@@ -16,6 +16,7 @@ from ninep.remote_methods import UnixMethods
 from ninep.stat import Stat, unpack_directory
 from ninep.wire.dialect import Buffer
 from ninep.wire.errors import ConnectionLost, Malformed
+from ninep.wire.taskless import in_task
 
 if TYPE_CHECKING:
     from ninep.connection import Connection
@@ -222,6 +223,7 @@ class RemoteFile(UnixMethods):
         if fid != m.NOFID:
             await self.connection.clunk(fid)
         else:
+            await in_task()
             await trio.lowlevel.checkpoint()
 
     async def leave(self) -> None:

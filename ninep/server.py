@@ -32,7 +32,7 @@ async def serve_stream(
     """
     dialect = NinePDialect()
     session = NinePSession(tree, dialect, max_msize=max_msize, local=local, max_fids=max_fids)
-    await serve_connection(stream, dialect, session, limits=limits)
+    await serve_connection(stream, dialect, session, limits=limits, taskless=tree.taskless)
 
 
 async def serve(

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import trio
 
-from ninep.wire import tls
+from ninep.wire import taskless, tls
 from ninep.wire.dialect import Buffer, Dialect
 from ninep.wire.errors import ConnectionLost, Malformed, NoFreeTag
 from ninep.wire.frames import FrameBuffer
@@ -39,7 +39,7 @@ class Call(Generic[R]):
         self.tag = tag
         self.expected = expected
         self.reply: R | None = None
-        self.task: trio.lowlevel.Task | None = None
+        self.task: taskless.Waiter | None = None
 
 
 class Client(Generic[Q, R]):
@@ -127,8 +127,14 @@ class Client(Generic[Q, R]):
                     self._outbox.send_soon()
                 else:
                     self._outbox.send_now()
-                    if len(self._calls) == 1:
+                    if len(self._calls) == 1 and not taskless.state.inside:
                         self._look()
+            if taskless.state.inside and self._lost is None:
+                self._waiting += 1
+                try:
+                    await taskless.wait_for(call)
+                finally:
+                    self._waiting -= 1
             if call.reply is None:
                 await self._parked(call)
         reply = call.reply
@@ -141,6 +147,7 @@ class Client(Generic[Q, R]):
     async def call(self, request: Q, *, tag: int | None = None) -> R:
         """``begin`` and ``wait``; waits for a free tag first where there is none."""
         while not self._free and tag is None and self._lost is None:
+            await taskless.in_task()
             await self._tag_freed.park()
         return await self.wait(self.begin(request, tag=tag))
 
@@ -199,9 +206,9 @@ class Client(Generic[Q, R]):
                 call.reply = reply
                 if tag in reserved:
                     free.append(tag)
-                if call.task is not None:
-                    trio.lowlevel.reschedule(call.task)
+                if (waiter := call.task) is not None:
                     call.task = None
+                    taskless.wake(waiter)
             if self._tag_freed:
                 self._tag_freed.unpark(count=len(frames))
             buffer.limit = self._dialect.limit
@@ -269,9 +276,9 @@ class Client(Generic[Q, R]):
         calls = list(self._calls.values())
         self._calls.clear()
         for call in calls:
-            if call.task is not None:
-                trio.lowlevel.reschedule(call.task)
+            if (waiter := call.task) is not None:
                 call.task = None
+                taskless.wake(waiter)
         self._tag_freed.unpark_all()
 
     def _why(self, cause: BaseException | None) -> str:

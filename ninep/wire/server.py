@@ -13,6 +13,7 @@ import logging
 import math
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from functools import partial
 from types import CoroutineType
 from typing import Any, Generic, TypeVar
 
@@ -24,6 +25,7 @@ from ninep.wire.errors import DuplicateTag, Hangup, Malformed, UnknownMessage
 from ninep.wire.frames import FrameBuffer
 from ninep.wire.inbox import Inbox
 from ninep.wire.outbox import Outbox
+from ninep.wire.taskless import Carried
 
 log = logging.getLogger(__name__)
 
@@ -58,14 +60,14 @@ class Limits:
 
 
 class _Running(Generic[R]):
-    """A request that waits, with the tags of those that gave it up."""
+    """A request that waits, with the tags of those that gave it up. ``work`` can be cancelled."""
 
-    __slots__ = ("flushes", "scope", "size", "tag")
+    __slots__ = ("flushes", "size", "tag", "work")
 
     def __init__(self, tag: int, size: int) -> None:
         self.tag = tag
         self.size = size
-        self.scope = trio.CancelScope()
+        self.work: trio.CancelScope | Carried[R | None]
         self.flushes: list[int] = []
 
 
@@ -76,13 +78,16 @@ async def serve_connection(
     *,
     buffer: FrameBuffer | None = None,
     limits: Limits = Limits(),
+    taskless: bool = False,
 ) -> None:
     """Serves until the peer hangs up, sends what is no message, or the caller cancels.
+
+    ``taskless`` is for sessions whose requests keep to the rule of that module: those are carried without tasks.
 
     Closes the session and the stream in every case. A broken link or a malformed peer is logged and returned from;
     it never raises. Cancelled, requests under way are cancelled and the session is closed.
     """
-    connection = _Connection(stream, dialect, session, buffer, limits)
+    connection = _Connection(stream, dialect, session, buffer, limits, taskless)
     try:
         await connection.run()
     finally:
@@ -100,12 +105,14 @@ class _Connection(Generic[Q, R]):
         session: Session[Q, R],
         buffer: FrameBuffer | None,
         limits: Limits,
+        taskless: bool,
     ) -> None:
         self.stream = stream
         self.dialect = dialect
         self.session = session
         self.buffer = buffer or FrameBuffer(dialect.format, dialect.limit)
         self.limits = limits
+        self.taskless = taskless
         self.outbox = Outbox(stream)
         self.running: dict[int, _Running[R]] = {}
         self.begun = 0
@@ -134,6 +141,11 @@ class _Connection(Generic[Q, R]):
                 await self._finish(self.limits.closing)
             else:
                 await self._finish(self.limits.grace)
+            finally:
+                # Whatever is still carried has to hear of the end; only a task can.
+                for running in self.running.values():
+                    if isinstance(running.work, Carried):
+                        running.work.become_task()
             nursery.cancel_scope.cancel()
 
     async def _watch(self, scope: trio.CancelScope) -> None:
@@ -249,11 +261,41 @@ class _Connection(Generic[Q, R]):
         self.running[tag] = running
         self.begun += 1
         self.begun_bytes += size
-        self.nursery.start_soon(self._run, running, work)
+        if self.taskless:
+            running.work = Carried(work, self.nursery, partial(self._carried, running))
+            running.work.go()
+        else:
+            running.work = trio.CancelScope()
+            self.nursery.start_soon(self._run, running, running.work, work)
 
-    async def _run(self, running: _Running[R], work: Coroutine[Any, Any, R | None]) -> None:
+    def _carried(self, running: _Running[R], reply: R | None, error: Exception | None) -> None:
+        """What was carried without a task is done, or given up."""
+        if error is not None:
+            reply = self.dialect.failure(error)
+        if reply is not None:
+            try:
+                waiting = self.session.commit()
+            except Exception as failure:
+                reply = self.dialect.failure(failure)
+            else:
+                if waiting is not None:
+                    self.nursery.start_soon(self._commit, running, reply, waiting)
+                    return
+        self._end(running, reply)
+
+    async def _commit(self, running: _Running[R], reply: R, waiting: Coroutine[Any, Any, None]) -> None:
+        try:
+            with trio.CancelScope(shield=True):
+                await waiting
+        except Exception as error:
+            reply = self.dialect.failure(error)
+        self._end(running, reply)
+
+    async def _run(
+        self, running: _Running[R], scope: trio.CancelScope, work: Coroutine[Any, Any, R | None]
+    ) -> None:
         reply: R | None = None
-        with running.scope:
+        with scope:
             try:
                 reply = await work
             except Exception as error:
@@ -266,6 +308,9 @@ class _Connection(Generic[Q, R]):
                         await waiting
             except Exception as error:
                 reply = self.dialect.failure(error)
+        self._end(running, reply)
+
+    def _end(self, running: _Running[R], reply: R | None) -> None:
         # From here to the send there is no checkpoint: a tag is free exactly when its reply is on its way,
         # and a flush is answered after the request that it gave up.
         self.begun -= 1
@@ -279,7 +324,11 @@ class _Connection(Generic[Q, R]):
             if self.running.get(tag) is running:
                 del self.running[tag]
         self.outbox.push(pieces, size)
-        self.outbox.send_soon()
+        if self.begun or not self.taskless:
+            self.outbox.send_soon()
+        else:
+            # Nothing else is under way that could add to it.
+            self.outbox.send_now()
         self.ended.unpark_all()
 
     def _flush(self, tag: int, old: int) -> None:
@@ -290,12 +339,12 @@ class _Connection(Generic[Q, R]):
         else:
             running.flushes.append(tag)
             self.running[tag] = running
-            running.scope.cancel()
+            running.work.cancel()
 
     async def _reset(self) -> None:
         await self._answer()
-        for running in self.running.values():
-            running.scope.cancel()
+        for running in list(self.running.values()):
+            running.work.cancel()
         await self._wait_idle()
         await self.session.reset()
 
