@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from cfs.index import Index, Row
+from cfs.index import Index
 from cfs.layout import AGES
+from cfs.row import Row
 
 Key = tuple[int, int]
 """An extent: its file's number, and its start."""
@@ -32,10 +33,12 @@ class Ages:
             self.present += 1
             self._stored = 0
 
-    def touch(self, key: Key, row: Row) -> None:
-        """Notes a use of an extent."""
-        if row.age < self.present:
-            self._touched[key] = None
+    def touch(self, key: Key, row: Row) -> Row | None:
+        """Notes a use of an extent; returns the row as it is now if that is news."""
+        if row.age >= self.present:
+            return None
+        self._touched[key] = None
+        return row._replace(age=self.present)
 
     def forget(self, key: Key) -> None:
         """The extent is gone."""

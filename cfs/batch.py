@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from cfs.layout import checksum
-from cfs.segments import Files, Place
+from cfs.row import Place
+from cfs.segments import Files
 from ninep.wire.dialect import Buffer
 
 

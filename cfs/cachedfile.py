@@ -434,7 +434,7 @@ class CachedFile(UnixSide):
         if remote is None:
             return None
         if self._reader is not None and not self._written:
-            return remote.leave()
+            return None if remote.leave_nowait() else remote.leave()
         return self._handle.upstream.passed(m.Tclunk, remote.clunk())
 
     def _parted(self) -> RemoteFile | None:
@@ -460,15 +460,24 @@ async def _open_with_stat(remote: RemoteFile, mode: int) -> Stat | None:
     # Sent first, answered first: a change in between shows in the qid that the open returns.
     call = client.begin(m.Tstat(remote.fid))
     await remote.open(mode)
+    # Most often both have come together.
+    found = _stat_of(call.reply)
+    if found is not None and found.qid == remote.qid:
+        return found
     # From here on the file is open there; giving up now would leave it so and the client believing it is not.
     await in_task()
     with trio.CancelScope(shield=True):
         try:
-            found: Stat = (await client.wait(call)).stat
+            found = (await client.wait(call)).stat
             return found if found.qid == remote.qid else await remote.stat()
         except FileError:
             pass
     return None
+
+
+def _stat_of(reply: Any) -> Stat | None:
+    """What the reply to a Tstat tells, if it has come and is no refusal."""
+    return reply.stat if type(reply) is m.Rstat else None
 
 
 def _version(stat: Stat) -> Version:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from cfs.index import Row
 from cfs.layout import checksum
 from cfs.recent import Recent
+from cfs.row import Row
 from cfs.segments import Files
 from cfs.stored import StoredFile
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from cfs.stored import StoredFile
+
+IDLE = 4096
+"""Files that are kept in memory although nobody uses them, so that they can be opened without asking the index."""
 
 Identity = tuple[str, int]
 """Attach name and qid path."""
@@ -14,10 +19,16 @@ class FileTable:
     def __init__(self) -> None:
         self._files: dict[Identity, StoredFile] = {}
         self._numbered: dict[int, StoredFile] = {}
+        self._idle: OrderedDict[Identity, StoredFile] = OrderedDict()
 
     def get(self, tree: str, path: int) -> StoredFile | None:
         """The file, at whichever version."""
         return self._files.get((tree, path))
+
+    def use(self, file: StoredFile) -> None:
+        """One more uses the file."""
+        file.users += 1
+        self._idle.pop((file.tree, file.path), None)
 
     def numbered(self, number: int) -> StoredFile | None:
         """The file with this number in the index."""
@@ -40,12 +51,29 @@ class FileTable:
 
     def take(self, tree: str, path: int) -> StoredFile | None:
         """Removes and returns a file."""
+        self._idle.pop((tree, path), None)
         return self._files.pop((tree, path), None)
 
     def unload(self, file: StoredFile) -> None:
-        """Removes a file if nobody uses it and nothing of it waits."""
-        if file.users or file.waiting or self._files.get((file.tree, file.path)) is not file:
+        """Lets a file go if nobody uses it and nothing of it waits; those of which something is held rest a while."""
+        identity = (file.tree, file.path)
+        if file.users or file.waiting or self._files.get(identity) is not file:
             return
+        if file.number is None:
+            del self._files[identity]
+            return
+        file.rest()
+        self._idle[identity] = file
+        if len(self._idle) > IDLE:
+            self._remove(self._idle.popitem(last=False)[1])
+
+    def disturb(self, number: int) -> None:
+        """Removes the file with this number if nobody uses it: the index is about to change."""
+        file = self._numbered.get(number)
+        if file is not None and self._idle.pop((file.tree, file.path), None) is not None:
+            self._remove(file)
+
+    def _remove(self, file: StoredFile) -> None:
         del self._files[file.tree, file.path]
         if file.number is not None:
             del self._numbered[file.number]
@@ -55,6 +83,7 @@ class FileTable:
         for file in self._files.values():
             if file.pin == pin:
                 file.pin = 0
+                file.unload_rows()
 
     def kill_all(self) -> None:
         """Empties all files for good."""
@@ -62,3 +91,4 @@ class FileTable:
             file.die()
         self._files.clear()
         self._numbered.clear()
+        self._idle.clear()

@@ -40,7 +40,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cfs.layout import FORMAT, INDEX, PAGE, PINNED, Version, pages
-from cfs.segments import Place
+from cfs.row import Place, Row
 
 APPLICATION = 0x39636673
 """The text ``9cfs``, as a big-endian number."""
@@ -58,15 +58,6 @@ CREATE TABLE extent(file INTEGER NOT NULL, start INTEGER NOT NULL, length INTEGE
     place INTEGER NOT NULL, age INTEGER NOT NULL, sum BLOB NOT NULL, PRIMARY KEY(file, start)) WITHOUT ROWID;
 CREATE INDEX extent_age ON extent(age, segment, place);
 """
-
-
-class Row(NamedTuple):
-    """One extent of a file."""
-
-    start: int
-    place: Place
-    age: int
-    sum: bytes
 
 
 class Found(NamedTuple):

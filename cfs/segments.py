@@ -12,9 +12,9 @@ import errno
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 from cfs.layout import PAGE, pages, segment_name, segment_number
+from cfs.row import Place
 from ninep.wire.dialect import Buffer
 
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2
@@ -23,14 +23,6 @@ _fallocate = getattr(_libc, "fallocate", None)
 if _fallocate is not None:
     _fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
 _NOWAIT = getattr(os, "RWF_NOWAIT", 0)
-
-
-class Place(NamedTuple):
-    """Where an extent's bytes are."""
-
-    segment: int
-    offset: int
-    length: int
 
 
 class Files:

@@ -33,11 +33,12 @@ from cfs.directory import Directory
 from cfs.errors import BadBound
 from cfs.extents import Extents
 from cfs.filetable import FileTable
-from cfs.index import Index, Row
-from cfs.layout import EXTENT, LEAST, PINNED, Version, pages, segment_size
+from cfs.index import Index
+from cfs.layout import LEAST, PINNED, Version, pages, segment_size
 from cfs.opening import Opened, make_cache, open_cache, remake_cache
 from cfs.outage import Outage
-from cfs.segments import Files, Place, Segments
+from cfs.row import Place, Row
+from cfs.segments import Files, Segments
 from cfs.statistics import Statistics
 from cfs.stored import StoredFile
 from cfs.waiting import Held, Waiting, assemble
@@ -155,7 +156,7 @@ class Store:
         loaded = self._table.get(tree, path)
         if loaded is not None:
             if loaded.version == version:
-                loaded.users += 1
+                self._table.use(loaded)
                 self._pin_file(loaded, pin)
                 return loaded
             self.outdated += 1
@@ -217,6 +218,7 @@ class Store:
         number = file.number
         if file.pin != pin:
             file.pin = pin
+            file.unload_rows()
             if number is not None:
                 self.consult(lambda index: index.pin_file(number, pin, PINNED if pin else self._ages.present), None)
 
@@ -236,14 +238,9 @@ class Store:
         if file.waiting:
             found += [(piece.start, piece.data) for piece in self._waiting.pieces(file, start, end)]
         if file.number is not None and self._index is not None:
-            try:
-                rows = self._index.rows(file.number, start // EXTENT * EXTENT, end)
-            except sqlite3.Error as error:
-                self._broken(error)
-                return None
-            for row in rows:
-                if row.start + row.place.length <= start:
-                    continue
+            for row in self._rows(file, start, end):
+                if file.dead:
+                    return None
                 data = self._checked(file, row, wait, start > row.start or end < row.start + row.place.length)
                 if data is None:
                     return None
@@ -254,12 +251,18 @@ class Store:
 
     def places(self, file: StoredFile, start: int, end: int) -> list[Place]:
         """Where the bytes of a range are on disk, for ``page_in``."""
+        return [row.place for row in self._rows(file, start, end)]
+
+    def _rows(self, file: StoredFile, start: int, end: int) -> list[Row]:
+        """The extents that a range touches, those not yet on disk left out."""
+        rows = file.rows(start, end)
         number = file.number
-        if number is None:
-            return []
-        nothing: list[Row] = []
-        rows = self.consult(lambda index: index.rows(number, start // EXTENT * EXTENT, end), nothing)
-        return [row.place for row in rows]
+        if rows is None and number is not None:
+            begin, stop = file.window(start, end)
+            nothing: list[Row] = []
+            file.load_rows(begin, stop, self.consult(lambda index: index.rows(number, begin, stop), nothing))
+            rows = file.rows(start, end)
+        return rows or []
 
     def page_in(self, places: Iterable[Place]) -> None:
         """Waits for the disk until the bytes are in the system's memory. May run in a worker thread."""
@@ -328,6 +331,7 @@ class Store:
                 assert file.number is not None
                 age = PINNED if file.pin else self._ages.present
                 rows.append((file.number, Row(held.start, piece.place, age, sum_)))
+                file.entered(rows[-1][1])
                 self._counts["stored"] += len(held.data)
             if rows:
                 self._index.insert(rows)
@@ -411,7 +415,9 @@ class Store:
     def _checked(self, file: StoredFile, row: Row, wait: bool, partly: bool) -> bytes | None:
         """The bytes of an extent, none if they are damaged, None if the disk would have to be waited for."""
         assert file.number is not None
-        self._ages.touch((file.number, row.start), row)
+        now = self._ages.touch((file.number, row.start), row)
+        if now is not None:
+            file.entered(now)
         data = self._checker.read(file, row, self.nonce, wait=wait, partly=partly)
         if data is not None and not data:
             self._lose([(file.number, row.start, row.place)])
@@ -420,6 +426,8 @@ class Store:
     def _lose(self, extents: list[tuple[int, int, Place]]) -> None:
         """Takes extents out of the index and gives their places up."""
         assert self._index is not None
+        for number, _, _ in extents:
+            self._table.disturb(number)
         try:
             self._index.delete([(number, start) for number, start, _ in extents])
             empty = {number for number, _, _ in extents if self._table.numbered(number) is None}
@@ -433,6 +441,7 @@ class Store:
             file = self._table.numbered(number)
             if file is not None:
                 file.present.remove(start, start + place.length)
+                file.left(start)
             self._unremember(number, start)
 
     def _forget(self, number: int) -> None:

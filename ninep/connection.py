@@ -209,6 +209,13 @@ class Connection:
         if reuse:
             self._leaving.append((fid, call))
 
+    def leave_nowait(self, fid: int) -> bool:
+        """The same, unless very many fids are leaving already: then it does nothing and is False."""
+        if len(self._leaving) >= MOST_LEAVING and self._leaving[0][1].reply is None:
+            return False
+        self.discard(fid)
+        return True
+
     async def leave(self, fid: int) -> None:
         """The same, but waits where very many fids are leaving already."""
         while len(self._leaving) >= MOST_LEAVING:

@@ -226,6 +226,14 @@ class RemoteFile(UnixMethods):
             await in_task()
             await trio.lowlevel.checkpoint()
 
+    def leave_nowait(self) -> bool:
+        """Gives the fid up as ``leave`` does, if that can be done without waiting; False if not."""
+        if self.fid != m.NOFID:
+            if not self.connection.leave_nowait(self.fid):
+                return False
+            self.fid = m.NOFID
+        return True
+
     async def leave(self) -> None:
         """Gives the fid up without asking how that went: for files that were only read."""
         fid, self.fid = self.fid, m.NOFID

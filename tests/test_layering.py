@@ -41,6 +41,7 @@ PURE = (
     "cfs.frozen",
     "cfs.note",
     "cfs.recent",
+    "cfs.row",
     "cfs.stored",
     "cfs.waiting",
     "ninep.attributes",

@@ -268,7 +268,8 @@ class Client(Generic[Q, R]):
     def _release(self, tag: int) -> None:
         if tag in self._dialect.tags:
             self._free.append(tag)
-            self._tag_freed.unpark()
+            if self._tag_freed:
+                self._tag_freed.unpark()
 
     def _lose(self, cause: BaseException | None) -> None:
         self._lost = ConnectionLost(self._why(cause))

@@ -39,7 +39,8 @@ class Outbox:
 
     def send_soon(self) -> None:
         """Lets ``run`` send, after the tasks that are ready now have had their turn to add to it."""
-        self._wake.unpark()
+        if self._wake:
+            self._wake.unpark()
 
     def send_now(self) -> None:
         """Sends what the kernel takes without waiting and leaves the rest to ``run``.
@@ -105,4 +106,5 @@ class Outbox:
         del self._pieces[:done]
         if sent:
             self._pieces[0] = memoryview(self._pieces[0])[sent:]
-        self._drained.unpark_all()
+        if self._drained:
+            self._drained.unpark_all()

@@ -291,9 +291,7 @@ class _Connection(Generic[Q, R]):
             reply = self.dialect.failure(error)
         self._end(running, reply)
 
-    async def _run(
-        self, running: _Running[R], scope: trio.CancelScope, work: Coroutine[Any, Any, R | None]
-    ) -> None:
+    async def _run(self, running: _Running[R], scope: trio.CancelScope, work: Coroutine[Any, Any, R | None]) -> None:
         reply: R | None = None
         with scope:
             try:
@@ -329,7 +327,8 @@ class _Connection(Generic[Q, R]):
         else:
             # Nothing else is under way that could add to it.
             self.outbox.send_now()
-        self.ended.unpark_all()
+        if self.ended:
+            self.ended.unpark_all()
 
     def _flush(self, tag: int, old: int) -> None:
         running = self.running.get(old) if old != tag else None

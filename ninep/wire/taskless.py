@@ -1,10 +1,10 @@
 """Carrying on a coroutine without a task for as long as it only waits for replies.
 
 A task, its cancel scope and its turns of the event loop cost more than all the rest of a small request. A server whose
-requests do little else than ask another server (a proxy) can do without: the coroutine is driven by hand. Where it waits
-for a reply it yields what it waits for, and whoever brings the reply goes on with it on the spot. A coroutine that is
-to wait for anything else says so first (``in_task``); from there on it is an ordinary task. So it is when it is given
-up, so that cancellation is the same for both.
+requests do little else than ask another server (a proxy) can do without: the coroutine is driven by hand. Where it
+waits for a reply it yields what it waits for, and whoever brings the reply goes on with it on the spot. A coroutine
+that is to wait for anything else says so first (``in_task``); from there on it is an ordinary task. So it is when it is
+given up, so that cancellation is the same for both.
 
 What is carried so may be anything that keeps to one rule: before it touches a primitive of trio that belongs to a task
 (waits, scopes, nurseries, locks), it awaits ``in_task``.
@@ -50,7 +50,7 @@ class Carried(Generic[T]):
         self._going = False
 
     def go(self) -> None:
-        """Runs until it has to wait. Never raises."""
+        """Runs until it has to wait. Raises ``RuntimeError`` where the rule was not kept."""
         before = state.inside
         state.inside = self._going = True
         value: T | None = None
@@ -68,6 +68,8 @@ class Carried(Generic[T]):
             elif on is None:
                 self._scope = trio.CancelScope()
                 self._nursery.start_soon(self._run, self._scope)
+            elif isinstance(on, type) or not hasattr(on, "task"):
+                raise RuntimeError("a primitive of trio where there is no task: await in_task() before it")
             else:
                 self._on = on
                 on.task = self
@@ -78,7 +80,7 @@ class Carried(Generic[T]):
         self._done(value, error)
 
     def cancel(self) -> None:
-        """Gives it up, as a cancelled scope would; what it has to do then it does in a task. Too late, it is nothing."""
+        """Gives it up, as a cancelled scope would; what it has to do then it does in a task. Too late, nothing."""
         self.become_task()
         assert self._scope is not None
         self._scope.cancel()
@@ -140,4 +142,5 @@ def _yield(place: Place | None) -> Generator[Place | None, None, None]:
 @types.coroutine
 def _rest(work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
     """What is left of a coroutine that was begun."""
-    return (yield from work)  # type: ignore[misc]
+    value: T = yield from work
+    return value
