@@ -138,6 +138,7 @@ class StoredFile(File):
     def list(self, rewind: bool) -> Maybe[Sequence[Stat]]:
         """The next entries: of the names that were there at the rewind, those that still are."""
         view, node = self._view, self._node
+        look, shows = view.node, self._shows
         names = self._tree.system.users.names
         if rewind:
             try:
@@ -148,13 +149,13 @@ class StoredFile(File):
             found = []
             for name, (path, _) in batch:
                 try:
-                    entry = view.node(path)
+                    entry = look(path)
                 except DamagedData as error:
                     if view.children(node).get(name, (0, 0))[0] == path:
                         raise self._damaged(error) from error
                     # It was removed since the rewind.
                     continue
-                if not entry.removed and self._shows(entry):
+                if not entry.removed and shows(entry):
                     found.append(entry.stat(names))
             if found:
                 return found

@@ -5,7 +5,6 @@ Source: read(5).
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from types import CoroutineType
 from typing import Any
@@ -28,7 +27,7 @@ class DirectoryReader:
         """``pack`` makes bytes of an entry."""
         self._file = file
         self._pack = pack
-        self._entries: deque[bytes] = deque()
+        self._entries: list[bytes] = []
         self._size = 0
         self._offset = 0
 
@@ -62,22 +61,23 @@ class DirectoryReader:
         return self._take(count)
 
     def _add(self, found: Sequence[Stat]) -> bool:
-        for stat in found:
-            entry = self._pack(stat)
-            self._entries.append(entry)
-            self._size += len(entry)
-        return bool(found)
+        packed = list(map(self._pack, found))
+        self._entries += packed
+        self._size += sum(map(len, packed))
+        return bool(packed)
 
     def _take(self, count: int) -> bytes:
-        entries = self._entries
-        taken: list[bytes] = []
-        size = 0
-        while entries and size + len(entries[0]) <= count:
-            entry = entries.popleft()
-            size += len(entry)
-            taken.append(entry)
-        if entries and not taken:
-            raise FileError(f"count too small: the next directory entry has {len(entries[0])} bytes")
+        taken, size = self._entries, self._size
+        left: list[bytes] = []
+        while size > count:
+            # Seldom more than the last few: what was listed last is what did not fit.
+            entry = taken.pop()
+            size -= len(entry)
+            left.append(entry)
+        if left and not taken:
+            self._entries = left[::-1]
+            raise FileError(f"count too small: the next directory entry has {len(left[-1])} bytes")
+        self._entries = left[::-1]
         self._size -= size
         self._offset += size
         return b"".join(taken)

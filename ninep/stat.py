@@ -59,6 +59,7 @@ NO32 = 0xFFFFFFFF
 NO64 = 0xFFFFFFFFFFFFFFFF
 
 _HEAD = Struct("<HHIBIQIIIQH")
+_REST = _HEAD.size - 2
 _COUNT = Struct("<H")
 _NUMBERS = Struct("<III")
 
@@ -116,23 +117,28 @@ class Stat(NamedTuple):
         Raises:
             ValueError: the strings are too long for 16-bit counts.
         """
-        return self._packed(b"")
+        # Listings make many of these, so it is all here and nothing is taken apart twice.
+        type_, dev, (kind, version, path), mode, atime, mtime, length, name, uid, gid, muid, _, _, _, _ = self
+        encoded = name.encode("utf-8", "surrogateescape")
+        names = _owners(uid, gid, muid)
+        count = len(encoded)
+        size = _REST + count + len(names)
+        if size > LARGEST - 2:
+            raise ValueError(f"directory entry of {size} bytes")
+        head = _HEAD.pack(size, type_, dev, kind, version, path, mode, atime, mtime, length, count)
+        return head + encoded + names
 
     def pack_unix(self) -> bytes:
         """The same in 9P2000.u."""
         extension = self.extension.encode("utf-8", "surrogateescape")
         if len(extension) > LARGEST:
             raise ValueError(f"extension of {len(extension)} bytes")
-        return self._packed(_COUNT.pack(len(extension)) + extension + _NUMBERS.pack(*self[12:]))
-
-    def _packed(self, rest: bytes) -> bytes:
-        type_, dev, qid, mode, atime, mtime, length, name = self[:8]
-        encoded = name.encode("utf-8", "surrogateescape")
-        names = _owners(*self[8:11])
-        size = _HEAD.size - 2 + len(encoded) + len(names) + len(rest)
+        rest = _COUNT.pack(len(extension)) + extension + _NUMBERS.pack(*self[12:])
+        entry = self.pack()
+        size = len(entry) - 2 + len(rest)
         if size > LARGEST - 2:
             raise ValueError(f"directory entry of {size} bytes")
-        return _HEAD.pack(size, type_, dev, *qid, mode, atime, mtime, length, len(encoded)) + encoded + names + rest
+        return _COUNT.pack(size) + entry[2:] + rest
 
     @classmethod
     def unpack(cls, data: Buffer) -> Stat:
