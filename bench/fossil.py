@@ -1,6 +1,6 @@
 """fossil workloads: what people do with a file server, alone and eight at a time, on ours and on the original.
 
-Both servers run at the same time and take turns, workload by workload, so that whatever else the machine does hits each
+The servers run at the same time and take turns, workload by workload, so that whatever else the machine does hits each
 of them. Every workload is done several times; the round in the middle counts. Sequential I/O is measured with the
 message size of the original (8216 bytes) and with the largest that a server grants; the original grants no more, so its
 figures stand for both.
@@ -9,6 +9,7 @@ figures stand for both.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -41,7 +42,7 @@ ROUNDS = 3
 CLIENTS = 8
 SMALL, LARGE = 8192, 1024 * 1024
 """Bytes of data in a message: the most that the original grants, and the most that ours does."""
-PATIENCE = 20.0
+PATIENCE = 10.0
 """Seconds that a reply may take: the original now and then stops answering for good."""
 FILE = 1
 DIRECTORY = 2
@@ -55,22 +56,23 @@ def plan(scale: float) -> list[Step]:
     """Ours, and beside it the original where there is one."""
 
     async def work(port: int) -> list[Result]:
-        with contextlib.ExitStack() as stack:
-            ports = {"fossil": port}
-            if servers.plan9("fossil/fossil"):
-                ports["C fossil"] = stack.enter_context(servers.c_fossil())
-            return measure(ports, scale)
+        peers = {"C fossil": servers.c_fossil} if servers.plan9("fossil/fossil") else {}
+        return measure(port, peers, scale)
 
     return [Step("fossil", servers.our_fossil, work)]
 
 
-def measure(ports: Mapping[str, int], scale: float) -> list[Result]:
-    """All workloads on all servers; ``scale`` 1 takes some minutes. One that stops answering has no more rows."""
-    meters = [Meter(server, port) for server, port in ports.items()]
+def measure(port: int, peers: Mapping[str, servers.Server], scale: float) -> list[Result]:
+    """All workloads on all servers; ``scale`` 1 takes some minutes.
+
+    A peer is started anew for each, since one that stops answering would have no more rows.
+    """
     best: dict[tuple[str, int, str], Result] = {}
     for number, (workload, rounds) in enumerate(_workloads(scale)):
-        for turn in range(rounds):
-            for meter in list(meters):
+        with contextlib.ExitStack() as stack:
+            meters = [Meter("fossil", port)]
+            meters += [Meter(name, stack.enter_context(server())) for name, server in peers.items()]
+            for turn, meter in itertools.product(range(rounds), meters):
                 try:
                     for result in workload(meter, f"{number}-{turn}"):
                         key = (result.workload, result.depth, result.server)
@@ -78,7 +80,6 @@ def measure(ports: Mapping[str, int], scale: float) -> list[Result]:
                             best[key] = result
                 except Refused as error:
                     print(f"bench: {meter.server} cannot do all: {error}", file=sys.stderr)
-                    meters.remove(meter)
     return list(best.values())
 
 
