@@ -12,6 +12,8 @@ from fossil.errors import ArchiveAway
 from fossil.extents import Extent
 from ninep.wire.dialect import Buffer, Maybe
 
+BULK = 4
+"""Pieces from which on a read is a long one."""
 Fetch = Callable[[int, int, int], Awaitable[bytes]]
 """Bytes that are in venti: of a source, from an offset, so many."""
 
@@ -49,10 +51,27 @@ class Content:
                 if start <= offset and end <= start + length:
                     at = skip + offset - start
                     return memoryview(read(place, stored, digest))[at : at + end - offset]
+            if last - first >= BULK and (run := self._run(wanted, offset, end)) is not None:
+                return run
             pieces = [read(extent.place, extent.stored, extent.digest) for extent in wanted]
         except trio.WouldBlock:
             return self._read_slowly(wanted, offset, end)
         return _joined(wanted, pieces, offset, end)
+
+    def _run(self, wanted: list[Extent], offset: int, end: int) -> Buffer | None:
+        """What was written in one go lies in one go, and is read so; None where it does not.
+
+        It is not kept: one long file would push everything else out.
+        """
+        first, last = wanted[0], wanted[-1]
+        ahead = first.start - first.place
+        for start, length, place, skip, stored, _, _ in wanted:
+            if skip or length != stored or start - place != ahead or place < 0:
+                return None
+        if first.start > offset or last.end < end:
+            return None
+        data = self._data.read_run([(extent.stored, extent.digest) for extent in wanted], first.place)
+        return data[offset - first.start : end - first.start]
 
     async def _read_slowly(self, wanted: list[Extent], offset: int, end: int) -> Buffer:
         """The same with waiting. The pieces are held meanwhile: they are not given back before all are read."""

@@ -6,7 +6,7 @@ Pieces have no header: their length and BLAKE3 are in the database.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import trio
@@ -42,16 +42,25 @@ class DataLog:
         self._parts: OrderedDict[int, int] = OrderedDict()
         self._held: Counter[int] = Counter()
 
-    def append(self, data: Buffer) -> int:
+    def append(self, data: Buffer, *, whole: bool = False) -> int:
         """Hands a piece to the operating system; returns its place.
+
+        ``whole`` lets it begin with a block of the disk, which then holds nothing else: that is faster to write.
 
         Raises:
             OSError: it could not be written whole; nothing refers to it.
         """
-        place = self.tail
+        end = self.tail
+        place = -(-end // BLOCK) * BLOCK if whole else end
         self.file.write(data, place)
         self.tail = place + len(data)
+        if place != end:
+            self._free_part(end, place)
         return place
+
+    def remember(self, place: int, data: Buffer) -> None:
+        """Keeps a copy of a piece that was just written: what is written is often read soon."""
+        self._keep(place, bytes(data))
 
     def read_nowait(self, place: int, stored: int, digest: bytes) -> Buffer:
         """A piece, checked. Raises ``trio.WouldBlock`` where the disk, or venti, would have to be waited for.
@@ -70,6 +79,23 @@ class DataLog:
         except OSError as error:
             raise DamagedData(f"{self.file.path} at {place}: {error.strerror}") from error
         return self._checked(place, data, digest)
+
+    def read_run(self, pieces: Sequence[tuple[int, bytes]], place: int) -> memoryview:
+        """Pieces (stored, digest) that lie side by side from ``place`` on, checked and not kept.
+
+        Raises as ``read_nowait``.
+        """
+        try:
+            data = memoryview(self.file.read_nowait(place, sum(stored for stored, _ in pieces)))
+        except OSError as error:
+            raise DamagedData(f"{self.file.path} at {place}: {error.strerror}") from error
+        at = 0
+        for stored, digest in pieces:
+            if blake3(data[at : at + stored]).digest() != digest:
+                raise DamagedData(f"{self.file.path} at {place + at}: what is stored is not what was written")
+            self._note(place + at)
+            at += stored
+        return data
 
     async def read(self, place: int, stored: int, digest: bytes) -> Buffer:
         """A piece, checked; waits for the disk in a thread. Hold it meanwhile if it could be freed."""
@@ -96,17 +122,24 @@ class DataLog:
     def _checked(self, place: int, data: Buffer, digest: bytes) -> Buffer:
         if blake3(data).digest() != digest:
             raise DamagedData(f"{self.file.path} at {place}: what is stored is not what was written")
+        self._keep(place, data)
+        return data
+
+    def _keep(self, place: int, data: Buffer) -> None:
         old = self._cache.pop(place, b"")
         self._cache[place] = data
         self._cached += len(data) - len(old)
         while self._cached > CACHE:
             left, piece = self._cache.popitem(last=False)
             self._cached -= len(piece)
-            self._recent[left] = None
-            self._recent.move_to_end(left)
-            if len(self._recent) > RECENT:
-                self._recent.popitem(last=False)
-        return data
+            self._note(left)
+
+    def _note(self, place: int) -> None:
+        recent = self._recent
+        recent[place] = None
+        recent.move_to_end(place)
+        if len(recent) > RECENT:
+            recent.popitem(last=False)
 
     def by_use(self) -> Iterable[int]:
         """The pieces that were read lately, the one that was read last at the end."""

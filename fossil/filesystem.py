@@ -183,6 +183,7 @@ class FileSystem:
 
     def extents(self, node: Node) -> list[Extent]:
         """The extents of a file, sorted."""
+        self.writer.settle()
         if node.extents is None:
             rows = self.database.execute(
                 "SELECT start, length, place, skip, stored, digest, born FROM extent "
@@ -312,14 +313,14 @@ class FileSystem:
         """
         self.check()
         size = len(data)
-        if offset + size > LARGEST_FILE:
+        end = offset + size
+        if end > LARGEST_FILE:
             raise FileTooBig
-        self.check_room(size)
+        self._room.take(size, full=self.full)
         view = memoryview(data)
         for first in range(0, size, LONGEST):
             self.writer.write(node, offset + first, view[first : first + LONGEST])
-        if offset + size > node.length:
-            node.length = offset + size
+        node.length = max(node.length, end)
         node.next_version()
         node.mtime = self.now()
         node.muid = uid
@@ -353,7 +354,8 @@ class FileSystem:
         """Makes all changes survive the end of this process, most often without the database. Raises as ``commit``."""
         if self.pending.nodes:
             self.check()
-            # Changes that were refused are in no log: what comes after them must not be there without them.
+            self.writer.settle()
+            # What was refused is in no log, and what comes after it must not be there without it.
             if self.full or not self.ledger.record(self.epoch, next_path=self.next_path):
                 self.commit()
 
@@ -368,6 +370,7 @@ class FileSystem:
         if not (self.pending.nodes or self.ledger.recorded.nodes):
             return
         self.check()
+        self.writer.settle()
         try:
             self.ledger.commit(self.epoch, next_path=self.next_path)
         except sqlite3.Error as error:

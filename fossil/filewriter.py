@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from blake3 import blake3
 
 from fossil import extents as ranges
+from fossil.datalog import BLOCK
 from fossil.extents import LONGEST, Extent
 from fossil.node import Node
 from ninep.errors import FileSystemFull
@@ -15,7 +16,23 @@ from ninep.errors import FileSystemFull
 if TYPE_CHECKING:
     from fossil.filesystem import FileSystem
 
+SMALL = 8192
+"""Bytes below which a write is likely a whole file, or its end, and not the beginning of a long one."""
 _full = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+
+
+class _Growing:
+    """The piece that was written last: what follows it in file and log is added to it."""
+
+    __slots__ = ("end", "extent", "fresh", "hasher", "node", "tail")
+
+    def __init__(self, node: Node, extent: Extent, hasher: Any) -> None:
+        self.node = node
+        self.extent = extent
+        self.hasher = hasher
+        self.end = extent.end
+        self.tail = extent.place + extent.stored
+        self.fresh = False
 
 
 class FileWriter:
@@ -23,64 +40,74 @@ class FileWriter:
 
     def __init__(self, system: FileSystem) -> None:
         self._system = system
-        self._growing: tuple[int, Extent, Any] | None = None
+        self._growing: _Growing | None = None
 
     def end_epoch(self) -> None:
         """What was written before belongs to a snapshot now, and nothing is added to it."""
         self._growing = None
 
+    def settle(self) -> None:
+        """Lets the file have what was added to its last piece; before anybody looks at its extents."""
+        growing = self._growing
+        if growing is not None and growing.fresh:
+            growing.fresh = False
+            old = growing.extent
+            length = growing.end - old.start
+            new = old._replace(length=length, stored=length, digest=growing.hasher.digest())
+            growing.extent = new
+            extents = growing.node.extents
+            assert extents is not None
+            extents[-1] = new
+            self._system.pending.extents[growing.node.path, new.start] = new
+
     def write(self, node: Node, offset: int, data: memoryview) -> None:
         """Writes at most ``LONGEST`` bytes. Raises ``FileSystemFull``, ``WritesStopped``."""
-        system, epoch = self._system, self._system.epoch
+        system, growing, size = self._system, self._growing, len(data)
+        if (
+            growing is not None
+            and growing.node is node
+            and growing.end == offset
+            and growing.tail == system.log.tail
+            and node.length <= offset
+            and not node.removed
+            and offset + size - growing.extent.start <= LONGEST
+            and node.extents
+            and node.extents[-1] is growing.extent
+        ):
+            self._append(data)
+            growing.hasher.update(data)
+            growing.end = offset + size
+            growing.tail += size
+            growing.fresh = True
+            return
+        place, epoch = self._append(data, whole=not size % BLOCK), system.epoch
+        if node.removed:
+            # Nobody will find it again; whoever has it open may go on.
+            node.orphans.append((place, size))
+            node.held.append(place)
+            system.log.hold((place,))
+            extents = system.extents(node)
+            ranges.cut(extents, offset, offset + size, epoch)
+            ranges.insert(extents, Extent(offset, size, place, 0, size, blake3(data).digest(), epoch))
+            return
+        self.cut(node, offset, offset + size)
+        self.settle()
+        hasher = blake3(data)
+        extent = Extent(offset, size, place, 0, size, hasher.digest(), epoch)
+        ranges.insert(system.extents(node), extent)
+        system.pending.extents[node.path, offset] = extent
+        if size < SMALL:
+            system.log.remember(place, data)
+        self._growing = _Growing(node, extent, hasher)
+
+    def _append(self, data: memoryview, *, whole: bool = False) -> int:
+        system = self._system
         try:
-            place = system.log.append(data)
+            return system.log.append(data, whole=whole)
         except OSError as error:
             if error.errno in _full:
                 raise FileSystemFull from error
             raise system.stop(f"writing data failed: {error.strerror}") from error
-        if node.removed:
-            # Nobody will find it again; whoever has it open may go on.
-            node.orphans.append((place, len(data)))
-            node.held.append(place)
-            system.log.hold((place,))
-            digest = blake3(data).digest()
-            extents = system.extents(node)
-            ranges.cut(extents, offset, offset + len(data), epoch)
-            ranges.insert(extents, Extent(offset, len(data), place, 0, len(data), digest, epoch))
-            return
-        if self._grow(node, offset, data, place):
-            return
-        self.cut(node, offset, offset + len(data))
-        hasher = blake3(data)
-        extent = Extent(offset, len(data), place, 0, len(data), hasher.digest(), epoch)
-        ranges.insert(system.extents(node), extent)
-        system.pending.extents[node.path, offset] = extent
-        self._growing = (node.path, extent, hasher)
-
-    def _grow(self, node: Node, offset: int, data: memoryview, place: int) -> bool:
-        """Lengthens the extent that was written last, where the new data follows it in the file and in the log."""
-        if self._growing is None:
-            return False
-        path, old, hasher = self._growing
-        if (
-            path != node.path
-            or old.born != self._system.epoch
-            or old.end != offset
-            or old.place + old.stored != place
-            or old.stored + len(data) > LONGEST
-            or node.length > offset
-        ):
-            return False
-        extents = self._system.extents(node)
-        if not extents or extents[-1] is not old:
-            return False
-        hasher.update(data)
-        stored = old.stored + len(data)
-        new = old._replace(length=stored, stored=stored, digest=hasher.digest())
-        extents[-1] = new
-        self._system.pending.extents[path, new.start] = new
-        self._growing = (path, new, hasher)
-        return True
 
     def cut(self, node: Node, start: int, end: int) -> None:
         """Takes a range out of a file."""

@@ -49,6 +49,7 @@ WRITERS = "write"
 class LiveFile(UnixView):
     """A fid's view of a file in the live tree."""
 
+    _append = False
     _opened = False
     _leased = False
     _unread = False
@@ -181,7 +182,7 @@ class LiveFile(UnixView):
             self._renew_lease()
         if system.halted:
             self._changing()
-        if node.mode & st.DMAPPEND:
+        if self._append or node.mode & st.DMAPPEND:
             offset = node.length
         try:
             return system.write(node, offset, data, self._uid())

@@ -35,7 +35,7 @@ from ninep.messages import OAPPEND
 from ninep.permissions import EXECUTE, WRITE, writable
 from ninep.qid import Qid
 from ninep.stat import NO32, NO64, Stat
-from ninep.wire.dialect import Buffer, Maybe
+from ninep.wire.dialect import Maybe
 
 T = TypeVar("T")
 
@@ -57,10 +57,6 @@ class UnixFile(LiveFile):
     def _note_mode(self, mode: int) -> None:
         self._append = bool(mode & OAPPEND)
         self._writable = writable(mode)
-
-    def write(self, offset: int, data: Buffer) -> int:
-        """Puts bytes into the file."""
-        return super().write(self._node.length if self._append else offset, data)
 
     def wstat(self, changes: Stat) -> Maybe[None]:
         """All checks first, then all changes; a link keeps its target."""
