@@ -312,8 +312,7 @@ class FileSystem:
             FileTooBig: the file would be larger than any may be.
         """
         self.check()
-        size = len(data)
-        end = offset + size
+        end = offset + (size := len(data))
         if end > LARGEST_FILE:
             raise FileTooBig
         self._room.take(size, full=self.full)
