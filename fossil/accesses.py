@@ -17,6 +17,7 @@ class Accesses:
         """A file is being read. Its access time changes if it has been written since, or after a day."""
         if now != node.atime and (node.atime <= node.mtime or now - node.atime >= DAY):
             node.atime = now
+            node.entry = None
             self._changed[node.path] = node
 
     def take(self, most: int) -> list[Node]:

@@ -210,12 +210,12 @@ class FileSystem:
 
     def touch(self, node: Node) -> None:
         """The row of a node is to be written, and everything above it is to know that something changed."""
+        node.entry = None
         if node.removed:
             return
         self.pending.nodes[node.path] = node
-        epoch = self.epoch
-        while node.changed != epoch:
-            node.changed = epoch
+        while node.changed != self.epoch:
+            node.changed = self.epoch
             if node.path == ROOT:
                 break
             node = self.node(node.parent)

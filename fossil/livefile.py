@@ -124,11 +124,10 @@ class LiveFile(UnixView):
             self._note_access()
         return super().read(offset, count)
 
-    def list(self, rewind: bool) -> Maybe[Sequence[Stat]]:
-        """The next entries."""
+    def _next(self, rewind: bool) -> Maybe[Sequence[Node]]:
         if self._unread:
             self._note_access()
-        return super().list(rewind)
+        return super()._next(rewind)
 
     def _note_access(self) -> None:
         self._unread = False

@@ -29,6 +29,8 @@ class Node:
         opens: how many fids have it open.
         looked: when its extents were looked at; see ``Content.moved``.
         orphans: pieces to give back when a removed file is closed.
+        entry: its directory entry as it was last packed, with the names of users in ``entry_names``; None where it
+            has changed since.
         held: where the pieces of a removed file are that is open, so that nobody gives them back meanwhile.
     """
 
@@ -38,6 +40,8 @@ class Node:
         "born",
         "changed",
         "children",
+        "entry",
+        "entry_names",
         "extents",
         "gid",
         "held",
@@ -95,6 +99,8 @@ class Node:
         self.lease = 0.0
         self.looked = 0
         self.opens = 0
+        self.entry: bytes | None = None
+        self.entry_names: Mapping[str, str] | None = None
         self.orphans: list[tuple[int, int]] = []
         self.held: list[int] = []
         self.qid = Qid(mode >> 24, version, path)
@@ -151,3 +157,11 @@ class Node:
                 NO32,
             ),
         )
+
+    def packed(self, names: Mapping[str, str]) -> bytes:
+        """The directory entry of 9P2000, which is kept until ``entry`` is set to None."""
+        entry = self.entry
+        if entry is None or self.entry_names is not names:
+            entry = self.entry = self.stat(names).pack()
+            self.entry_names = names
+        return entry

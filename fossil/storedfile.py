@@ -15,6 +15,7 @@ from fossil.past import Past
 from ninep import stat as st
 from ninep.errors import FileError, FileNotFound, FileRemoved, InputOutput, NotDirectory, PermissionDenied
 from ninep.files import File
+from ninep.maybe import then
 from ninep.permissions import EXECUTE
 from ninep.qid import Qid
 from ninep.stat import Stat
@@ -136,15 +137,24 @@ class StoredFile(File):
         return "/" + "/".join(reversed(names))
 
     def list(self, rewind: bool) -> Maybe[Sequence[Stat]]:
-        """The next entries: of the names that were there at the rewind, those that still are."""
+        """The next entries."""
+        names = self._tree.system.users.names
+        return then(self._next(rewind), lambda nodes: [node.stat(names) for node in nodes])
+
+    def entries(self, rewind: bool) -> Maybe[Sequence[bytes]]:
+        """The same, packed; most were packed before."""
+        names = self._tree.system.users.names
+        return then(self._next(rewind), lambda nodes: [node.packed(names) for node in nodes])
+
+    def _next(self, rewind: bool) -> Maybe[Sequence[Node]]:
+        """The next files of a directory: of the names that were there at the rewind, those that still are."""
         view, node = self._view, self._node
         look, shows = view.node, self._shows
-        names = self._tree.system.users.names
         if rewind:
             try:
                 self._listing = iter(list(view.children(node).items()))
             except Unlisted as unlisted:
-                return self._once_listed(unlisted, lambda: self.list(rewind))
+                return self._once_listed(unlisted, lambda: self._next(rewind))
         while batch := list(islice(self._listing, BATCH)):
             found = []
             for name, (path, _) in batch:
@@ -156,7 +166,7 @@ class StoredFile(File):
                     # It was removed since the rewind.
                     continue
                 if not entry.removed and shows(entry):
-                    found.append(entry.stat(names))
+                    found.append(entry)
             if found:
                 return found
         return ()

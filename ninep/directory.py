@@ -10,8 +10,6 @@ from types import CoroutineType
 from typing import Any
 
 from ninep.errors import BadDirectoryOffset, FileError
-from ninep.files import File
-from ninep.stat import Stat
 from ninep.wire.dialect import Maybe
 
 
@@ -21,12 +19,11 @@ class DirectoryReader:
     Cancelled, a read leaves the place as it was, and entries that were listed already are not lost.
     """
 
-    __slots__ = ("_entries", "_file", "_offset", "_pack", "_size")
+    __slots__ = ("_entries", "_list", "_offset", "_size")
 
-    def __init__(self, file: File, pack: Callable[[Stat], bytes] = Stat.pack) -> None:
-        """``pack`` makes bytes of an entry."""
-        self._file = file
-        self._pack = pack
+    def __init__(self, entries: Callable[[bool], Maybe[Sequence[bytes]]]) -> None:
+        """``entries`` is ``File.entries``, or what gives entries of another dialect."""
+        self._list = entries
         self._entries: list[bytes] = []
         self._size = 0
         self._offset = 0
@@ -45,7 +42,7 @@ class DirectoryReader:
             self._entries.clear()
             self._size = self._offset = 0
         while self._size < count:
-            found = self._file.list(rewind)
+            found = self._list(rewind)
             if isinstance(found, CoroutineType):
                 return self._read_on(count, found)
             if not self._add(found):  # type: ignore[arg-type]
@@ -53,18 +50,17 @@ class DirectoryReader:
             rewind = False
         return self._take(count)
 
-    async def _read_on(self, count: int, listing: Coroutine[Any, Any, Sequence[Stat]]) -> bytes:
+    async def _read_on(self, count: int, listing: Coroutine[Any, Any, Sequence[bytes]]) -> bytes:
         found = await listing
         while self._add(found) and self._size < count:
-            more = self._file.list(False)
+            more = self._list(False)
             found = await more if isinstance(more, CoroutineType) else more  # type: ignore[assignment]
         return self._take(count)
 
-    def _add(self, found: Sequence[Stat]) -> bool:
-        packed = list(map(self._pack, found))
-        self._entries += packed
-        self._size += sum(map(len, packed))
-        return bool(packed)
+    def _add(self, found: Sequence[bytes]) -> bool:
+        self._entries += found
+        self._size += sum(map(len, found))
+        return bool(found)
 
     def _take(self, count: int) -> bytes:
         taken, size = self._entries, self._size

@@ -150,6 +150,10 @@ class File:
         """
         raise NotDirectory
 
+    def entries(self, rewind: bool) -> Maybe[Sequence[bytes]]:
+        """What ``list`` gives, packed as in 9P2000: some files have that at hand. Use one of the two."""
+        return then(self.list(rewind), lambda found: [stat.pack() for stat in found])
+
     def stat(self) -> Maybe[Stat]:
         """The directory entry, current."""
         raise FunctionNotImplemented

@@ -67,7 +67,7 @@ class Plan9Requests:
 
     def reader(self, file: File) -> DirectoryReader:
         """What reads an open directory."""
-        return DirectoryReader(file)
+        return DirectoryReader(file.entries)
 
     def _create(self, request: m.Tcreate) -> Maybe[m.Reply]:
         fid = self._fids[request.fid]

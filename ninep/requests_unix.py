@@ -5,6 +5,8 @@ A mode is taken as it is, for the client has allowed for its umask; a rename rep
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ninep import messages as m
 from ninep import stat as st
 from ninep.attributes import SECOND, SetAttributes, device, unix_mode
@@ -28,7 +30,10 @@ class UnixRequests(Plan9Requests):
     """Answers them, for one connection that speaks 9P2000.u."""
 
     def reader(self, file: File) -> DirectoryReader:
-        return DirectoryReader(file, lambda stat: numbered(stat, file.ids).pack_unix())
+        def entries(rewind: bool) -> Maybe[Sequence[bytes]]:
+            return then(file.list(rewind), lambda found: [numbered(stat, file.ids).pack_unix() for stat in found])
+
+        return DirectoryReader(entries)
 
     def told(self, file: File, stat: Stat) -> m.Reply:
         return m.Rstat(numbered(stat, file.ids))

@@ -504,3 +504,28 @@ def test_covered_ranges(pieces: list[tuple[int, int]], length: int) -> None:
         assert not seen & {start, start + count - 1}
         seen |= set(range(start, start + count))
     assert seen == {at for start, count in pieces for at in range(start, min(start + count, length))}
+
+
+async def test_a_listing_says_what_stat_says_whatever_was_listed_before(tmp_path: Path) -> None:
+    """Entries are kept packed until something about a file changes."""
+    with Opened(tmp_path) as opened:
+        async with client(opened) as raw:
+            fid = await raw.create("file", data=b"content")
+            other = await raw.walk("file")
+            changes: list[m.Request] = [
+                m.Twrite(fid, 7, b", more of it"),
+                m.Twstat(other, Stat(mode=0o600)),
+                m.Twstat(other, Stat(mtime=12345)),
+                m.Twstat(other, Stat(length=3)),
+                m.Twstat(other, Stat(name="renamed")),
+                m.Tread(fid, 0, 10),
+            ]
+            for change in changes:
+                before = {entry.name: entry for entry in await raw.list()}
+                await raw.ask(change)
+                stat = (await raw.ask(m.Tstat(other))).stat
+                after = {entry.name: entry for entry in await raw.list()}
+                assert after[stat.name] == stat
+                assert isinstance(change, m.Tread) or stat != before.get(stat.name)
+            opened.system.users = Users.parse(opened.system.users.text().replace(f"{OWNER}:{OWNER}", f"{OWNER}:other"))
+            assert {entry.uid for entry in await raw.list() if entry.name == "renamed"} == {"other"}
