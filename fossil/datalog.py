@@ -21,6 +21,14 @@ CACHE = 64 * 1024 * 1024
 RECENT = 200_000
 """Pieces of which it is known when they were read last, besides those in memory."""
 
+SMALL = 32 * 1024
+"""Bytes of a piece up to which it may wait to be written with others."""
+MOST = 1024 * 1024
+"""Bytes that may wait."""
+NOWHERE = 1 << 63
+AHEAD = 1024 * 1024
+"""Bytes of the disk that are taken beforehand."""
+
 BLOCK = 4096
 WHOLE = (1 << BLOCK) - 1
 """Bytes that a disk gives back at least; less is only made zeros."""
@@ -36,6 +44,9 @@ class DataLog:
         self.file = file or DiskFile(path)
         self.tail = max(tail, self.file.size())
         """Where the next piece goes."""
+        self._waiting = bytearray()
+        self._begin = NOWHERE
+        self._reserved = 0
         self._cache: OrderedDict[int, Buffer] = OrderedDict()
         self._cached = 0
         self._recent: OrderedDict[int, None] = OrderedDict()
@@ -43,24 +54,64 @@ class DataLog:
         self._held: Counter[int] = Counter()
 
     def append(self, data: Buffer, *, whole: bool = False) -> int:
-        """Hands a piece to the operating system; returns its place.
+        """Takes a piece; returns its place. Small ones are handed to the operating system by ``flush``, many at once.
 
         ``whole`` lets it begin with a block of the disk, which then holds nothing else: that is faster to write.
 
         Raises:
-            OSError: it could not be written whole; nothing refers to it.
+            OSError: there is no room for it, or it could not be written whole; nothing refers to it.
         """
-        end = self.tail
-        place = -(-end // BLOCK) * BLOCK if whole else end
-        self.file.write(data, place)
-        self.tail = place + len(data)
-        if place != end:
-            self._free_part(end, place)
+        start, size = self.tail, len(data)
+        place = -(-start // BLOCK) * BLOCK if whole else start
+        end = place + size
+        if place != start or len(self._waiting) > MOST:
+            self.flush()
+        if size <= SMALL and self._reserve(end):
+            if not self._waiting:
+                self._begin = place
+            self._waiting += data
+        else:
+            self.flush()
+            self.file.write(data, place)
+        self.tail = end
+        if place != start:
+            self._free_part(start, place)
         return place
 
+    def _reserve(self, end: int) -> bool:
+        """Whether there is surely room up to ``end``, so that writing it can wait. Raises OSError if there is none."""
+        if end > self._reserved:
+            start = max(self.tail, self._reserved)
+            try:
+                found = self.file.reserve(start, end - start + AHEAD)
+            except OSError:
+                # The last of the disk is taken bit by bit.
+                return False
+            if not found:
+                return False
+            self._reserved = end + AHEAD
+        return True
+
+    def flush(self) -> None:
+        """Hands to the operating system what waits for that. Raises OSError; then it waits still."""
+        if self._waiting:
+            self.file.write(self._waiting, self._begin)
+            self._waiting = bytearray()
+            self._begin = NOWHERE
+
+    def used(self) -> int:
+        """Bytes that pieces take on the disk."""
+        return self.file.used() - max(0, self._reserved - self.tail)
+
+    def trim(self) -> None:
+        """Gives back the room that was taken beforehand. Raises OSError."""
+        if self._reserved and not self._waiting:
+            self.file.trim()
+            self._reserved = 0
+
     def remember(self, place: int, data: Buffer) -> None:
-        """Keeps a copy of a piece that was just written: what is written is often read soon."""
-        self._keep(place, bytes(data))
+        """Keeps a piece that was just written, as if it had been read."""
+        self._keep(place, data)
 
     def read_nowait(self, place: int, stored: int, digest: bytes) -> Buffer:
         """A piece, checked. Raises ``trio.WouldBlock`` where the disk, or venti, would have to be waited for.
@@ -75,6 +126,8 @@ class DataLog:
         if place < 0:
             raise trio.WouldBlock
         try:
+            if place + stored > self._begin:
+                self.flush()
             data = self.file.read_nowait(place, stored)
         except OSError as error:
             raise DamagedData(f"{self.file.path} at {place}: {error.strerror}") from error
@@ -85,8 +138,11 @@ class DataLog:
 
         Raises as ``read_nowait``.
         """
+        total = sum(stored for stored, _ in pieces)
         try:
-            data = memoryview(self.file.read_nowait(place, sum(stored for stored, _ in pieces)))
+            if place + total > self._begin:
+                self.flush()
+            data = memoryview(self.file.read_nowait(place, total))
         except OSError as error:
             raise DamagedData(f"{self.file.path} at {place}: {error.strerror}") from error
         at = 0
@@ -161,7 +217,7 @@ class DataLog:
         return place in self._held
 
     def sync(self) -> None:
-        """Makes all pieces durable; in any thread. Raises OSError."""
+        """Makes durable all pieces that have been flushed; in any thread. Raises OSError."""
         self.file.sync()
 
     def free(self, place: int, stored: int) -> None:

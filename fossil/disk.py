@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -18,7 +19,7 @@ from ninep.wire.dialect import Buffer
 _KEEP_SIZE = 1
 _PUNCH_HOLE = 2
 _libc = ctypes.CDLL(None, use_errno=True)
-_no_nowait = frozenset((errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL))
+_cannot = frozenset((errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL))
 
 
 class DiskFile:
@@ -50,6 +51,19 @@ class DiskFile:
             place += count
             count = os.pwrite(self._descriptor, data, place)
 
+    def reserve(self, place: int, count: int) -> bool:
+        """Takes room for a range that is going to be written; False where it cannot be taken before that."""
+        if _libc.fallocate(self._descriptor, _KEEP_SIZE, ctypes.c_longlong(place), ctypes.c_longlong(count)) == 0:
+            return True
+        number = ctypes.get_errno()
+        if number in _cannot:
+            return False
+        raise OSError(number, os.strerror(number), str(self.path))
+
+    def trim(self) -> None:
+        """Gives back what was reserved and not written."""
+        os.ftruncate(self._descriptor, self.size())
+
     def read_nowait(self, place: int, count: int) -> Buffer:
         """The bytes, or ``trio.WouldBlock`` where the disk would have to be waited for."""
         if not self._nowait:
@@ -60,7 +74,7 @@ class DiskFile:
         except BlockingIOError:
             raise trio.WouldBlock from None
         except OSError as error:
-            if error.errno in _no_nowait:
+            if error.errno in _cannot:
                 self._nowait = False
                 raise trio.WouldBlock from None
             raise
@@ -88,5 +102,7 @@ class DiskFile:
         _libc.fallocate(self._descriptor, _KEEP_SIZE | _PUNCH_HOLE, ctypes.c_longlong(place), ctypes.c_longlong(count))
 
     def close(self) -> None:
-        """Releases it."""
+        """Releases it, and what is reserved."""
+        with suppress(OSError):
+            self.trim()
         os.close(self._descriptor)

@@ -56,7 +56,7 @@ class Evictor:
 
     def over(self) -> int:
         """Bytes that should go, counting what is on its way already."""
-        used = self._system.log.file.used() - sum(stored for place, stored in self._system.freed if place >= 0)
+        used = self._system.log.used() - sum(stored for place, stored in self._system.freed if place >= 0)
         return used - int(self._bound * ENOUGH) if used > self._bound else 0
 
     async def run(self) -> None:

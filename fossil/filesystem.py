@@ -119,8 +119,7 @@ class FileSystem:
 
     def _make_root(self, owner: str) -> None:
         now = self.now()
-        gid = owner
-        root = Node(ROOT, self.epoch, ROOT, "/", 0, DMDIR | 0o775, now, now, 0, owner, gid, owner, self.epoch)
+        root = Node(ROOT, self.epoch, ROOT, "/", 0, DMDIR | 0o775, now, now, 0, owner, owner, owner, self.epoch)
         root.children = {}
         self._nodes[ROOT] = root
         self._kept.append(root)
@@ -305,7 +304,7 @@ class FileSystem:
             self._directory_changed(changed, uid)
 
     def write(self, node: Node, offset: int, data: Buffer, uid: str) -> int:
-        """Writes; the data is with the operating system when this returns.
+        """Writes; the data is with the operating system when that has been recorded.
 
         Raises:
             FileSystemFull: the disk is full; the file is as before.
@@ -353,7 +352,7 @@ class FileSystem:
         """Makes all changes survive the end of this process, most often without the database. Raises as ``commit``."""
         if self.pending.nodes:
             self.check()
-            self.writer.settle()
+            self.writer.flush()
             # What was refused is in no log, and what comes after it must not be there without it.
             if self.full or not self.ledger.record(self.epoch, next_path=self.next_path):
                 self.commit()
@@ -362,14 +361,13 @@ class FileSystem:
         """Writes all changes to the database, as one transaction.
 
         Raises:
-            FileSystemFull: the disk is full. They are kept and written as soon as they can be; until then nothing
-                grows.
+            FileSystemFull: the disk is full. They are kept and written as soon as can be; until then nothing grows.
             WritesStopped: they do not last, and the file system takes no more of them.
         """
         if not (self.pending.nodes or self.ledger.recorded.nodes):
             return
         self.check()
-        self.writer.settle()
+        self.writer.flush()
         try:
             self.ledger.commit(self.epoch, next_path=self.next_path)
         except sqlite3.Error as error:
@@ -387,6 +385,7 @@ class FileSystem:
         if self.ledger.recorded.nodes:
             # What is redone after a crash must not be older than anything else in the database.
             self.commit()
+        self.writer.flush()
         database = self.database
         try:
             database.execute("BEGIN IMMEDIATE")
@@ -465,6 +464,7 @@ class FileSystem:
                     gone.append((place, stored))
         finally:
             self.log.free_all(gone)
+            self.log.trim()
         return kept
 
     def _release_source(self, source: int) -> list[tuple[int, int]]:

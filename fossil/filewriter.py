@@ -16,19 +16,21 @@ from ninep.errors import FileSystemFull
 if TYPE_CHECKING:
     from fossil.filesystem import FileSystem
 
-SMALL = 8192
-"""Bytes below which a write is likely a whole file, or its end, and not the beginning of a long one."""
 _full = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
 class _Growing:
-    """The piece that was written last: what follows it in file and log is added to it."""
+    """The piece that was written last: what follows it in file and log is added to it.
 
-    __slots__ = ("end", "extent", "fresh", "hasher", "node", "tail")
+    ``data`` is the whole piece so far: what is written is often read soon.
+    """
 
-    def __init__(self, node: Node, extent: Extent, hasher: Any) -> None:
+    __slots__ = ("data", "end", "extent", "fresh", "hasher", "node", "tail")
+
+    def __init__(self, node: Node, extent: Extent, hasher: Any, data: memoryview) -> None:
         self.node = node
         self.extent = extent
+        self.data = bytearray(data)
         self.hasher = hasher
         self.end = extent.end
         self.tail = extent.place + extent.stored
@@ -60,6 +62,14 @@ class FileWriter:
             extents[-1] = new
             self._system.pending.extents[growing.node.path, new.start] = new
 
+    def flush(self) -> None:
+        """Everything written is with the operating system when this returns. Raises ``WritesStopped``."""
+        self.settle()
+        try:
+            self._system.log.flush()
+        except OSError as error:
+            raise self._system.stop(f"writing data failed: {error.strerror}") from error
+
     def write(self, node: Node, offset: int, data: memoryview) -> None:
         """Writes at most ``LONGEST`` bytes. Raises ``FileSystemFull``, ``WritesStopped``."""
         system, growing, size = self._system, self._growing, len(data)
@@ -76,6 +86,7 @@ class FileWriter:
         ):
             self._append(data)
             growing.hasher.update(data)
+            growing.data += data
             growing.end = offset + size
             growing.tail += size
             growing.fresh = True
@@ -96,9 +107,9 @@ class FileWriter:
         extent = Extent(offset, size, place, 0, size, hasher.digest(), epoch)
         ranges.insert(system.extents(node), extent)
         system.pending.extents[node.path, offset] = extent
-        if size < SMALL:
-            system.log.remember(place, data)
-        self._growing = _Growing(node, extent, hasher)
+        if growing is not None:
+            system.log.remember(growing.extent.place, growing.data)
+        self._growing = _Growing(node, extent, hasher, data)
 
     def _append(self, data: memoryview, *, whole: bool = False) -> int:
         system = self._system

@@ -125,8 +125,8 @@ class Node:
 
     def next_version(self) -> None:
         """The content is another one now."""
-        self.version = (self.version + 1) & NO32
-        self.qid = Qid(self.mode >> 24, self.version, self.path)
+        version = self.version = (self.version + 1) & NO32
+        self.qid = _new(Qid, (self.mode >> 24, version, self.path))
 
     def set_mode(self, mode: int) -> None:
         """Changes the mode, and the qid's type with it."""

@@ -102,6 +102,7 @@ class FossilTree(FileTree):
         system = self.system
         try:
             while system.dirty:
+                system.writer.flush()
                 tail = system.log.tail
                 await trio.to_thread.run_sync(system.log.sync)
                 if tail == system.log.tail:

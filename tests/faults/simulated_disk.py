@@ -39,6 +39,9 @@ class LoggedFile(DiskFile):
         super().write(data, place)
         self.unsynced.append((place, bytes(data)))
 
+    def reserve(self, place: int, count: int) -> bool:
+        return self.room_left is None and super().reserve(place, count)
+
     def room(self) -> tuple[int, int]:
         return (1 << 40, 1 << 41) if self.room_left is None or self.room_left else (0, 1 << 41)
 

@@ -21,6 +21,7 @@ from contracts.opened_fossil import Emptied, Opened, client
 from contracts.served_file import OWNER, ServedTreeContract
 from fossil import extents as ranges
 from fossil.datalog import DataLog
+from fossil.disk import DiskFile
 from fossil.errors import ConsoleRefused
 from fossil.extents import Extent
 from fossil.history import ARCHIVE, SNAPSHOT
@@ -246,8 +247,10 @@ async def test_full_disk_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: 
             def pwrite(*_: object) -> int:
                 raise OSError(28, "No space left on device")
 
+            opened.system.log.trim()
             with monkeypatch.context() as patch:
                 patch.setattr(os, "pwrite", pwrite)
+                patch.setattr(DiskFile, "reserve", pwrite)
                 assert await raw.refused(m.Twrite(fid, 0, b"after!")) == "file system is full"
             assert await raw.content("file") == b"before"
             await raw.ask(m.Twrite(fid, 0, b"after!"))
@@ -304,6 +307,8 @@ def test_a_piece_that_is_freed_twice_gives_nothing_of_others_back(tmp_path: Path
     with contextlib.closing(DataLog(tmp_path / "data", 0)) as log:
         pieces = [bytes((number,)) * 1000 for number in range(9)]
         places = [log.append(memoryview(piece)) for piece in pieces]
+        log.flush()
+        log.trim()
         for _ in range(10):
             log.free(places[1], 1000)
             log.free(places[5], 1000)
