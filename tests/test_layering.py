@@ -65,6 +65,7 @@ PURE = (
     "venti.entry",
     "venti.geometry",
     "venti.links",
+    "venti.prepared",
     "venti.plan9.layout",
     "venti.plan9.whack",
     "venti.root",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from venti.blocktype import BlockType
 from venti.errors import BlockNotFound, DamagedBlock, ReadTooSmall, VentiError
 from venti.messages import LARGEST_BLOCK
 from venti.score import Score
-from venti.store import BlockStore, ImmediateStore
+from venti.store import BlockStore, ImmediateStore, PreparingStore
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +115,11 @@ class ImmediateMirroredStore(MirroredStore):
     def write_nowait(self, type: BlockType, data: Buffer) -> Score:
         """See ``ImmediateStore``."""
         return self._immediate.write_nowait(type, data)
+
+    def prepare_nowait(self, blocks: Sequence[Buffer]) -> None:
+        """See ``PreparingStore``."""
+        if isinstance(self._immediate, PreparingStore):
+            self._immediate.prepare_nowait(blocks)
 
     def flush_nowait(self) -> None:
         """See ``ImmediateStore``."""

@@ -19,7 +19,7 @@ from venti.dialect import VentiDialect
 from venti.errors import Refusal
 from venti.handshake import exchange_versions
 from venti.score import SIZE, ZERO_SCORE
-from venti.store import BlockStore, ImmediateStore
+from venti.store import BlockStore, ImmediateStore, PreparingStore
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ class VentiSession:
     def __init__(self, store: BlockStore) -> None:
         self._store = store
         self._immediate = cast("ImmediateStore", store) if hasattr(store, "write_nowait") else None
+        self._preparing = store if isinstance(store, PreparingStore) else None
         self._writes: set[trio.Event] = set()
         self._dirty = False
 
@@ -73,6 +74,13 @@ class VentiSession:
         if isinstance(request, m.Unsupported) and request.number in (12, 14):
             raise Refusal("unknown block type")
         raise Refusal("unknown request")
+
+    def prepare(self, requests: Sequence[m.Request]) -> None:
+        """Blocks that came together are hashed and compressed together, where the store has somebody for that."""
+        if self._preparing is not None:
+            blocks = [request.data for request in requests if type(request) is m.Twrite]
+            if blocks:
+                self._preparing.prepare_nowait(blocks)
 
     def commit(self) -> None:
         """Written blocks reach the operating system before their scores leave."""

@@ -6,7 +6,8 @@ Memory, disk, remote, cached, mirrored and fault-injecting stores implement it, 
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Protocol, TypeVar, runtime_checkable
 
 from ninep.wire.dialect import Buffer
 from venti.blocktype import BlockType
@@ -73,6 +74,15 @@ class ImmediateStore(BlockStore, Protocol):
         Raises:
             StoreFull, StoreFailed: nothing that was written since the last flush is kept.
         """
+        ...
+
+
+@runtime_checkable
+class PreparingStore(ImmediateStore, Protocol):
+    """A store that does some of the work for many blocks at once."""
+
+    def prepare_nowait(self, blocks: Sequence[Buffer]) -> None:
+        """These blocks are about to be given to ``write_nowait``, as the same objects, before the next flush."""
         ...
 
 

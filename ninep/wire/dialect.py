@@ -5,7 +5,7 @@ Nothing in ``ninep.wire`` knows what a fid or a score is; nothing above it knows
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from ninep.wire.frames import FrameFormat
@@ -115,4 +115,15 @@ class Session(Protocol[Q_contra, R_co]):
 
     async def aclose(self) -> None:
         """The connection is over and nothing runs any more; called exactly once, shielded, with a deadline."""
+        ...
+
+
+class PreparingSession(Session[Q_contra, R_co], Protocol):
+    """A session that wants to see requests that came together before the first of them begins."""
+
+    def prepare(self, requests: Sequence[Q_contra]) -> None:
+        """May do for many at once what ``begin`` would do for each. They begin next, in this order.
+
+        Not for protocols in which a request changes how the next is decoded.
+        """
         ...

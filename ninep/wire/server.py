@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from types import CoroutineType
@@ -34,6 +34,8 @@ R = TypeVar("R")
 
 TURN = 1024
 """Requests of one connection that are begun before the others have their turn."""
+AHEAD = 8
+"""Requests that came together, from which on a session is shown them before they begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ class _Connection(Generic[Q, R]):
         self.stream = stream
         self.dialect = dialect
         self.session = session
+        self.prepare: Callable[[list[Q]], None] | None = getattr(session, "prepare", None)
         self.buffer = buffer or FrameBuffer(dialect.format, dialect.limit)
         self.limits = limits
         self.taskless = taskless
@@ -192,9 +195,10 @@ class _Connection(Generic[Q, R]):
         dialect, running, begin = self.dialect, self.running, self.session.begin
         decode, encode = dialect.decode_request, dialect.encode
         flushes, resets, ready, most = dialect.flushes, dialect.resets, self.ready, self.limits.reply_bytes
-        for frame in frames:
+        ahead = self._ahead(frames) if self.prepare is not None and len(frames) >= AHEAD else ()
+        for number, frame in enumerate(frames):
             try:
-                tag, request = decode(frame)
+                tag, request = ahead[number] if number < len(ahead) else decode(frame)
                 kind = type(request)
                 if kind in flushes:
                     self._flush(tag, getattr(request, flushes[kind]))
@@ -231,6 +235,15 @@ class _Connection(Generic[Q, R]):
                     await self._answer()
         self.buffer.limit = dialect.limit
         await self._answer()
+
+    def _ahead(self, frames: list[memoryview]) -> list[tuple[int, Q]]:
+        """These requests as far as they can be read, after the session has seen all of them."""
+        requests: list[tuple[int, Q]] = []
+        with contextlib.suppress(UnknownMessage, Malformed):  # which is told when its turn comes
+            requests.extend(map(self.dialect.decode_request, frames))
+        assert self.prepare is not None
+        self.prepare([request for _, request in requests])
+        return requests
 
     def _full(self) -> bool:
         return self.begun >= self.limits.requests or self.begun_bytes >= self.limits.request_bytes

@@ -17,6 +17,7 @@ from venti.commands.settings import add_flags, settings_of
 from venti.commands.upkeep import looked_after
 from venti.disk import open_disk_store
 from venti.server import LIMITS, serve
+from venti.workers import running
 
 
 async def run(arguments: argparse.Namespace) -> None:
@@ -36,25 +37,27 @@ async def run(arguments: argparse.Namespace) -> None:
         reply_bytes=settings["reply-bytes"],
     )
     listeners = await listening(arguments, settings["address"], service="venti")
-    async with (
-        closed(listeners),
-        open_disk_store(
-            path,
-            arena_size=settings["arena-size"],
-            read_only=settings["read-only"],
-            index_memory=settings["index-memory"],
-            reserve=settings["reserve"],
-        ) as disk,
-        looked_after(
-            disk,
-            Path(path),
-            mirror_address=settings["mirror"],
-            scrub_rate=0 if settings["read-only"] else settings["scrub"],
-            networks=networks_of(arguments),
-        ) as store,
-    ):
-        announce(f"serving {path} on {' '.join(where(listener) for listener in listeners)}")
-        await until_signalled(lambda: serve(store, listeners, limits=limits, connections=settings["connections"]))
+    with running(settings["workers"]) as workers:
+        async with (
+            closed(listeners),
+            open_disk_store(
+                path,
+                arena_size=settings["arena-size"],
+                read_only=settings["read-only"],
+                index_memory=settings["index-memory"],
+                reserve=settings["reserve"],
+                workers=workers,
+            ) as disk,
+            looked_after(
+                disk,
+                Path(path),
+                mirror_address=settings["mirror"],
+                scrub_rate=0 if settings["read-only"] else settings["scrub"],
+                networks=networks_of(arguments),
+            ) as store,
+        ):
+            announce(f"serving {path} on {' '.join(where(listener) for listener in listeners)}")
+            await until_signalled(lambda: serve(store, listeners, limits=limits, connections=settings["connections"]))
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from venti.disk.opening import ARENA_SIZE
 from venti.disk.space import RESERVE
 from venti.errors import BadSettings
 from venti.server import LIMITS
+from venti.workers import usual_number
 
 FILE = "venti.toml"
 """Its name in the directory of the user's settings."""
@@ -39,6 +40,13 @@ def _count(value: object) -> int:
     number = int(value) if isinstance(value, str) and value.isdecimal() else value
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise ValueError("write a whole number above 0")
+    return number
+
+
+def _number(value: object) -> int:
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+        raise ValueError("write a whole number, or 0 for none")
     return number
 
 
@@ -81,6 +89,7 @@ SETTINGS: Mapping[str, Setting] = {
     "arena-size": Setting(_size, ARENA_SIZE, "BYTES", "seal an arena when it has so much"),
     "index-memory": Setting(_size, MEMORY, "BYTES", "keep so much of the index mapped at most"),
     "reserve": Setting(_size, RESERVE, "BYTES", "leave so much of the disk alone"),
+    "workers": Setting(_number, usual_number(), "COUNT", "have so many processes hash and compress beside the server"),
     "connections": Setting(_count, 256, "COUNT", "take no more clients at the same time"),
     "handshake": Setting(_seconds, LIMITS.handshake, "SECONDS", "hang up on a client that has not said hello by then"),
     "idle": Setting(_seconds, LIMITS.idle, "SECONDS", "hang up on a client that asks nothing for so long"),

@@ -19,6 +19,7 @@ from venti.disk.log import BEGINNING, Log
 from venti.disk.space import Space
 from venti.disk.store import DiskStore
 from venti.score import Score
+from venti.workers import Workers
 
 ARENA_SIZE = 512 * 1024 * 1024
 """Bytes after which an arena is sealed and the next one begun."""
@@ -34,6 +35,7 @@ async def open_disk_store(
     reserve: int = spaces.RESERVE,
     clock: Callable[[], float] = time.time,
     score_of: Callable[[Buffer], Score] = Score.of,
+    workers: Workers | None = None,
     folder: Callable[[Path], ArenaFolder] = OsFolder,
 ) -> AsyncIterator[DiskStore]:
     """Opens the store in the directory ``path``, which is made if it is not there.
@@ -56,7 +58,7 @@ async def open_disk_store(
             known = index.covered or BEGINNING
             blocks = Log(arenas, arena_size=arena_size, clock=clock, read_only=read_only, known=known)
             space = Space(arenas, reserve=0 if read_only else reserve, now=trio.current_time)
-            store = DiskStore(blocks, index, space, clock=clock, score_of=score_of)
+            store = DiskStore(blocks, index, space, clock=clock, score_of=score_of, workers=workers)
         except BaseException:
             index.close()
             raise

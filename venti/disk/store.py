@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import lmdb
 import trio
@@ -37,7 +37,9 @@ from venti.errors import (
     StoreFull,
 )
 from venti.messages import LARGEST_BLOCK
+from venti.prepared import Prepared
 from venti.score import ZERO_SCORE, Score
+from venti.workers import Workers
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +72,7 @@ class DiskStore:
         *,
         clock: Callable[[], float] = time.time,
         score_of: Callable[[Buffer], Score] = Score.of,
+        workers: Workers | None = None,
     ) -> None:
         self.log = log
         self.read_only = log.read_only
@@ -82,6 +85,10 @@ class DiskStore:
         self._waiting: dict[bytes, Buffer] = {}
         self._damaged: set[bytes] = set()
         self._seen = Seen()
+        self._workers = workers
+        # By the identity of the data, which cannot be another's as long as the data is kept here.
+        self._prepared: dict[int, tuple[Buffer, Prepared]] = {}
+        self._balance = 0
         self._failed: str | None = None
         self._index_failed: str | None = None
         self._work = trio.Lock()
@@ -211,6 +218,18 @@ class DiskStore:
 
     # Writing
 
+    def prepare_nowait(self, blocks: Sequence[Buffer]) -> None:
+        """Has workers hash and compress blocks that ``write_nowait`` is about to be given, before the next flush.
+
+        Not while what comes is here already: the hashes alone are not worth the way.
+        """
+        if self._workers is None or self.read_only:
+            return
+        mostly_new, self._balance = self._balance >= 0, 0
+        if mostly_new:
+            prepared = self._workers.prepare(blocks)
+            self._prepared = {id(data): (data, found) for data, found in zip(blocks, prepared, strict=True)}
+
     def write_nowait(self, type: BlockType, data: Buffer) -> Score:
         """See ``ImmediateStore``; waits for nothing but an index that has fallen far behind.
 
@@ -225,19 +244,22 @@ class DiskStore:
             return ZERO_SCORE
         if self._failed is not None:
             raise StoreFailed(self._failed)
-        digest = blake3(data).digest()
         wire = _WIRE[type]
+        prepared = self._prepared.get(id(data)) if self._prepared else None
+        digest = blake3(data).digest() if prepared is None else prepared[1].digest
         name = digest + wire
         seen = self._seen.get(name)
         if seen is not None and not self._damaged:
+            self._balance -= 1
             return seen
-        score = self._score_of(data)
+        score = self._score_of(data) if prepared is None else Score(prepared[1].score)
         key = score + wire
         value = self._recent.get(key) or self._frozen.get(key) or self._index.get(key)
         if value is not None:
             if value[CHECK] != digest[:16]:
                 raise ScoreCollision(score)
             if not self._damaged or key not in self._damaged:
+                self._balance -= 1
                 self._seen.add(name, score)
                 return score
         if self._space.full and not self._space.allows():
@@ -246,7 +268,8 @@ class DiskStore:
             if self._index_failed is not None:
                 raise StoreFull(f"no space left in the index: {self._index_failed}")
             raise trio.WouldBlock
-        encoding, stored = compressed(data)
+        self._balance += 1
+        encoding, stored = compressed(data) if prepared is None else prepared[1][2:]
         length = len(stored)
         header = pack_header(wire[0], encoding, length, size, int(self._clock()), score, digest)
         arena, offset = self.log.append((header, stored), HEADER + length)
@@ -257,6 +280,7 @@ class DiskStore:
 
     def flush_nowait(self) -> None:
         """See ``ImmediateStore``."""
+        self._prepared.clear()
         if not self._waiting:
             return
         before = self.log.flushed

@@ -1,0 +1,48 @@
+"""What a process does that prepares blocks for another one. It imports little, so that it costs little.
+
+A byte on a socket is an order to do the job in shared memory, a byte back says that it is done, and the end of the
+stream is the end. See ``workers``.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import select
+import signal
+import socket
+import time
+
+from venti.prepared import SIZE, Job
+
+LOOK = 200e-6
+"""Seconds that it looks for the next order before it sleeps: the next batch of blocks is often that near."""
+
+
+def main(channel: int, memory: int) -> None:
+    """Works until the other side is gone. The arguments are descriptors."""
+    # What ends a group of processes must not end the workers before their server: they end with it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    work(socket.socket(fileno=channel), mmap.mmap(memory, SIZE))
+
+
+def work(channel: socket.socket, memory: mmap.mmap) -> None:
+    """Does jobs until the stream ends."""
+    job = Job(memoryview(memory))
+    channel.setblocking(False)
+    until = 0.0
+    while True:
+        try:
+            order = channel.recv(1)
+        except BlockingIOError:
+            if time.perf_counter() < until:
+                os.sched_yield()
+            else:
+                select.select([channel], [], [])
+            continue
+        if not order:
+            return
+        job.work()
+        channel.send(b"d")
+        until = time.perf_counter() + LOOK
