@@ -162,7 +162,8 @@ class Workers:
                 own += 1
             finished = worker.wait()
             for number in range(own, given):
-                results[first + number] = worker.job.result(number) if finished else prepare(blocks[first + number])
+                found = worker.job.result(number) if finished else None
+                results[first + number] = found or prepare(blocks[first + number])
         return [result for result in results if result is not None]
 
     def close(self) -> None:

@@ -75,7 +75,20 @@ class TestJob:
         assert job.take_back(0)
         job.work()
         assert job.result(1) == prepare(b"b" * 200)
-        assert job.result(0).score == bytes(20)
+        assert job.result(0) is None
+
+    def test_what_each_leaves_to_the_other_has_no_result(self) -> None:
+        """The worker says that it begins a block, the owner takes it back and sees that, the worker sees that, too."""
+        memory = memoryview(bytearray(SIZE))
+        job = Job(memory)
+        job.fill([b"c" * 200, b"d" * 200])
+        job.work()
+        job.fill([b"a" * 200, b"b" * 200])
+        memory[8:12] = bytes(4)
+        assert not job.take_back(0)
+        job.work()
+        assert job.result(1) == prepare(b"b" * 200)
+        assert job.result(0) is None
 
 
 @pytest.mark.parametrize(
@@ -85,6 +98,16 @@ def test_prepares_as_one_process_would(two: Workers, count: int, size: int) -> N
     data = blocks(count, size)
     for _ in range(3):
         assert two.prepare(data) == [prepare(block) for block in data]
+
+
+def test_some_thousand_times(two: Workers) -> None:
+    """Whoever is done first takes from the other, and no block falls between the two."""
+    source = random.Random(3)
+    data = blocks(400, 3000)
+    expected = {block: prepare(block) for block in data}
+    for _ in range(3000):
+        some = source.sample(data, source.randrange(11, 30))
+        assert two.prepare(some) == [expected[block] for block in some]
 
 
 def test_views_and_blocks_of_any_size(two: Workers) -> None:
