@@ -28,10 +28,10 @@ def pair(instrument: BusyPoll | None = None) -> Iterator[tuple[socket.socket, tr
         instrument.limit = 0.0  # the end of a run is one more wait
 
 
-async def answered(here: socket.socket, there: trio.socket.SocketType) -> None:
-    """Waits for a peer that sends some milliseconds after the wait began."""
+async def answered(here: socket.socket, there: trio.socket.SocketType, after: float = 0.02) -> None:
+    """Waits for a peer that sends ``after`` seconds."""
     await trio.sleep(0.001)  # a short wait: the loop looks from now on
-    peer = threading.Timer(0.02, here.send, (b"ping",))
+    peer = threading.Timer(after, here.send, (b"ping",))
     peer.start()
     assert await there.recv(10) == b"ping"
     peer.join()
@@ -51,11 +51,11 @@ def test_a_loop_that_was_just_busy_finds_what_comes_by_looking() -> None:
 
 
 def test_looks_for_no_longer_than_it_was_told() -> None:
-    instrument = BusyPoll(0.001)
+    instrument = BusyPoll(0.2)
 
     async def main() -> None:
-        with pair() as (here, there):
-            await answered(here, there)
+        with pair(instrument) as (here, there):
+            await answered(here, there, after=1.0)
             assert (instrument.found, instrument.vain) == (0, 1)
 
     trio.run(main, instruments=[instrument])
