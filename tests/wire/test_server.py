@@ -1,0 +1,312 @@
+"""A server loop without 9P or venti: order, groups, tasks, flushes, new beginnings, limits, ends."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from trio.testing import MemoryReceiveStream, MemorySendStream, MockClock
+
+from contracts.toy_protocol import (
+    Echo,
+    Echoed,
+    Failed,
+    Flush,
+    Flushed,
+    Later,
+    Latered,
+    PatientDialect,
+    Refused,
+    Reply,
+    Request,
+    Restart,
+    Restarted,
+    ToyDialect,
+    ToySession,
+    packed,
+)
+from ninep.wire import Limits, serve_connection
+from ninep.wire.dialect import Dialect
+from ninep.wire.server import AHEAD
+
+USUAL = Limits()
+Stream = trio.StapledStream[MemorySendStream, MemoryReceiveStream]
+
+
+@asynccontextmanager
+async def served(
+    session: ToySession, dialect: Dialect[Any, Any] | None = None, limits: Limits = USUAL
+) -> AsyncIterator[Stream]:
+    """The client's end of a connection, which must be over soon after the client is done."""
+    near, far = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+
+        async def serve() -> None:
+            await serve_connection(far, dialect or ToyDialect(), session, limits=limits)
+
+        nursery.start_soon(serve)
+        yield near
+        await near.aclose()
+
+
+async def say(stream: Stream, *messages: tuple[int, Request]) -> None:
+    await stream.send_all(b"".join(packed(tag, message) for tag, message in messages))
+
+
+async def hear(stream: Stream, *expected: tuple[int, Reply]) -> None:
+    """Exactly this, and all of it."""
+    data = b"".join(packed(tag, reply) for tag, reply in expected)
+    got = b""
+    while len(got) < len(data):
+        more = await stream.receive_some(len(data) - len(got))
+        assert more, f"the server hung up after {got!r}"
+        got += more
+    assert got == data
+
+
+async def test_what_came_together_is_answered_together_and_in_order() -> None:
+    session = ToySession()
+    async with served(session) as stream:
+        await say(stream, (1, Echo(b"a")), (2, Echo(b"b")), (3, Echo(b"c")))
+        data = await stream.receive_some()
+        assert data == packed(1, Echoed(b"a")) + packed(2, Echoed(b"b")) + packed(3, Echoed(b"c"))
+        assert session.commits == 1
+    assert session.closes == 1
+
+
+async def test_who_waits_is_overtaken() -> None:
+    session = ToySession()
+    async with served(session) as stream:
+        await say(stream, (1, Later(b"slow")), (2, Echo(b"quick")))
+        await hear(stream, (2, Echoed(b"quick")))
+        session.gate(b"slow").set()
+        await hear(stream, (1, Latered(b"slow")))
+
+
+async def test_a_commit_that_fails_answers_for_all_of_its_group() -> None:
+    session = ToySession()
+
+    def fail() -> None:
+        raise Refused("the disk is full")
+
+    async with served(session) as stream:
+        session.on_commit = fail
+        await say(stream, (1, Echo(b"a")), (2, Echo(b"b")))
+        await hear(stream, (1, Failed(b"the disk is full")), (2, Failed(b"the disk is full")))
+        session.on_commit = lambda: None
+        await say(stream, (1, Echo(b"a")))
+        await hear(stream, (1, Echoed(b"a")))
+
+
+async def test_no_reply_leaves_before_its_commit_has_ended(autojump_clock: MockClock) -> None:
+    session = ToySession()
+
+    async def lasting() -> None:
+        await trio.sleep(5)
+
+    async with served(session) as stream:
+        session.on_commit = lasting
+        start = trio.current_time()
+        await say(stream, (1, Echo(b"a")))
+        await hear(stream, (1, Echoed(b"a")))
+        assert trio.current_time() - start == 5
+        session.gate(b"b").set()
+        await say(stream, (1, Later(b"b")))
+        await hear(stream, (1, Latered(b"b")))
+        assert trio.current_time() - start == 10
+
+
+@pytest.mark.expects_errors
+async def test_a_refusal_and_a_fault_are_answers(caplog: pytest.LogCaptureFixture) -> None:
+    session = ToySession()
+
+    def answer(body: bytes) -> Reply:
+        raise Refused("no") if body == b"refuse" else ZeroDivisionError
+
+    session.echo = answer
+    async with served(session) as stream:
+        await say(stream, (1, Echo(b"refuse")), (2, Echo(b"fault")))
+        await hear(stream, (1, Failed(b"no")), (2, Failed(b"internal error")))
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_no_answer_at_all() -> None:
+    session = ToySession()
+    session.echo = lambda body: None if body == b"hush" else Echoed(body)
+    async with served(session) as stream:
+        await say(stream, (1, Echo(b"hush")), (1, Echo(b"speak")))
+        await hear(stream, (1, Echoed(b"speak")))
+
+
+async def test_a_flush_is_answered_after_what_it_gives_up() -> None:
+    session = ToySession()
+    async with served(session) as stream:
+        await say(stream, (1, Later(b"x")))
+        await say(stream, (2, Flush(1)))
+        await hear(stream, (2, Flushed()))
+        assert session.ended == [(b"x", "Cancelled")]
+        # Its tag is free again.
+        await say(stream, (1, Echo(b"y")))
+        await hear(stream, (1, Echoed(b"y")))
+
+
+async def test_a_flush_that_comes_too_late_finds_the_answer_before_it() -> None:
+    session = ToySession()
+
+    async def stubborn(body: bytes) -> Reply:
+        with trio.CancelScope(shield=True):
+            await session.gate(body).wait()
+        return Latered(body)
+
+    session.later = stubborn
+    async with served(session) as stream:
+        await say(stream, (1, Later(b"x")), (2, Flush(1)), (3, Flush(1)), (4, Flush(2)))
+        await trio.testing.wait_all_tasks_blocked()
+        session.gate(b"x").set()
+        await hear(stream, (1, Latered(b"x")), (2, Flushed()), (3, Flushed()), (4, Flushed()))
+
+
+async def test_a_flush_of_nothing() -> None:
+    async with served(ToySession()) as stream:
+        await say(stream, (2, Flush(1)), (3, Flush(3)))
+        await hear(stream, (2, Flushed()), (3, Flushed()))
+
+
+async def test_a_tag_in_use_is_refused_where_requests_can_be_given_up() -> None:
+    session = ToySession()
+    async with served(session) as stream:
+        await say(stream, (1, Later(b"x")), (1, Echo(b"again")))
+        data = await stream.receive_some()
+        assert data.startswith(packed(1, Failed(b"again"))[2:4]) or data[2] == 100
+        session.gate(b"x").set()
+        await hear(stream, (1, Latered(b"x")))
+
+
+async def test_a_new_beginning_gives_up_everything_first() -> None:
+    session = ToySession()
+    async with served(session) as stream:
+        await say(stream, (1, Later(b"x")), (2, Later(b"y")))
+        await say(stream, (3, Restart(b"anew")), (4, Echo(b"after")))
+        await hear(stream, (3, Restarted(b"anew")), (4, Echoed(b"after")))
+        assert session.resets == 1
+        assert sorted(session.ended) == [(b"x", "Cancelled"), (b"y", "Cancelled")]
+
+
+async def test_an_unknown_message_is_refused_and_a_malformed_one_ends_it() -> None:
+    session = ToySession()
+    async with served(session) as stream:
+        await stream.send_all(b"\0\x02\x63\x07")
+        data = await stream.receive_some()
+        assert data[2:4] == bytes((100, 7))
+        await stream.send_all(packed(1, Echo(b"before")) + packed(2, Echo(b"\xff")) + packed(3, Echo(b"behind")))
+        await hear(stream, (1, Echoed(b"before")))
+        assert await stream.receive_some() == b""
+    assert [getattr(request, "body", None) for request in session.begun] == [b"before"]
+    assert session.closes == 1
+
+
+async def test_hanging_up_sends_what_there_is() -> None:
+    session = ToySession()
+    async with served(session) as stream:
+        await say(stream, (1, Later(b"slow")), (2, Echo(b"a")), (3, Echo(b"hangup")), (4, Echo(b"unheard")))
+        await hear(stream, (2, Echoed(b"a")))
+        session.gate(b"slow").set()
+        await hear(stream, (1, Latered(b"slow")))
+        assert await stream.receive_some() == b""
+    assert Echo(b"unheard") not in session.begun
+
+
+async def test_a_client_that_leaves_takes_its_requests_with_it(autojump_clock: MockClock) -> None:
+    session = ToySession()
+    async with served(session) as stream:
+        await say(stream, (1, Later(b"x")))
+        await trio.testing.wait_all_tasks_blocked()
+    assert session.ended == [(b"x", "Cancelled")]
+    assert session.closes == 1
+
+
+async def test_no_more_requests_at_once_than_agreed(autojump_clock: MockClock) -> None:
+    session = ToySession()
+    async with served(session, limits=Limits(requests=3)) as stream:
+        await say(stream, *((n, Later(b"%d" % n)) for n in range(8)))
+        await trio.testing.wait_all_tasks_blocked()
+        assert session.running == 3
+        for n in range(8):
+            session.gate(b"%d" % n).set()
+        whole = sorted(packed(n, Latered(b"%d" % n)) for n in range(8))
+        got = b""
+        while len(got) < 8 * len(whole[0]):
+            got += await stream.receive_some(8 * len(whole[0]) - len(got))
+        # Which of those that run together ends first is nobody's promise.
+        assert sorted(got[at : at + 5] for at in range(0, len(got), 5)) == whole
+    assert session.most_running == 3
+
+
+@pytest.mark.parametrize("dialect", [ToyDialect, PatientDialect])
+async def test_bytes_come_as_they_like(dialect: Callable[[], Dialect[Any, Any]]) -> None:
+    session = ToySession()
+    async with served(session, dialect()) as stream:
+        for byte in b"".join(packed(n, Echo(b"%d" % n)) for n in range(5)):
+            await stream.send_all(bytes((byte,)))
+        await hear(stream, *((n, Echoed(b"%d" % n)) for n in range(5)))
+
+
+# Sessions that want to see what came together
+
+
+class Foreseeing(ToySession):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[list[Request]] = []
+
+    def prepare(self, requests: list[Request]) -> None:
+        assert not any(request in self.begun for request in requests)
+        self.seen.append(requests)
+
+
+def echoes(first: int, count: int) -> list[tuple[int, Request]]:
+    return [(n % 16, Echo(b"%d" % n)) for n in range(first, first + count)]
+
+
+async def test_a_session_sees_many_requests_before_the_first_begins() -> None:
+    session = Foreseeing()
+    async with served(session, PatientDialect()) as stream:
+        await say(stream, *echoes(0, AHEAD - 1))
+        await hear(stream, *((n % 16, Echoed(b"%d" % n)) for n in range(AHEAD - 1)))
+        assert session.seen == []
+        await say(stream, *echoes(100, 12))
+        await hear(stream, *((n % 16, Echoed(b"%d" % n)) for n in range(100, 112)))
+        assert session.seen == [[request for _, request in echoes(100, 12)]]
+
+
+@pytest.mark.parametrize("bad", [0, 5, 11])
+async def test_what_cannot_be_read_is_told_when_its_turn_comes(bad: int) -> None:
+    session = Foreseeing()
+    messages = [packed(tag, request) for tag, request in echoes(0, 12)]
+    messages[bad] = b"\0\x02\x63\x07"
+    async with served(session, PatientDialect()) as stream:
+        await stream.send_all(b"".join(messages))
+        await hear(stream, *((n, Echoed(b"%d" % n)) for n in range(bad)))
+        data = b""
+        while len(data) < 4:
+            data += await stream.receive_some(4 - len(data))
+        assert data[2:4] == bytes((100, 7))
+        size = int.from_bytes(data[:2]) - 2
+        while size:
+            size -= len(await stream.receive_some(size))
+        await hear(stream, *((n, Echoed(b"%d" % n)) for n in range(bad + 1, 12)))
+        assert session.seen == [[request for _, request in echoes(0, bad)]]
+
+
+async def test_a_malformed_one_among_them_ends_it_after_those_before_it() -> None:
+    session = Foreseeing()
+    messages = [packed(tag, request) for tag, request in echoes(0, 12)]
+    messages[9] = packed(9, Echo(b"\xff"))
+    async with served(session, PatientDialect()) as stream:
+        await stream.send_all(b"".join(messages))
+        await hear(stream, *((n, Echoed(b"%d" % n)) for n in range(9)))
+        assert await stream.receive_some() == b""
