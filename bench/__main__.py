@@ -9,7 +9,7 @@ from pathlib import Path
 
 import trio
 
-from bench import backup, cfs, curves, export, fossil, growth, index, ninep, servers, venti
+from bench import backup, cfs, curves, export, fossil, growth, index, mount, ninep, servers, venti
 from bench.measure import Result
 from bench.plan import Suite
 from bench.plot import as_svg
@@ -21,6 +21,7 @@ SUITES: dict[str, Suite] = {
     "venti-index": index.plan,
     "9p": ninep.plan,
     "ninep": export.plan,
+    "mount": mount.plan,
     "fossil": fossil.plan,
     "growth": growth.plan,
     "backup": backup.plan,
