@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ninep.client import connect
 from ninep.connection import DIALECTS
 from ninep.errors import NinepError
+from ninep.lasting import linked
 from ninep.wire.edge import (
     add_dial_flags,
     add_network_flags,
@@ -20,6 +22,7 @@ from ninep.wire.edge import (
 )
 
 KEEP = 1.0
+PATIENCE = 30.0
 
 
 async def mount(arguments: argparse.Namespace) -> None:
@@ -36,18 +39,20 @@ async def mount(arguments: argparse.Namespace) -> None:
     if os.path.ismount(directory):
         raise NinepError(f"something is mounted on {directory} already: unmount that first, or choose another place")
 
-    async with connect(
+    dial = partial(
+        connect,
         arguments.server,
         uname=arguments.uname,
         aname=arguments.aname,
         version=arguments.dialect or DIALECTS[-1],
         networks=networks_of(arguments),
         context=client_context(arguments),
-    ) as tree:
+    )
+    async with linked(dial, patience=arguments.patience) as link:
         # A signal ends the mount while the connection is still there for what has to be written.
         await until_signalled(
             lambda: mount_tree(
-                tree,
+                link,
                 directory,
                 source=arguments.server.replace(",", "_"),
                 keep=arguments.keep,
@@ -71,6 +76,14 @@ def add_mounting(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
         default=KEEP,
         metavar="SECONDS",
         help=f"how old names and attributes may be where others change them (default: {KEEP:g}; 0: never)",
+    )
+    parser.add_argument(
+        "--patience",
+        type=_seconds,
+        default=PATIENCE,
+        metavar="SECONDS",
+        help="how long programs wait for a server that went away, before they get errors and the mount is given up "
+        "(default: %(default)g)",
     )
     parser.add_argument("--allow-other", action="store_true", help="let the other users of this machine in, too")
 

@@ -43,14 +43,18 @@ LONGEST_PAUSE = 5.0
 
 
 class Link:
-    """The present connection, and the next when that broke."""
+    """The present connection, and the next when that broke.
+
+    Attributes:
+        patience: seconds that ``tree`` tries to have one.
+    """
 
     def __init__(
         self, nursery: trio.Nursery, make: Callable[[], AbstractAsyncContextManager[RemoteTree]], patience: float
     ) -> None:
         self._nursery = nursery
         self._make = make
-        self._patience = patience
+        self.patience = patience
         self._tree: RemoteTree | None = None
         self._lock = trio.Lock()
 
@@ -74,14 +78,14 @@ class Link:
             return self._tree
 
     async def _again(self) -> RemoteTree:
-        deadline, pause = trio.current_time() + self._patience, FIRST_PAUSE
+        deadline, pause = trio.current_time() + self.patience, FIRST_PAUSE
         log.info("the connection broke: dialling again")
         while True:
             try:
                 made: RemoteTree = await self._nursery.start(self._hold)
             except (Unreachable, ConnectionLost) as error:
                 if trio.current_time() + pause > deadline:
-                    raise Unreachable(f"the server did not come back within {self._patience:g} s: {error}") from error
+                    raise Unreachable(f"the server did not come back within {self.patience:g} s: {error}") from error
                 await trio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
             else:
@@ -259,12 +263,21 @@ async def lasting_by(
     make: Callable[[], AbstractAsyncContextManager[RemoteTree]], *, patience: float = PATIENCE
 ) -> AsyncIterator[LastingTree]:
     """The same for any way to come to a tree."""
+    async with linked(make, patience=patience) as link:
+        yield LastingTree(link)
+
+
+@asynccontextmanager
+async def linked(
+    make: Callable[[], AbstractAsyncContextManager[RemoteTree]], *, patience: float = PATIENCE
+) -> AsyncIterator[Link]:
+    """The link alone, for those who look after their files themselves."""
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
         link = Link(nursery, make, patience)
         try:
             await link.tree()
-            yield LastingTree(link)
+            yield link
         except Exception as error:
             # Out of the nursery's reach, so that it comes to the caller as it is and not in a group.
             failure = error

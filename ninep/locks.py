@@ -1,11 +1,11 @@
 """Record locks: which owner holds which ranges of which files. Pure. Source: fcntl(2), and Tlock of 9P2000.L.
 
-Nothing here waits. A lock that another owner stands in the way of is refused; the client asks again.
+Nothing here waits. A lock that another owner stands in the way of is refused; who wants to wait can watch the file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 END = 1 << 64
@@ -31,6 +31,7 @@ class LockTable:
 
     def __init__(self) -> None:
         self._files: dict[Hashable, list[Range]] = {}
+        self._watchers: dict[Hashable, list[Callable[[], None]]] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._files.values()))
@@ -69,6 +70,18 @@ class LockTable:
                 left.append(one._replace(start=wanted.end))
         self._put(key, left)
 
+    def watch(self, key: Hashable, call: Callable[[], None]) -> Callable[[], None]:
+        """Calls ``call`` whenever locks on a file were given back. Returns what ends that."""
+        self._watchers.setdefault(key, []).append(call)
+
+        def stop() -> None:
+            watchers = self._watchers[key]
+            watchers.remove(call)
+            if not watchers:
+                del self._watchers[key]
+
+        return stop
+
     def release(self, key: Hashable, holder: Hashable) -> None:
         """Gives back everything that was taken by ``holder``."""
         self._put(key, [one for one in self._files.get(key, ()) if one.holder != holder])
@@ -78,3 +91,5 @@ class LockTable:
             self._files[key] = left
         else:
             self._files.pop(key, None)
+        for call in self._watchers.get(key, ()):
+            call()

@@ -36,6 +36,8 @@ SET_MTIME_SET = 0x100
 LOCK_READ = 0
 LOCK_WRITE = 1
 LOCK_UNLOCK = 2
+LOCK_WAIT = 1
+"""The flag of who wants to wait for a lock."""
 LOCK_SUCCESS = 0
 LOCK_BLOCKED = 1
 LOCK_ERROR = 2

@@ -14,11 +14,11 @@ from ninep.conversation import Conversation, directory, standing, unopened
 from ninep.errors import BadFidUse, FileExists, InvalidArgument, IsDirectory, NotDirectory, UnknownFid
 from ninep.fids import Fid
 from ninep.files import File
-from ninep.locks import END, LockTable, Range
 from ninep.maybe import arrived, later, then
 from ninep.parting import after, left
 from ninep.qid import QTDIR
 from ninep.readdir import CookieReader
+from ninep.record_locks import RecordLocks
 from ninep.requests import Method, Requests
 from ninep.wire.dialect import Maybe
 from ninep.xattrs import ReadXattr, WriteXattr
@@ -55,12 +55,11 @@ class LinuxRequests:
             lm.Txattrcreate: self._xattrcreate,
             lm.Treaddir: self._readdir,
             lm.Tfsync: self._fsync,
-            lm.Tlock: self._lock,
-            lm.Tgetlock: self._getlock,
             lm.Tlink: self._link,
             lm.Tmkdir: self._mkdir,
             lm.Trenameat: self._renameat,
             lm.Tunlinkat: self._unlinkat,
+            **RecordLocks(talk).methods,
         }
         self._read_file = shared.methods[m.Tread]
 
@@ -303,53 +302,6 @@ class LinuxRequests:
             return lm.Rxattrcreate()
 
         return fid.run_alone(create)
-
-    # Record locks
-
-    def _range(self, fid: Fid, request: lm.Tlock | lm.Tgetlock) -> Range:
-        if request.type not in (lm.LOCK_READ, lm.LOCK_WRITE, lm.LOCK_UNLOCK):
-            raise InvalidArgument
-        end = request.start + request.length if request.length else END
-        owner = (id(self), request.client_id, request.proc_id)
-        return Range(request.start, min(end, END), request.type == lm.LOCK_WRITE, owner, fid)
-
-    def _locks(self, file: File) -> LockTable:
-        return self._talk.tree.locks if file.locks is None else file.locks
-
-    def _lock(self, request: lm.Tlock) -> Maybe[Any]:
-        fid = self._fids[request.fid]
-
-        def lock() -> Any:
-            file = standing(fid)
-            locks = self._locks(file)
-            if not fid.opened:
-                raise BadFidUse
-            wanted = self._range(fid, request)
-            if request.type == lm.LOCK_UNLOCK:
-                locks.unlock(file.qid.path, wanted)
-                return lm.Rlock(lm.LOCK_SUCCESS)
-            if not locks.lock(file.qid.path, wanted):
-                return lm.Rlock(lm.LOCK_BLOCKED)
-            fid.locks = locks
-            return lm.Rlock(lm.LOCK_SUCCESS)
-
-        return fid.run_queued(lock, alone=False) if fid.held else lock()
-
-    def _getlock(self, request: lm.Tgetlock) -> Maybe[Any]:
-        fid = self._fids[request.fid]
-
-        def getlock() -> Any:
-            wanted = self._range(fid, request)
-            file = standing(fid)
-            found = self._locks(file).conflict(file.qid.path, wanted)
-            if found is None or request.type == lm.LOCK_UNLOCK:
-                return lm.Rgetlock(lm.LOCK_UNLOCK, request.start, request.length, request.proc_id, request.client_id)
-            kind = lm.LOCK_WRITE if found.exclusive else lm.LOCK_READ
-            owner: Any = found.owner
-            length = 0 if found.end == END else found.end - found.start
-            return lm.Rgetlock(kind, found.start, length, owner[2], owner[1])
-
-        return fid.run_queued(getlock, alone=False) if fid.held else getlock()
 
 
 def _gid(number: int) -> int | None:

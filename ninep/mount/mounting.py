@@ -11,11 +11,11 @@ from pathlib import Path
 import pyfuse3
 import trio
 
-from ninep.client import RemoteTree
-from ninep.errors import NinepError
+from ninep.errors import FileError, NinepError
+from ninep.lasting import Link
 from ninep.mount.operations import MountOperations
 from ninep.wire import busypoll
-from ninep.wire.errors import Unreachable
+from ninep.wire.errors import ConnectionLost, Unreachable, WireError
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +26,11 @@ DEVICE = "/dev/fuse"
 
 
 async def mount(
-    tree: RemoteTree, directory: Path, *, source: str, keep: float, others: bool, mounted: Callable[[], None]
+    link: Link, directory: Path, *, source: str, keep: float, others: bool, mounted: Callable[[], None]
 ) -> None:
     """Serves the kernel until somebody unmounts ``directory`` or this is cancelled; unmounts it in any case.
+
+    When the connection breaks programs wait as long as ``link`` tries to have it back.
 
     ``mounted`` is called when programs can use it. ``source`` is what the table of mounts shows, ``keep`` how long
     names and attributes may be old, in seconds; ``others`` lets other users in, with the permissions that the files
@@ -38,7 +40,8 @@ async def mount(
         NinepError: it cannot be mounted there.
         Unreachable: the server went away. Programs that were using the mount have got errors.
     """
-    operations = MountOperations(tree.root, keep)
+    tree = await link.tree()
+    operations = MountOperations(tree.root, keep, link.patience)
     options = {f"fsname={source}", "subtype=ninep"}
     options |= {"allow_other", "default_permissions"} if others else set()
     try:
@@ -46,7 +49,7 @@ async def mount(
     except RuntimeError as error:
         raise NinepError(f"cannot mount on {directory}: {_advice()}") from error
     _watch_kernel()
-    lost = False
+    lost: Exception | None = None
     try:
         async with trio.open_nursery() as nursery:
 
@@ -56,21 +59,33 @@ async def mount(
 
             async def watch() -> None:
                 nonlocal lost
-                await tree.connection.wait_lost()
-                lost = True
+                connection = tree.connection
+                while lost is None:
+                    await connection.wait_lost()
+                    log.warning("the connection to the server broke (%s)", connection.lost)
+                    try:
+                        following = await link.tree()
+                        connection = following.connection
+                        await operations.renew(following.root)
+                    except ConnectionLost:
+                        continue
+                    except (FileError, NinepError, WireError) as error:
+                        lost = error
+                    else:
+                        log.warning("there is a connection again")
                 nursery.cancel_scope.cancel()
 
             nursery.start_soon(serve)
             nursery.start_soon(watch)
             mounted()
     finally:
-        if not lost:
+        if lost is None:
             with trio.move_on_after(PATIENCE, shield=True):
                 await operations.settle()
         # Lazily, and what still waits gets an error: the kernel ends all requests when the last descriptor is closed.
         pyfuse3.close(unmount=True)
-    if lost:
-        raise Unreachable(f"the server is gone ({tree.connection.lost}): {directory} is unmounted")
+    if lost is not None:
+        raise Unreachable(f"the server is gone ({lost}): {directory} is unmounted") from lost
 
 
 def _advice() -> str:

@@ -10,6 +10,7 @@ import trio
 from ninep.errors import FileRemoved
 from ninep.qid import Qid
 from ninep.remote import RemoteFile
+from ninep.wire.errors import ConnectionLost
 
 ROOT = 1
 """The inode number of a root in FUSE."""
@@ -83,7 +84,7 @@ class Nodes:
         if node is None:
             node, spare = Node(inode, file, parent, name), None
             self._nodes[inode] = node
-        elif node.file is None or node.qid.type != file.qid.type:
+        elif _gone(node.file) or node.qid.type != file.qid.type:
             # Given up; or the number was used again, for something of another kind.
             node.file, spare = file, node.file
         node.qid = file.qid
@@ -97,16 +98,17 @@ class Nodes:
         return node
 
     async def file(self, node: Node) -> RemoteFile:
-        """The fid of a node, not open; walked to again where it was given up.
+        """The fid of a node, not open; walked to again where it was given up, or belongs to a connection that broke.
 
         Raises:
             FileRemoved: another file is there by now.
+            ConnectionLost: there is no connection at the moment.
         """
-        if node.file is None:
+        if _gone(node.file):
             async with node.lock:
-                if node.file is None:
+                if _gone(node.file):
                     if node.parent is None:
-                        raise FileRemoved
+                        raise ConnectionLost("there is no connection to the server")
                     file = await (await self.file(node.parent)).walk([node.name])
                     if file.qid.path != node.qid.path:
                         await file.leave()
@@ -153,6 +155,16 @@ class Nodes:
             at = at.parent
         return False
 
+    def renew(self, root: RemoteFile) -> None:
+        """Goes on with the root of a new connection.
+
+        Raises:
+            FileRemoved: it is not the same tree.
+        """
+        if root.qid.path != self.root.qid.path:
+            raise FileRemoved("another tree is there by now")
+        self.root.file = root
+
     def _place(self, node: Node, parent: Node, name: str) -> None:
         self._unplace(node)
         node.parent, node.name = parent, name
@@ -173,3 +185,7 @@ class Nodes:
             if node.file is not None and not node.opened and not node.lock.locked():
                 file, node.file = node.file, None
                 await file.leave()
+
+
+def _gone(file: RemoteFile | None) -> bool:
+    return file is None or file.connection.lost is not None

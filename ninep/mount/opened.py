@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Awaitable, Callable
+
+from ninep.errors import FileError
 from ninep.mount.nodes import Node
 from ninep.mount.readahead import ReadAhead
 from ninep.mount.writewindow import WriteWindow
 from ninep.remote import RemoteFile
+
+_ONCE = os.O_TRUNC | os.O_CREAT | os.O_EXCL
 
 
 class OpenFile:
@@ -15,17 +21,50 @@ class OpenFile:
         node: the file.
         file: its fid, open.
         streams: whether it has no content of its own, so that a read may take as long as it likes.
+        flags: how it was opened, as Linux has it, less what is done once.
         written: whether something was written through it.
     """
 
-    def __init__(self, node: Node, file: RemoteFile, *, streams: bool = False) -> None:
+    def __init__(
+        self,
+        node: Node,
+        file: RemoteFile,
+        flags: int,
+        connected: Callable[[], Awaitable[None]],
+        *,
+        streams: bool = False,
+    ) -> None:
+        """``connected`` returns when there is a connection after one that broke, and the file was renewed."""
         self.node = node
         self.file = file
         self.streams = streams
+        self.flags = flags & ~_ONCE
         self.written = False
+        self._connected = connected
+        self._lost: FileError | None = None
         self._ahead = ReadAhead(file)
-        self._window = WriteWindow(file)
+        self._window = WriteWindow(file, self._again)
         node.opened.add(self)
+
+    async def _again(self) -> None:
+        await self._connected()
+        self.check()
+
+    def check(self) -> None:
+        """Raises why the file could not be opened again after the connection broke, if it is so."""
+        if self._lost is not None:
+            raise self._lost
+
+    def renew(self, file: RemoteFile) -> None:
+        """Goes on with the same file, open on another connection."""
+        self._window.renew(file)
+        self._ahead = ReadAhead(file)
+        self.file = file
+        self._lost = None
+
+    def lose(self, why: FileError) -> None:
+        """It could not be opened again."""
+        self._lost = why
 
     @property
     def pending(self) -> bool:
@@ -34,12 +73,14 @@ class OpenFile:
 
     async def read(self, offset: int, size: int) -> bytes:
         """Bytes from the file."""
+        self.check()
         if self.streams:
             return bytes(await self.file.read(offset, size))
         return await self._ahead.read(offset, size)
 
     async def write(self, offset: int, data: bytes) -> None:
         """Sends bytes to the file."""
+        self.check()
         self.written = True
         await self._window.write(offset, data)
 

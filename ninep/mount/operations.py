@@ -7,6 +7,10 @@ file after another client has closed it sees what that wrote. Data that the kern
 file may be as old as the open.
 
 Writes are answered when they have been sent. Whether they came off is told by fsync and close, and by the next write.
+
+When the connection breaks, requests wait for the next one. What can be done twice without harm is done again then,
+writes that were not answered among it; what cannot (making, removing, renaming) fails with EIO if it was under way.
+Open files are opened again; of one that is not there any more every use fails.
 """
 
 from __future__ import annotations
@@ -22,12 +26,13 @@ import pyfuse3
 import trio
 
 from ninep.attributes import Attributes, SetAttributes, Statfs
-from ninep.errors import FileError, FunctionNotImplemented, NotSupported
+from ninep.connection import Connection
+from ninep.errors import FileError, FileRemoved, FunctionNotImplemented, NotSupported
 from ninep.mount import requests
 from ninep.mount.nodes import Node, Nodes
 from ninep.mount.opened import OpenFile
 from ninep.remote import RemoteFile
-from ninep.wire.errors import WireError
+from ninep.wire.errors import ConnectionLost, WireError
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
@@ -38,16 +43,32 @@ PATIENCE = 60.0
 AT_ONCE = 64
 """Entries of a directory that are asked for in one go."""
 _UNASKED = frozenset(("getxattr", "setxattr", "listxattr", "removexattr"))
+_HARMLESS = frozenset(
+    (
+        *("lookup", "getattr", "setattr", "readlink", "opendir", "_listed", "fsyncdir", "open", "_read", "_alive"),
+        *("write", "flush", "fsync", "statfs", "listxattr", "getxattr", "removexattr"),
+    )
+)
+"""What can be done again when it is not known whether it was done."""
+ATTEMPTS = 10
+"""Connections that may break under one request."""
 
 
 def translated(operation: F) -> F:
     """Turns refusals and broken links into the error numbers that the kernel wants, and bounds the time."""
+    attempts = ATTEMPTS if operation.__name__ in _HARMLESS else 1
 
     @wraps(operation)
     async def run(self: MountOperations, *arguments: Any) -> Any:
         try:
-            with trio.fail_after(PATIENCE):
-                return await operation(self, *arguments)
+            with trio.fail_after(PATIENCE + self.patience):
+                for attempt in range(attempts):
+                    await self.connected()
+                    try:
+                        return await operation(self, *arguments)
+                    except ConnectionLost:
+                        if attempt + 1 == attempts:
+                            raise
         except FileError as error:
             number = error.errno
             if isinstance(error, NotSupported) and operation.__name__ in _UNASKED:
@@ -68,14 +89,41 @@ class MountOperations(pyfuse3.Operations):
     supports_dot_lookup = False
     enable_writeback_cache = False
 
-    def __init__(self, root: RemoteFile, keep: float) -> None:
-        """``keep`` is how long names and attributes may be old, in seconds."""
+    def __init__(self, root: RemoteFile, keep: float, patience: float = 0) -> None:
+        """``keep`` is how long names and attributes may be old, in seconds.
+
+        ``patience`` is how long requests wait for another connection when one broke.
+        """
         super().__init__()
+        self.patience = patience
+        self._connection: Connection = root.connection
+        self._back = trio.lowlevel.ParkingLot()
         self._nodes = Nodes(root)
         self._keep = keep
         self._files: dict[int, OpenFile] = {}
         self._directories: dict[int, tuple[Node, list[str]]] = {}
         self._handles = 0
+
+    async def connected(self) -> None:
+        """Waits until there is a connection, all open files included."""
+        while self._connection.lost is not None:
+            await self._back.park()
+
+    async def renew(self, root: RemoteFile) -> None:
+        """Goes on with the root that another connection has led to.
+
+        Raises:
+            FileRemoved: it is another tree.
+            ConnectionLost: that connection broke as well.
+        """
+        self._nodes.renew(root)
+        for opened in list(self._files.values()):
+            try:
+                opened.renew(await requests.opened(await self._nodes.file(opened.node), opened.flags))
+            except FileError as error:
+                opened.lose(FileRemoved(f"it could not be opened again: {error}"))
+        self._connection = root.connection
+        self._back.unpark_all()
 
     async def settle(self) -> None:
         """Waits for all writes under way, at the end. Raises nothing."""
@@ -273,8 +321,8 @@ class MountOperations(pyfuse3.Operations):
         table[self._handles] = value
         return self._handles
 
-    def _opened(self, node: Node, file: RemoteFile, *, streams: bool = False) -> pyfuse3.FileInfo:
-        opened = OpenFile(node, file, streams=streams)
+    def _opened(self, node: Node, file: RemoteFile, flags: int, *, streams: bool = False) -> pyfuse3.FileInfo:
+        opened = OpenFile(node, file, flags, self.connected, streams=streams)
         same = node.kept is not None and node.kept == file.qid.version and file.qid.version != 0
         node.kept = file.qid.version
         return pyfuse3.FileInfo(
@@ -293,7 +341,7 @@ class MountOperations(pyfuse3.Operations):
         streams = flags & os.O_ACCMODE == os.O_RDONLY and not opened_file.qid.version
         if streams and (await file.getattr()).size:
             streams = False
-        return self._opened(node, opened_file, streams=streams)
+        return self._opened(node, opened_file, flags, streams=streams)
 
     @translated
     async def create(
@@ -302,7 +350,7 @@ class MountOperations(pyfuse3.Operations):
         parent, directory = await self._file(parent_inode)
         file, found = await requests.created(directory, os.fsdecode(name), flags, mode, ctx.gid)
         entry = await self._known(parent, os.fsdecode(name), found)
-        return self._opened(self._nodes[entry.st_ino], file), entry
+        return self._opened(self._nodes[entry.st_ino], file, flags), entry
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
         opened = self._files[fh]

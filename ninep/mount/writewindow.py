@@ -6,6 +6,7 @@ What goes wrong is told to the next write, or to who asks whether all is well: `
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import trio
@@ -14,7 +15,7 @@ from ninep import messages as m
 from ninep.errors import FileError, InputOutput
 from ninep.remote import RemoteFile
 from ninep.wire.client import Call
-from ninep.wire.errors import WireError
+from ninep.wire.errors import ConnectionLost, WireError
 
 WINDOW = 8 * 1024 * 1024
 """Most bytes that have been sent and not been answered."""
@@ -23,8 +24,10 @@ WINDOW = 8 * 1024 * 1024
 class WriteWindow:
     """The writes of one open file."""
 
-    def __init__(self, file: RemoteFile) -> None:
+    def __init__(self, file: RemoteFile, again: Callable[[], Awaitable[None]]) -> None:
+        """``again`` is asked for another connection when one broke: it returns after ``renew``, or raises."""
         self._file = file
+        self._again = again
         self._calls: deque[tuple[int, memoryview, Call[Any]]] = deque()
         self._size = 0
         self._lock = trio.Lock()
@@ -65,10 +68,28 @@ class WriteWindow:
                         if not more:
                             raise InputOutput(f"short write: the server takes {taken} of {len(part)} bytes")
                         taken += more
+                except ConnectionLost as error:
+                    try:
+                        await self._again()
+                    except (FileError, WireError):
+                        self._failure = self._failure or error
+                    else:
+                        continue
                 except (FileError, WireError) as error:
                     self._failure = self._failure or error
                 self._calls.popleft()
                 self._size -= len(part)
+
+    def renew(self, file: RemoteFile) -> None:
+        """Goes on with the same file on another connection: what was not answered is written again."""
+        begin, unit = file.connection.client.begin, file.iounit
+        calls: deque[tuple[int, memoryview, Call[Any]]] = deque()
+        for offset, part, _ in self._calls:
+            for at in range(0, len(part), unit):
+                piece = part[at : at + unit]
+                calls.append((offset + at, piece, begin(m.Twrite(file.fid, offset + at, piece))))
+        file.connection.client.send_soon()
+        self._file, self._calls = file, calls
 
     def _complain(self) -> None:
         failure, self._failure = self._failure, None

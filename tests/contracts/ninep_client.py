@@ -96,27 +96,34 @@ class Raw:
 
 
 @contextlib.asynccontextmanager
-async def talking(stream: trio.abc.Stream, *, msize: int = 65536) -> AsyncIterator[Raw]:
+async def talking(stream: trio.abc.Stream, *, msize: int = 65536, version: str = m.VERSION) -> AsyncIterator[Raw]:
     """A client on a stream, past its version."""
     dialect = NinePDialect()
     client: Client[Any, Any] = Client(stream, dialect)
     async with trio.open_nursery() as nursery:
         await nursery.start(client.run)
-        reply = await client.call(m.Tversion(msize, "9P2000"), tag=m.NOTAG)
-        dialect.msize = reply.msize
+        reply = await client.call(m.Tversion(msize, version), tag=m.NOTAG)
+        assert reply.version == version
+        dialect.agree(version, reply.msize)
         yield Raw(client)
         nursery.cancel_scope.cancel()
 
 
 @contextlib.asynccontextmanager
 async def connected(
-    tree: FileTree, uname: str = "glenda", *, aname: str = "", msize: int = 65536, attach: bool = True
+    tree: FileTree,
+    uname: str = "glenda",
+    *,
+    aname: str = "",
+    msize: int = 65536,
+    version: str = m.VERSION,
+    attach: bool = True,
 ) -> AsyncIterator[Raw]:
     """A client of ``tree`` on an in-memory stream, attached as fid 0. Ends when the server has seen it go."""
     near, far = trio.testing.memory_stream_pair()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve_stream, far, tree)
-        async with talking(near, msize=msize) as raw:
+        async with talking(near, msize=msize, version=version) as raw:
             if attach:
                 await raw.ask(m.Tattach(0, m.NOFID, uname, aname))
             yield raw

@@ -14,7 +14,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,6 +55,10 @@ class Kernel(NamedTuple):
     modules: Path
 
 
+Entry = tuple[str, int, bytes]
+"""Path, mode and content of a file in the guest; the content of a symbolic link is its target."""
+
+
 class Outcome(NamedTuple):
     """What a script printed, and its exit status."""
 
@@ -62,8 +66,8 @@ class Outcome(NamedTuple):
     output: str
 
 
-def boot(script: str, *, megabytes: int = 512, patience: float = 280) -> Outcome:
-    """Runs a shell script in a guest.
+def boot(script: str, *, files: Iterable[Entry] = (), megabytes: int = 512, patience: float = 280) -> Outcome:
+    """Runs a shell script in a guest that has these files as well.
 
     Raises:
         Unavailable: qemu, busybox or a kernel cannot be had here.
@@ -74,7 +78,7 @@ def boot(script: str, *, megabytes: int = 512, patience: float = 280) -> Outcome
     with tempfile.TemporaryDirectory(prefix="ninegrid-guest-") as scratch:
         kernel = find_kernel()
         image = Path(scratch, "initrd")
-        image.write_bytes(gzip.compress(b"".join(archive(contents(kernel, script))), 1))
+        image.write_bytes(gzip.compress(b"".join(archive((*contents(kernel, script), *files))), 1))
         # Emulation, because hardware virtualisation inside of a virtual machine is offered and then hangs in places.
         console = run_bounded(
             [
@@ -155,7 +159,7 @@ def fetch(cache: Path) -> None:
         Path(scratch, "new").rename(cache)
 
 
-def contents(kernel: Kernel, script: str) -> Iterator[tuple[str, int, bytes]]:
+def contents(kernel: Kernel, script: str) -> Iterator[Entry]:
     """(path, mode, data) of the guest's first file system."""
     for directory in ("bin", "dev", "etc", "mnt", "modules", "proc", "sys", "tmp"):
         yield directory, 0o040755, b""
@@ -206,7 +210,7 @@ def unpacked(path: Path) -> bytes:
     raise Unavailable(f"cannot unpack {path}")
 
 
-def archive(files: Iterator[tuple[str, int, bytes]]) -> Iterator[bytes]:
+def archive(files: Iterable[Entry]) -> Iterator[bytes]:
     """The files as a cpio archive in the "newc" format, which a kernel unpacks as its first file system."""
     for number, (name, mode, data) in enumerate((*files, ("TRAILER!!!", 0, b"")), 1):
         path = name.encode() + b"\0"

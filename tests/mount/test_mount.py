@@ -51,7 +51,8 @@ class Mounted:
         users = ("--map-users", f"*={os.environ.get('USER', 'root')}") if how[0] == "export" else ()
         if os.geteuid() == 0 and how[0] == "export":
             users = ("--map-users", "*=root")
-        self.server = Program(port, "ninep", how[0], *how[1:], self.address, *users, log=folder / "server.log")
+        self._serve = (port, "ninep", how[0], *how[1:], self.address, *users)
+        self.server = Program(*self._serve, log=folder / "server.log")
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "ninep", "mount", self.address, str(self.point), *flags],
@@ -70,6 +71,10 @@ class Mounted:
     @property
     def is_mounted(self) -> bool:
         return f" {self.point} fuse" in Path("/proc/mounts").read_text()
+
+    def restart(self) -> None:
+        """Starts the server that was killed once more."""
+        self.server = Program(*self._serve, log=self.log.with_name("again.log"))
 
     def end(self) -> int:
         return self.process.wait(PATIENCE)
@@ -254,7 +259,7 @@ def test_unmounting_ends_the_program(tmp_path: Path) -> None:
 
 
 def test_a_server_that_dies_leaves_errors_and_no_mount(tmp_path: Path) -> None:
-    with mounted(tmp_path) as mount:
+    with mounted(tmp_path, "--patience", "0") as mount:
         (mount.point / "file").write_bytes(b"x" * 100_000)
         fd = os.open(mount.point / "file", os.O_RDWR)
         mount.server.kill()
@@ -270,7 +275,7 @@ def test_a_server_that_dies_leaves_errors_and_no_mount(tmp_path: Path) -> None:
 
 def test_a_server_that_dies_under_a_waiting_reader(tmp_path: Path) -> None:
     """SIGSTOP keeps the read waiting; when the server is killed the reader gets its error."""
-    with mounted(tmp_path) as mount:
+    with mounted(tmp_path, "--patience", "0") as mount:
         (mount.served / "file").write_bytes(b"x" * 100_000)
         outcome: list[object] = []
 
@@ -290,6 +295,68 @@ def test_a_server_that_dies_under_a_waiting_reader(tmp_path: Path) -> None:
         assert outcome
         assert outcome[0] in (errno.EIO, errno.ENOTCONN, errno.ECONNABORTED)
         assert mount.end() == 3
+
+
+OUTLIVING = """
+import os, sys
+point, content = sys.argv[1], open(sys.argv[2], "rb").read()
+os.chdir(point)
+reader = os.open("given", os.O_RDONLY)
+writer = os.open("folder/made", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+doomed = os.open("doomed", os.O_RDWR | os.O_CREAT)
+assert os.pread(reader, 1000, 0) == content[:1000]
+os.write(writer, content[:100_000])
+print("ready", flush=True)
+sys.stdin.readline()
+os.write(writer, content[100_000:200_000])
+assert os.pread(reader, 1000, 299_500) == content[299_500:]
+assert sorted(os.listdir(".")) == ["folder", "given"]
+os.write(writer, content[200_000:])
+os.fsync(writer)
+try:
+    os.pread(doomed, 10, 0)
+except OSError as error:
+    print("lost", error.errno, flush=True)
+"""
+
+
+def test_a_server_that_comes_back_is_waited_for(tmp_path: Path) -> None:
+    """Open files go on, names are found again, and what was not answered is written."""
+    with mounted(tmp_path, "--patience", "60", "--keep", "0") as mount:
+        content = os.urandom(300_000)
+        given = mount.served / "given"
+        given.write_bytes(content)
+        (mount.point / "folder").mkdir()
+        # A process of its own: whoever forks has its files closed in the child, which waits for the server as well.
+        with subprocess.Popen(
+            [sys.executable, "-c", OUTLIVING, str(mount.point), str(given)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as worker:
+            assert worker.stdin is not None
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == "ready\n"
+            mount.server.kill()
+            (mount.served / "doomed").unlink()
+            worker.stdin.write("go on\n")
+            worker.stdin.flush()
+            time.sleep(0.5)
+            mount.restart()
+            assert worker.stdout.readline() in (f"lost {errno.EIDRM}\n", f"lost {errno.ENOENT}\n")
+            assert worker.wait(PATIENCE) == 0
+        assert (mount.served / "folder" / "made").read_bytes() == content
+        (mount.point / "after").write_text("all is well")
+        assert (mount.served / "after").read_text() == "all is well"
+        assert mount.process.poll() is None
+
+
+def test_a_server_that_stays_away_is_waited_for_no_longer_than_said(tmp_path: Path) -> None:
+    with mounted(tmp_path, "--patience", "1") as mount:
+        mount.server.kill()
+        assert mount.end() == 3
+        assert not mount.is_mounted
+        assert "did not come back within 1 s" in mount.log.read_text()
 
 
 @pytest.mark.parametrize(("directory", "said"), [("missing", "make one first"), ("file", "make one first")])
