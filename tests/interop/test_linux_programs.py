@@ -33,7 +33,7 @@ SERVERS = {
     "fossil": (("fossil", "serve", "--data", "DIRECTORY", "--listen", "ADDRESS"), "main/active"),
 }
 EVERY = [(server, cache) for server in SERVERS for cache in ("none", "loose", "mmap")]
-WAYS = EVERY if ALL else [("export", "none"), ("fossil", "loose")]
+WAYS = EVERY if ALL else [("export", "loose"), ("fossil", "none")]
 
 SCRIPT = """
 part() { echo "@@ $1"; read up rest < /proc/uptime; echo "## $1 $up" > /dev/console; }
