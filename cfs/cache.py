@@ -36,42 +36,19 @@ UNDER_WAY = 64 * 1024 * 1024
 """While so many bytes are on their way, for all readers together, nothing is read ahead."""
 
 
-class Fetch:
-    """A range of a file on its way from the file server.
+class Arrival:
+    """Something on its way from the file server.
 
     Attributes:
-        start: first byte.
-        end: after the last.
-        data: what came; shorter than asked where the file has become so.
-        error: why nothing came.
-        waiters: readers that wait for it.
-        owner: whose fid it uses.
         done: whether it is over, whichever way it ended.
     """
 
-    __slots__ = ("_carried", "_event", "_places", "data", "done", "end", "error", "owner", "start", "waiters")
+    __slots__ = ("_event", "_places", "done")
 
-    def __init__(self, owner: object, start: int, end: int) -> None:
-        self.owner = owner
-        self.start = start
-        self.end = end
-        self.data: Buffer = b""
-        self.error: Exception | None = None
-        self.waiters = 0
+    def __init__(self) -> None:
         self.done = False
-        self._carried: Carried[None] | None = None
         self._places: list[_Place] = []
         self._event: trio.Event | None = None
-
-    def carry(self, work: Coroutine[Any, Any, None], nursery: trio.Nursery) -> None:
-        """Begins to bring it here; ``work`` sees to it that ``over`` is called."""
-        self._carried = Carried(work, nursery, _nothing)
-        self._carried.go()
-
-    def cancel(self) -> None:
-        """Nobody wants it any more."""
-        if self._carried is not None and not self.done:
-            self._carried.cancel()
 
     async def wait(self) -> None:
         """Returns when it is over."""
@@ -94,6 +71,41 @@ class Fetch:
             if (waiter := place.task) is not None:
                 place.task = None
                 wake(waiter)
+
+
+class Fetch(Arrival):
+    """A range of a file on its way from the file server.
+
+    Attributes:
+        start: first byte.
+        end: after the last.
+        data: what came; shorter than asked where the file has become so.
+        error: why nothing came.
+        waiters: readers that wait for it.
+        owner: whose fid it uses.
+    """
+
+    __slots__ = ("_carried", "data", "end", "error", "owner", "start", "waiters")
+
+    def __init__(self, owner: object, start: int, end: int) -> None:
+        super().__init__()
+        self.owner = owner
+        self.start = start
+        self.end = end
+        self.data: Buffer = b""
+        self.error: Exception | None = None
+        self.waiters = 0
+        self._carried: Carried[None] | None = None
+
+    def carry(self, work: Coroutine[Any, Any, None], nursery: trio.Nursery) -> None:
+        """Begins to bring it here; ``work`` sees to it that ``over`` is called."""
+        self._carried = Carried(work, nursery, _nothing)
+        self._carried.go()
+
+    def cancel(self) -> None:
+        """Nobody wants it any more."""
+        if self._carried is not None and not self.done:
+            self._carried.cancel()
 
 
 class _Place:
@@ -120,6 +132,7 @@ class Cache:
         ids: which numbers users and groups have for clients of other dialects than 9P2000: this machine's.
         locks: the record locks that clients have.
         samples: how many samples of the counts were taken.
+        under_way: bytes that were asked for and have not come.
     """
 
     def __init__(self, store: Store, memory: Memory) -> None:
@@ -132,7 +145,7 @@ class Cache:
         self.locks = LockTable()
         self.samples = 0
         self._fetches: dict[StoredFile, list[Fetch]] = {}
-        self._under_way = 0
+        self.under_way = 0
         self._work = trio.Event()
         store.on_work = memory.book.on_work = self._wake
 
@@ -156,7 +169,7 @@ class Cache:
     @property
     def may_read_ahead(self) -> bool:
         """Whether what nobody has asked for yet would be kept, and is not too much."""
-        return self._under_way < UNDER_WAY and self.store.keeps
+        return self.under_way < UNDER_WAY and self.store.keeps
 
     def fetches(self, file: StoredFile) -> list[Fetch]:
         """What of a file is on its way, in the order of the positions."""
@@ -165,11 +178,11 @@ class Cache:
     def begin(self, file: StoredFile, fetch: Fetch) -> None:
         """Something is on its way."""
         self._fetches.setdefault(file, []).append(fetch)
-        self._under_way += fetch.end - fetch.start
+        self.under_way += fetch.end - fetch.start
 
     def end(self, file: StoredFile, fetch: Fetch) -> None:
         """It is not any more; wakes whoever waits for it."""
-        self._under_way -= fetch.end - fetch.start
+        self.under_way -= fetch.end - fetch.start
         fetches = self._fetches[file]
         fetches.remove(fetch)
         if not fetches:

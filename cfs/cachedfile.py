@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import trio
 
 from cfs.ahead import Ahead
-from cfs.cache import Cache
+from cfs.cache import Arrival, Cache
 from cfs.handle import Handle
 from cfs.knowledge import MOST_ENTRIES, Followed, Knowledge, Names, resolved
 from cfs.layout import Version
@@ -96,7 +96,19 @@ class CachedFile(UnixSide):
             followed = known.follow(self._handle.names, names)
             if followed is not None:
                 return self._walked(followed, names)
+            if self._ahead is not None:
+                coming = self._ahead.coming(resolved(self._handle.names, names))
+                if coming is not None:
+                    return self._walk_when_here(known, coming, names)
         return self._walk_far(names)
+
+    async def _walk_when_here(self, known: Knowledge, coming: Arrival, names: Sequence[str]) -> Walked:
+        """Waits for what is on its way already."""
+        await coming.wait()
+        followed = known.follow(self._handle.names, names)
+        if followed is not None:
+            return self._walked(followed, names)
+        return await self._walk_far(names)
 
     def step(self, name: str) -> Maybe[File]:
         """A walk of one name."""
@@ -141,10 +153,10 @@ class CachedFile(UnixSide):
         if mode == OREAD and (known := self._known()) is not None and self._open_here(known):
             self._cache.counts.values["nlocalopen"] += 1
             self._handle.mode = mode
-            if self._ahead is not None and not self.qid.type:
-                self._ahead.opened(self._handle.names)
+            if self._ahead is not None:
+                self._ahead.opened(self._handle.names, directory=bool(self.qid.type))
             return None
-        if mode == OREAD and self._ahead is not None and not self.qid.type:
+        if mode == OREAD and self._ahead is not None and not self.qid.type & ~QTDIR:
             return self._open_followed(self._ahead, mode)
         return self._open_far(mode)
 
@@ -152,7 +164,7 @@ class CachedFile(UnixSide):
         ahead.opening += 1
         try:
             await self._open_far(mode)
-            ahead.opened(self._handle.names)
+            ahead.opened(self._handle.names, directory=bool(self.qid.type))
         finally:
             ahead.opening -= 1
 
@@ -351,6 +363,8 @@ class CachedFile(UnixSide):
         self._found += found
         if not found:
             knowledge.saw_entries(handle.names, handle.qid, self._found, self._era)
+            if self._ahead is not None:
+                self._ahead.listed(handle.names)
         return found
 
     async def _skip(self, remote: RemoteFile, place: int) -> None:

@@ -132,6 +132,11 @@ class Knowledge:
         self._roots: dict[Names, Names | None] = {}
 
     @property
+    def aname(self) -> str:
+        """The tree's name."""
+        return self._aname
+
+    @property
     def era(self) -> int:
         """For the methods that learn: when the question was asked."""
         return self.memory.era

@@ -25,12 +25,11 @@ from cfs.cachedfile import CachedFile
 from cfs.control import NAME, Control
 from cfs.errors import Interrupted, ServerGone
 from cfs.handle import TRIES, Handle
-from cfs.knowledge import Knowledge, Names
+from cfs.knowledge import Knowledge
 from cfs.upstream import Upstream
 from ninep import messages as m
 from ninep.errors import AuthenticationFailed
 from ninep.files import File, FileTree, Walked
-from ninep.qid import Qid
 from ninep.remote import RemoteFile
 from ninep.wire.dialect import Maybe
 from ninep.wire.taskless import in_task
@@ -79,12 +78,7 @@ class CachedTree(FileTree):
     def _root(self, uname: str, aname: str, remote: RemoteFile, proven: Proven | None, *, local: bool) -> File:
         handle = Handle(self.upstream, uname, aname, (), remote.qid, remote, proven)
         knowledge = Knowledge(self.cache.memory, self.upstream, uname, aname, private=proven is not None)
-
-        def view(names: Names, qid: Qid) -> File:
-            return CachedFile(self.cache, handle.at(names, qid, None), knowledge)
-
-        ahead = Ahead(self.cache, knowledge, self.upstream.nursery, view)
-        return CachedRoot(self.cache, handle, knowledge, ahead, local=local)
+        return CachedRoot(self.cache, handle, knowledge, Ahead(self.cache, knowledge, handle), local=local)
 
     async def _attached(self, uname: str, aname: str) -> RemoteFile:
         for _ in range(TRIES):

@@ -384,3 +384,71 @@ async def test_nobody_reads_ahead_what_he_may_not(tmp_path: Path) -> None:
                 with pytest.raises(PermissionDenied):
                     await raw.open("past", "1", "lib", entry.name)
             await trio.testing.wait_all_tasks_blocked()
+
+
+async def forest(direct: Raw, folders: int, files: int) -> None:
+    """Directories below ``past/2``, each with files and a directory with one file."""
+    await direct.made("past", "2", perm=st.DMDIR | 0o755)
+    for folder in range(folders):
+        await direct.made("past", "2", f"{folder}", perm=st.DMDIR | 0o755)
+        await direct.made("past", "2", f"{folder}", "z", perm=st.DMDIR | 0o755)
+        for number in range(files):
+            await direct.made("past", "2", f"{folder}", f"{number:02}", data=b"%d" % number * 10)
+        await direct.made("past", "2", f"{folder}", "z", "last", data=b"last")
+
+
+async def test_whoever_goes_through_a_tree_finds_the_next_directories_there(tmp_path: Path) -> None:
+    async with setting(tmp_path) as (one, direct), one.client() as raw:
+        await forest(direct, 12, 10)
+        asked = []
+
+        async def through(*names: str) -> None:
+            for entry in await raw.list(*names):
+                one.forget_sent()
+                if entry.is_directory:
+                    await through(*names, entry.name)
+                else:
+                    local = one.cache.counts.values["nlocalopen"]
+                    assert await raw.content(*names, entry.name)
+                    if one.cache.counts.values["nlocalopen"] == local:
+                        asked.append("/".join((*names, entry.name)))
+                await trio.testing.wait_all_tasks_blocked()
+
+        await through("past", "2")
+        assert len(asked) <= 8, "of 132"
+
+
+async def test_whoever_only_lists_gets_no_files_ahead(tmp_path: Path) -> None:
+    async with setting(tmp_path) as (one, direct), one.client() as raw:
+        await forest(direct, 12, 10)
+        for folder in await raw.list("past", "2"):
+            await raw.list("past", "2", folder.name)
+            await raw.list("past", "2", folder.name, "z")
+            await trio.testing.wait_all_tasks_blocked()
+        assert not one.cache.counts.values["nahead"]
+        assert one.cache.counts.values["nlocaldir"] >= 15
+
+
+async def test_what_nobody_asks_for_is_not_fetched_without_bound(tmp_path: Path) -> None:
+    async with setting(tmp_path) as (one, direct), one.client() as raw:
+        await forest(direct, 60, 4)
+        entries = await raw.list("past", "2")
+        for folder in entries[:2]:
+            for entry in await raw.list("past", "2", folder.name):
+                if not entry.is_directory:
+                    await raw.content("past", "2", folder.name, entry.name)
+                await trio.testing.wait_all_tasks_blocked()
+        assert 10 < one.cache.counts.values["nahead"] < 100
+
+
+async def test_who_comes_for_what_is_on_its_way_waits_for_it(tmp_path: Path) -> None:
+    async with setting(tmp_path) as (one, direct), one.client() as raw:
+        for number in range(20):
+            await direct.made("past", "1", "lib", f"{number:02}", data=b"%d" % number * 100)
+        await raw.list("past", "1", "lib")
+        await raw.content("past", "1", "lib", "00")
+        before = one.sent["Topen"]
+        for number in range(1, 20):
+            assert await raw.content("past", "1", "lib", f"{number:02}") == b"%d" % number * 100
+        await trio.testing.wait_all_tasks_blocked()
+        assert one.sent["Topen"] - before <= 21
