@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
-from typing import Any, NamedTuple
-
-import trio
+from typing import Any
 
 from cfs.ahead import Ahead
 from cfs.cache import Arrival, Cache
 from cfs.handle import Handle
 from cfs.knowledge import MOST_ENTRIES, Followed, Knowledge, Names, resolved
 from cfs.layout import Version
+from cfs.openfile import Opened, open_with_stat
 from cfs.reader import Reader
 from cfs.unixside import UnixSide, is_told
 from ninep import messages as m
 from ninep.attributes import SetAttributes, unix_mode
-from ninep.errors import FileError, FileNotFound, InputOutput
+from ninep.errors import FileNotFound, InputOutput
 from ninep.files import File, Walked
 from ninep.maybe import then
 from ninep.messages import OREAD, OTRUNC
@@ -26,21 +25,14 @@ from ninep.remote import RemoteFile
 from ninep.stat import DMSETGID, DMSETUID, DMSETVTX, NO32, NO64, Stat, unpack_directory
 from ninep.wire import Malformed
 from ninep.wire.dialect import Buffer, Maybe
-from ninep.wire.taskless import in_task
 
 HARMLESS = frozenset((m.OREAD, m.OWRITE, m.ORDWR, m.OEXEC))
 """Modes in which opening twice is the same as opening once."""
 UNIX_BITS = DMSETUID | DMSETGID | DMSETVTX
+FIRST_READ = 64 * 1024
+"""Bytes that are read together with the open of what is known to be a plain file, if nothing is held of it."""
 ENTRIES = 512
 """Directory entries handed out at once where all are known."""
-
-
-class Opened(NamedTuple):
-    """What an open has told; ``stat`` is the entry of the version that was opened, if the server gave it."""
-
-    qid: Qid
-    iounit: int
-    stat: Stat | None
 
 
 class CachedFile(UnixSide):
@@ -190,21 +182,31 @@ class CachedFile(UnixSide):
         if mode & OTRUNC:
             self._forget()
 
-        async def opened(remote: RemoteFile) -> Opened:
-            stat = None
-            if whole:
-                stat = await _open_with_stat(remote, mode)
-            else:
-                await remote.open(mode)
-            return Opened(remote.qid, remote.iounit, stat)
+        tree = knowledge.tree(handle.names) or handle.aname
+        size = min(FIRST_READ, knowledge.likely_length(handle.qid.path)) if whole and mode == OREAD else 0
+        if size and self._cache.store.holds(tree, handle.qid.path):
+            size = 0
 
-        qid, iounit, stat = await handle.do(m.Topen, opened, repeat=mode in HARMLESS)
+        async def opened(remote: RemoteFile) -> Opened:
+            stat = first = None
+            if not whole:
+                await remote.open(mode)
+            else:
+                count = min(size, remote.iounit) if remote.connection.in_order else 0
+                stat, call = await open_with_stat(remote, mode, count)
+                first = None if call is None else (remote, count, call)
+            return Opened(remote.qid, remote.iounit, stat, first)
+
+        qid, iounit, stat, first = await handle.do(m.Topen, opened, repeat=mode in HARMLESS)
         if mode == OREAD:
             knowledge.saw_open(handle.names, qid, era)
         if stat is not None:
             knowledge.saw_stat(handle.names, stat, era)
             if self._keeps(stat):
-                self._read_through(stat)
+                reader = self._read_through(stat)
+                if first is not None:
+                    remote, count, call = first
+                    reader.expect(min(count, stat.length), remote, call)
         if mode & OTRUNC:
             self._forget()
         self._opened(qid, iounit, mode)
@@ -213,12 +215,13 @@ class CachedFile(UnixSide):
         """Whether the bytes of a plain file are kept."""
         return bool(stat.length and stat.qid.version) or self._knowledge.tree(self._handle.names) is not None
 
-    def _read_through(self, stat: Stat) -> None:
+    def _read_through(self, stat: Stat) -> Reader:
         handle, cache = self._handle, self._cache
         tree = self._knowledge.tree(handle.names) or handle.aname
         held = cache.store.file(tree, stat.qid.path, _version(stat), pin=cache.pins.of(handle.aname, handle.names))
-        self._reader = Reader(cache, held, handle)
+        reader = self._reader = Reader(cache, held, handle)
         handle.verify = self._verify
+        return reader
 
     def _verify(self, stat: Stat) -> None:
         """The link was lost, and the file opened anew: is it still the version that is being read?"""
@@ -358,6 +361,7 @@ class CachedFile(UnixSide):
         except Malformed as error:
             raise InputOutput(f"the file server sent a malformed directory: {error}") from error
         found = [*await self.told_all(found)]
+        knowledge.saw_lengths(found)
         if self._size > MOST_ENTRIES or not knowledge.remembers(handle.names):
             return found
         self._found += found
@@ -466,32 +470,6 @@ def _end_of(walked: Walked) -> File:
     if walked.file is None:
         raise FileNotFound
     return walked.file
-
-
-async def _open_with_stat(remote: RemoteFile, mode: int) -> Stat | None:
-    """Opens, and returns the attributes of the version that was opened, if the file server gives them."""
-    client = remote.connection.client
-    # Sent first, answered first: a change in between shows in the qid that the open returns.
-    call = client.begin(m.Tstat(remote.fid))
-    await remote.open(mode)
-    # Most often both have come together.
-    found = _stat_of(call.reply)
-    if found is not None and found.qid == remote.qid:
-        return found
-    # From here on the file is open there; giving up now would leave it so and the client believing it is not.
-    await in_task()
-    with trio.CancelScope(shield=True):
-        try:
-            found = (await client.wait(call)).stat
-            return found if found.qid == remote.qid else await remote.stat()
-        except FileError:
-            pass
-    return None
-
-
-def _stat_of(reply: Any) -> Stat | None:
-    """What the reply to a Tstat tells, if it has come and is no refusal."""
-    return reply.stat if type(reply) is m.Rstat else None
 
 
 def _version(stat: Stat) -> Version:

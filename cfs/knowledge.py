@@ -33,6 +33,8 @@ MOST_TRUSTED = 100_000
 """Most places that are remembered for some seconds."""
 MOST_ROOTS = 10_000
 """Ways of which it is remembered whether they lead into a tree that cannot change."""
+MOST_LENGTHS = 100_000
+"""Files whose length is remembered as a guess."""
 MOST_ENTRIES = 4 * 1024 * 1024
 """Bytes of a directory beyond which its contents are not remembered."""
 
@@ -130,6 +132,7 @@ class Knowledge:
         self._paths = memory.frozen.below(aname)
         self._deepest = max((len(path) for path in self._paths), default=0)
         self._roots: dict[Names, Names | None] = {}
+        self._lengths: dict[int, int] = {}
 
     @property
     def aname(self) -> str:
@@ -296,6 +299,23 @@ class Knowledge:
         if (found := self._about(names, qid, era)) is not None:
             found[1].entries = {entry.name: entry for entry in entries}
             self._keep(*found)
+
+    # What is only guessed, and never told to anybody
+
+    def saw_lengths(self, entries: Iterable[Stat]) -> None:
+        """So long the plain files were that somebody has listed or looked at; devices are none."""
+        lengths = self._lengths
+        if len(lengths) >= MOST_LENGTHS:
+            lengths.clear()
+        for entry in entries:
+            if entry.length and entry.qid.version and not entry.qid.type:
+                lengths[entry.qid.path] = entry.length
+
+    def likely_length(self, path: int) -> int:
+        """How long the file with this qid path may be; 0 where nothing is known, or it is no plain file with bytes."""
+        return self._lengths.get(path, 0)
+
+    # The same for places
 
     def remembers(self, names: Names) -> bool:
         """Whether what is learned of a place is worth telling here."""

@@ -20,7 +20,7 @@ from cfs.errors import Interrupted, ServerGone
 from cfs.handle import TRIES, Handle
 from cfs.stored import StoredFile
 from cfs.waiting import assemble
-from ninep.errors import FileError, NinepError
+from ninep.errors import BadFidUse, FileError, InputOutput, NinepError, UnknownFid
 from ninep.messages import Tread
 from ninep.remote import RemoteFile
 from ninep.wire import ConnectionLost, WireError
@@ -106,6 +106,29 @@ class Reader:
             fetches = self._fetches(start, end)
         values["ndelegateread"] += 1
         return await self._handle.do(Tread, lambda remote: remote.read_range(start, end - start))
+
+    def expect(self, end: int, remote: RemoteFile, call: Call[Any]) -> None:
+        """The bytes up to ``end`` were asked for together with the open."""
+        if self.held.present.gaps(0, end) == [(0, end)] and not self._cache.fetches(self.held):
+            fetch = Fetch(self, 0, end)
+            self._own.add(fetch)
+            self._cache.begin(self.held, fetch)
+            fetch.carry(self._expected(fetch, remote, call), self._nursery)
+
+    async def _expected(self, fetch: Fetch, remote: RemoteFile, call: Call[Any]) -> None:
+        """Whoever waits for it asks himself if nothing has come of it."""
+        begun = self._cache.counts.begin(Tread)
+        try:
+            await self._take(fetch, remote, call)
+        except (UnknownFid, BadFidUse, InputOutput):
+            # Servers that do not begin requests in the order of arrival say so.
+            remote.connection.in_order = False
+        except (NinepError, WireError):
+            pass
+        finally:
+            self._cache.counts.end(Tread, begun)
+            self._own.discard(fetch)
+            self._cache.end(self.held, fetch)
 
     def _fetches(self, start: int, end: int) -> list[Fetch]:
         """All that fills the gaps of a range: what is on its way already, and the rest, set going now."""

@@ -38,6 +38,7 @@ from cfs.layout import LEAST, PINNED, Version, pages, segment_size
 from cfs.opening import Opened, make_cache, open_cache, remake_cache
 from cfs.outage import Outage
 from cfs.row import Place, Row
+from cfs.rows import rows_of
 from cfs.segments import Files, Segments
 from cfs.statistics import Statistics
 from cfs.stored import StoredFile
@@ -182,6 +183,13 @@ class Store:
         self._pin_file(file, pin)
         return file
 
+    def holds(self, tree: str, path: int) -> bool:
+        """Whether anything is held of a file, at whichever version."""
+        loaded = self._table.get(tree, path)
+        if loaded is not None:
+            return bool(loaded.present)
+        return self.consult(lambda index: index.find(tree, path) is not None, False)
+
     def release(self, file: StoredFile) -> None:
         """Gives a file back."""
         file.users -= 1
@@ -238,7 +246,7 @@ class Store:
         if file.waiting:
             found += [(piece.start, piece.data) for piece in self._waiting.pieces(file, start, end)]
         if file.number is not None and self._index is not None:
-            for row in self._rows(file, start, end):
+            for row in rows_of(file, start, end, self.consult):
                 if file.dead:
                     return None
                 data = self._checked(file, row, wait, start > row.start or end < row.start + row.place.length)
@@ -251,18 +259,7 @@ class Store:
 
     def places(self, file: StoredFile, start: int, end: int) -> list[Place]:
         """Where the bytes of a range are on disk, for ``page_in``."""
-        return [row.place for row in self._rows(file, start, end)]
-
-    def _rows(self, file: StoredFile, start: int, end: int) -> list[Row]:
-        """The extents that a range touches, those not yet on disk left out."""
-        rows = file.rows(start, end)
-        number = file.number
-        if rows is None and number is not None:
-            begin, stop = file.window(start, end)
-            nothing: list[Row] = []
-            file.load_rows(begin, stop, self.consult(lambda index: index.rows(number, begin, stop), nothing))
-            rows = file.rows(start, end)
-        return rows or []
+        return [row.place for row in rows_of(file, start, end, self.consult)]
 
     def page_in(self, places: Iterable[Place]) -> None:
         """Waits for the disk until the bytes are in the system's memory. May run in a worker thread."""
