@@ -9,11 +9,11 @@ import trio
 from fossil import extents as ranges
 from fossil.datalog import DataLog
 from fossil.errors import ArchiveAway
-from fossil.extents import Extent
+from fossil.extents import LONGEST, Extent
 from ninep.wire.dialect import Buffer, Maybe
 
-BULK = 4
-"""Pieces from which on a read is a long one."""
+LONG = 4 * LONGEST
+"""Bytes from which on a read or a write is a long one: its pieces would push everything else out of memory."""
 Fetch = Callable[[int, int, int], Awaitable[bytes]]
 """Bytes that are in venti: of a source, from an offset, so many."""
 
@@ -51,7 +51,7 @@ class Content:
                 if start <= offset and end <= start + length:
                     at = skip + offset - start
                     return memoryview(read(place, stored, digest))[at : at + end - offset]
-            if last - first >= BULK and (run := self._run(wanted, offset, end)) is not None:
+            if end - offset >= LONG and (run := self._run(wanted, offset, end)) is not None:
                 return run
             pieces = [read(extent.place, extent.stored, extent.digest) for extent in wanted]
         except trio.WouldBlock:
@@ -61,7 +61,7 @@ class Content:
     def _run(self, wanted: list[Extent], offset: int, end: int) -> Buffer | None:
         """What was written in one go lies in one go, and is read so; None where it does not.
 
-        It is not kept: one long file would push everything else out.
+        It is not kept in memory.
         """
         first, last = wanted[0], wanted[-1]
         ahead = first.start - first.place

@@ -16,6 +16,7 @@ from fossil.disk import DiskFile
 from fossil.errors import DamagedData
 from ninep.wire.dialect import Buffer
 
+CHANGED = "what is stored is not what was written"
 CACHE = 64 * 1024 * 1024
 """Bytes of checked pieces kept in memory."""
 RECENT = 200_000
@@ -130,7 +131,7 @@ class DataLog:
                 self.flush()
             data = self.file.read_nowait(place, stored)
         except OSError as error:
-            raise DamagedData(f"{self.file.path} at {place}: {error.strerror}") from error
+            raise DamagedData.at(self.file.path, place, f"{error.strerror}") from error
         return self._checked(place, data, digest)
 
     def read_run(self, pieces: Sequence[tuple[int, bytes]], place: int) -> memoryview:
@@ -144,11 +145,11 @@ class DataLog:
                 self.flush()
             data = memoryview(self.file.read_nowait(place, total))
         except OSError as error:
-            raise DamagedData(f"{self.file.path} at {place}: {error.strerror}") from error
+            raise DamagedData.at(self.file.path, place, f"{error.strerror}") from error
         at = 0
         for stored, digest in pieces:
             if blake3(data[at : at + stored]).digest() != digest:
-                raise DamagedData(f"{self.file.path} at {place + at}: what is stored is not what was written")
+                raise DamagedData.at(self.file.path, place + at, CHANGED)
             self._note(place + at)
             at += stored
         return data
@@ -162,7 +163,7 @@ class DataLog:
         try:
             data = await trio.to_thread.run_sync(self.file.read, place, stored)
         except OSError as error:
-            raise DamagedData(f"{self.file.path} at {place}: {error.strerror}") from error
+            raise DamagedData.at(self.file.path, place, f"{error.strerror}") from error
         return self._checked(place, data, digest)
 
     def verify(self, place: int, stored: int, digest: bytes) -> bytes:
@@ -170,14 +171,14 @@ class DataLog:
         try:
             data = self.file.read(place, stored)
         except OSError as error:
-            raise DamagedData(f"{self.file.path} at {place}: {error.strerror}") from error
+            raise DamagedData.at(self.file.path, place, f"{error.strerror}") from error
         if blake3(data).digest() != digest:
-            raise DamagedData(f"{self.file.path} at {place}: what is stored is not what was written")
+            raise DamagedData.at(self.file.path, place, CHANGED)
         return data
 
     def _checked(self, place: int, data: Buffer, digest: bytes) -> Buffer:
         if blake3(data).digest() != digest:
-            raise DamagedData(f"{self.file.path} at {place}: what is stored is not what was written")
+            raise DamagedData.at(self.file.path, place, CHANGED)
         self._keep(place, data)
         return data
 

@@ -18,6 +18,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ninep.errors import FileError
 
 
@@ -46,7 +48,20 @@ class DataInUse(FossilError):
 
 
 class DamagedData(FossilError):
-    """What is stored is not what was written; the text says where."""
+    """What is stored is not what was written; the text says where.
+
+    Attributes:
+        place: where in the data log, if it is there.
+    """
+
+    place: int | None = None
+
+    @classmethod
+    def at(cls, path: Path, place: int, text: str) -> DamagedData:
+        """Of a piece in the data log."""
+        error = cls(f"{path} at {place}: {text}")
+        error.place = place
+        return error
 
 
 class WritesStopped(FossilError):

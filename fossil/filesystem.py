@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 from fossil import extents as ranges
 from fossil import settled
 from fossil.accesses import Accesses
-from fossil.content import Content
+from fossil.content import LONG, Content
 from fossil.datalog import DataLog
 from fossil.disk import DiskFile
 from fossil.errors import ArchiveAway, DamagedData, Unlisted, WritesStopped
@@ -317,7 +317,7 @@ class FileSystem:
         self._room.take(size, full=self.full)
         view = memoryview(data)
         for first in range(0, size, LONGEST):
-            self.writer.write(node, offset + first, view[first : first + LONGEST])
+            self.writer.write(node, offset + first, view[first : first + LONGEST], long=size >= LONG)
         node.length = max(node.length, end)
         node.next_version()
         node.mtime = self.now()

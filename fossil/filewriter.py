@@ -70,8 +70,12 @@ class FileWriter:
         except OSError as error:
             raise self._system.stop(f"writing data failed: {error.strerror}") from error
 
-    def write(self, node: Node, offset: int, data: memoryview) -> None:
-        """Writes at most ``LONGEST`` bytes. Raises ``FileSystemFull``, ``WritesStopped``."""
+    def write(self, node: Node, offset: int, data: memoryview, *, long: bool = False) -> None:
+        """Writes at most ``LONGEST`` bytes; ``long`` tells that there are more, and that they are not kept in memory.
+
+        Raises:
+            FileSystemFull, WritesStopped
+        """
         system, growing, size = self._system, self._growing, len(data)
         if (
             growing is not None
@@ -109,7 +113,11 @@ class FileWriter:
         system.pending.extents[node.path, offset] = extent
         if growing is not None:
             system.log.remember(growing.extent.place, growing.data)
-        self._growing = _Growing(node, extent, hasher, data)
+        self._growing = None
+        if size < LONGEST:
+            self._growing = _Growing(node, extent, hasher, data)
+        elif not long:
+            system.log.remember(place, bytes(data))
 
     def _append(self, data: memoryview, *, whole: bool = False) -> int:
         system = self._system

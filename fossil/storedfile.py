@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
+LONGEST_ERROR = 127
+"""Bytes of an error string that Plan 9 keeps; of a long name the end is told."""
 BATCH = 128
 """Directory entries listed at once."""
 
@@ -118,11 +120,26 @@ class StoredFile(File):
             raise self._damaged(error, offset) from error
 
     def _damaged(self, error: FossilError, offset: int | None = None) -> FileError:
-        """Says in the log what is wrong and where. Clients know just one text for that."""
-        where = "" if offset is None else f" at offset {offset}"
+        """Says in the log what is wrong and where; the client is told the file and the bytes of it."""
+        name, what = self._whole_name(), ""
+        if isinstance(error, DamagedData):
+            what = "is damaged"
+            if offset is not None:
+                what += f" at offset {offset}"
+                extents = self._view.extents(self._node) if error.place is not None else ()
+                for extent in extents:
+                    if extent.place == error.place:
+                        what = f"is damaged in bytes {extent.start} to {extent.end - 1}"
+        elif isinstance(error, ArchiveAway):
+            what = "is in venti, which does not answer"
         level = logging.WARNING if isinstance(error, ArchiveAway) else logging.ERROR
-        log.log(level, "%s%s: %s", self._whole_name(), where, error)
-        return InputOutput()
+        log.log(level, "%s %s: %s", name, what, error)
+        text = f"{InputOutput.text}: {name} {what}"
+        over = len(text.encode()) - LONGEST_ERROR
+        if over > 0:
+            tail = name.encode()[over + 3 :].decode("utf-8", "ignore")
+            text = f"{InputOutput.text}: ...{tail} {what}"
+        return InputOutput(text)
 
     def _whole_name(self) -> str:
         """The names from the root of the tree to this file."""

@@ -292,6 +292,8 @@ def from_text(text: str) -> FileError:
     kind = BY_TEXT.get(text)
     if kind is None and text in linux_errno.BY_TEXT:
         return from_errno(linux_errno.BY_TEXT[text], text)
+    if kind is None and text.startswith(InputOutput.text):
+        kind = InputOutput
     if kind is None:
         kind = FileNotFound if "does not exist" in text else PermissionDenied if "permission" in text else FileError
     return kind(text)

@@ -177,8 +177,32 @@ async def test_damaged_data_is_an_error_and_never_served(tmp_path: Path) -> None
     with Opened(tmp_path) as opened:
         async with client(opened) as raw:
             fid = await raw.open("file")
-            assert await raw.refused(m.Tread(fid, 0, 100)) == "i/o error"
+            assert await raw.refused(m.Tread(fid, 10, 100)) == "i/o error: /file is damaged in bytes 0 to 7999"
             assert await raw.content("other") == b"fine"
+
+
+@pytest.mark.expects_errors
+async def test_damage_is_told_with_the_bytes_and_the_end_of_a_long_name(tmp_path: Path) -> None:
+    """Plan 9 keeps 127 bytes of an error."""
+    names = ["d" * 50, "\u00e9" * 60, "file"]
+    with Opened(tmp_path) as opened:
+        async with client(opened) as raw:
+            await raw.made(names[0], perm=st.DMDIR | 0o755)
+            await raw.made(*names[:2], perm=st.DMDIR | 0o755)
+            fid = await raw.create(*names, data=b"fine" * 1000)
+            await raw.ask(m.Twrite(fid, 65536, b"precious" * 900))
+    with (tmp_path / "data").open("r+b") as file:
+        data = file.read()
+        file.seek(data.index(b"precious") + 4000)
+        file.write(b"!")
+    with Opened(tmp_path) as opened:
+        async with client(opened) as raw:
+            fid = await raw.open(*names)
+            assert (await raw.ask(m.Tread(fid, 0, 8))).data == b"finefine"
+            text = await raw.refused(m.Tread(fid, 65530, 1000))
+            assert len(text.encode()) <= 127
+            assert text.startswith("i/o error: ...\u00e9")
+            assert text.endswith("\u00e9/file is damaged in bytes 65536 to 72735")
 
 
 @pytest.mark.expects_errors

@@ -148,7 +148,10 @@ async def test_while_venti_is_away(tmp_path: Path, autojump_clock: MockClock) ->
         assert await raw.content("dir", "file") == b"second"
         for _ in range(3):
             assert len((await raw.ask(m.Twalk(0, raw.fid(), ["dir", "sub", "large"]))).wqids) == 2
-            assert await raw.refused(m.Twalk(sub, raw.fid(), ["large"])) == "i/o error"
+            assert (
+                await raw.refused(m.Twalk(sub, raw.fid(), ["large"]))
+                == "i/o error: /dir/sub is in venti, which does not answer"
+            )
         await raw.made("dir", "meanwhile", data=b"written")
         assert await raw.content("dir", "meanwhile") == b"written"
         venti.away = False
