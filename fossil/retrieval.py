@@ -14,10 +14,7 @@ from fossil.history import ARCHIVE
 from fossil.node import Node
 from fossil.views import Moment, Views, waited
 from ninep.stat import DMDIR, DMTMP
-from ninep.wire.dialect import Buffer
 
-AT_ONCE = 16 * 1024 * 1024
-"""Bytes of a file that is brought back in one transaction; a longer one is written piece by piece."""
 USER = "adm"
 """Who is said to have changed it."""
 
@@ -82,18 +79,11 @@ async def _do(views: Views, moment: Moment, one: Difference) -> None:
         _describe(system, now, then)
         system.commit()
         return
-    pieces = _pieces(moment, then)
-    held = [piece async for piece in pieces] if then.length <= AT_ONCE else None
-    now = now or await _made(views, names, then)
-    system.truncate(now, 0, USER, counts=True)
-    for start, piece in held or ():
-        system.write(now, start, piece, USER)
-    if held is None:
-        async for start, piece in pieces:
-            system.write(now, start, piece, USER)
-            system.commit()
-            await trio.lowlevel.checkpoint()
-    system.truncate(now, then.length, USER, counts=True)
+    await _check(moment, then)
+    if now is None or now.removed:
+        now = await _made(views, names, then)
+    moment.view.check()
+    system.writer.adopt(now, moment.view.extents(then), then.length, USER)
     _describe(system, now, then)
     system.commit()
 
@@ -116,10 +106,9 @@ def _describe(system: FileSystem, now: Node, then: Node) -> None:
     system.touch(now)
 
 
-async def _pieces(moment: Moment, node: Node) -> AsyncIterator[tuple[int, Buffer]]:
-    """Where the file has bytes, and those; the rest is zeros."""
+async def _check(moment: Moment, node: Node) -> None:
+    """Reads all of a file while clients are served: what is damaged must not take the place of what is there."""
     for start, count in covered(moment.view.extents(node), node.length):
-        piece = await waited(moment.view.read(node, start, count))
-        if len(piece) != count:
+        if len(await waited(moment.view.read(node, start, count))) != count:
             raise DamagedData(f"{node.name} ends before its length")
-        yield start, piece
+        await trio.lowlevel.checkpoint()

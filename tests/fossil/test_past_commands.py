@@ -15,9 +15,8 @@ from hypothesis import strategies as some
 
 from contracts.ninep_client import Raw
 from contracts.opened_fossil import Opened, client
-from fossil import retrieval
 from fossil.difference import differences
-from fossil.errors import ConsoleRefused, NoSnapshot
+from fossil.errors import ConsoleRefused, DamagedData, NoSnapshot
 from fossil.history import ARCHIVE, SNAPSHOT
 from fossil.retrieval import bring_back
 from fossil.versions import versions
@@ -216,9 +215,8 @@ async def test_restore(tmp_path: Path) -> None:
         assert await past.raw.content("dir", "file") == content
 
 
-@pytest.mark.parametrize("at_once", [0, 1 << 30])
-async def test_restore_of_large_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
-    monkeypatch.setattr(retrieval, "AT_ONCE", at_once)
+async def test_restore_of_large_files(tmp_path: Path) -> None:
+    """They share the bytes with the snapshot, whatever happens to either then."""
     content = os.urandom(1_000_000)
     async with kept(tmp_path) as past:
         fid = await past.raw.create("file")
@@ -231,6 +229,30 @@ async def test_restore_of_large_files(tmp_path: Path, monkeypatch: pytest.Monkey
         for at in range(0, len(content), 50_000):
             assert await past.raw.read(fid, at + 10_000_000, 50_000) == content[at : at + 50_000]
         assert await past.raw.read(fid, 5, 10) == bytes(10)
+        await past.raw.ask(m.Twrite(fid, 10_000_100, b"changed"))
+        past.opened.history.expire(1 << 40)
+        while past.opened.history.sweep():
+            pass
+        past.opened.system.commit()
+        past.opened.system.release_freed()
+        wanted = content[:100] + b"changed" + content[107:50_000]
+        assert await past.raw.read(fid, 10_000_000, 50_000) == wanted
+        assert await past.raw.read(fid, 10_900_000, 50_000) == content[900_000:950_000]
+
+
+@pytest.mark.expects_errors
+async def test_what_is_damaged_does_not_take_the_place_of_what_is_there(tmp_path: Path) -> None:
+    async with kept(tmp_path) as past:
+        fid = await past.raw.create("file", data=b"precious" * 1000)
+        then = past.snap()
+        await past.raw.ask(m.Twrite(fid, 0, b"present"))
+    with (tmp_path / "data").open("r+b") as file:
+        file.seek(file.read().index(b"precious") + 3)
+        file.write(b"!")
+    async with kept(tmp_path) as past:
+        with pytest.raises(DamagedData):
+            await past.restore(then, "file")
+        assert await past.raw.read(await past.raw.open("file"), 0, 7) == b"present"
 
 
 async def test_what_cannot_be_restored(tmp_path: Path) -> None:
