@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import stat as unix
 from pathlib import Path
 
+from ninep import messages as m
 from ninep.errors import IllegalName, NinepError, NotDirectory
+from ninep.listing import shown
 from ninep.remote import RemoteFile
-from ninep.stat import Stat
+from ninep.stat import DMSYMLINK, Stat
 from ninep.transfer import Branch, NeedsRecursion, Transfer, listed, local
+
+log = logging.getLogger(__name__)
 
 RIGHTS = 0o777
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
@@ -30,6 +35,9 @@ class Get(Transfer):
 
     async def get(self, path: str, target: Path, *, recursive: bool = False) -> None:
         """Makes ``target`` a copy of ``path``. Of a directory, files that are only here stay.
+
+        A symbolic link below a directory becomes one, wherever it leads, where the dialect has links. In 9P2000 it is
+        a file that holds the target, and is copied as that; a warning says so.
 
         Raises:
             OSError: ``target`` cannot be written.
@@ -80,6 +88,12 @@ class Get(Transfer):
     async def _file(self, branch: Branch, path: str, entry: Stat) -> None:
         _checked(entry.name)
         async with await branch.file.walk([entry.name]) as file:
+            if entry.mode & DMSYMLINK:
+                if self.tree.connection.version != m.VERSION:
+                    _link(await file.readlink(), path, entry.mtime)
+                    self.done(0)
+                    return
+                log.warning("%s: a symbolic link, becomes a file that holds its target: say -D 9P2000.L", shown(path))
             await self._copy(file, entry, _opened(path))
 
     async def _directory(self, branch: Branch, path: str, entry: Stat) -> None:
@@ -132,6 +146,16 @@ def _opened(path: str) -> int:
             raise
         os.unlink(path)
         return os.open(path, _BELOW, 0o666)
+
+
+def _link(target: str, path: str, mtime: int) -> None:
+    """A symbolic link. What stands in the way is replaced, but no directory is."""
+    try:
+        os.symlink(target, path)
+    except FileExistsError:
+        os.unlink(path)
+        os.symlink(target, path)
+    os.utime(path, (mtime, mtime), follow_symlinks=False)
 
 
 def _checked(name: str) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from ninep import messages as m
 from ninep.client import create, split
-from ninep.errors import FileError, FileExists, IsDirectory, NotDirectory, PermissionDenied
+from ninep.errors import FileError, FileExists, FileNotFound, IsDirectory, NotDirectory, PermissionDenied
 from ninep.listing import shown
+from ninep.qid import QTSYMLINK
 from ninep.remote import RemoteFile
 from ninep.stat import DMDIR, NO32, Stat
 from ninep.transfer import SMALL, Branch, NeedsRecursion, Transfer, local
@@ -28,8 +29,8 @@ class Put(Transfer):
     async def put(self, source: Path, path: str, *, recursive: bool = False) -> None:
         """Makes ``path`` a copy of ``source``. Of a directory, files that are only on the server stay.
 
-        A symbolic link below a directory is followed when it leads to a file; what else is neither file nor
-        directory is logged and left out.
+        A symbolic link below a directory becomes one where the dialect has links; in 9P2000 it is followed when it
+        leads to a file. What else is neither file nor directory is logged and left out.
 
         Raises:
             OSError: ``source`` cannot be read.
@@ -56,8 +57,11 @@ class Put(Transfer):
         for entry in found:
             if entry.is_dir(follow_symlinks=False):
                 self.add(branch, entry.path, self._directory, entry.name)
+        links = self.tree.connection.version != m.VERSION
         for entry in found:
-            if entry.is_file():
+            if links and entry.is_symlink():
+                self.add(branch, entry.path, self._symlink, entry.name)
+            elif entry.is_file():
                 self.add(branch, entry.path, self._file, entry.name)
             elif not entry.is_dir(follow_symlinks=False):
                 log.warning("%s: left out, as it is neither a file nor a directory", shown(entry.path))
@@ -65,6 +69,23 @@ class Put(Transfer):
 
     async def _file(self, branch: Branch, path: str, name: str) -> None:
         await self._copy(path, branch.file, name)
+
+    async def _symlink(self, branch: Branch, path: str, name: str) -> None:
+        target = os.readlink(path)
+        try:
+            await branch.file.symlink(name, target)
+        except FileError as refusal:
+            # Servers have many words for a name that is taken.
+            try:
+                async with await branch.file.walk([name]) as file:
+                    if file.qid.type & QTSYMLINK and await file.readlink() == target:
+                        self.done(0)
+                        return
+                await branch.file.unlinkat(name)
+            except FileNotFound:
+                raise refusal from None
+            await branch.file.symlink(name, target)
+        self.done(0)
 
     async def _directory(self, branch: Branch, path: str, name: str) -> None:
         inner = Branch(path, await self._made(branch.file, [name], os.stat(path)), branch, self._settle)
@@ -135,15 +156,24 @@ class Put(Transfer):
         self.done(done)
 
     async def _target(self, directory: RemoteFile, name: str, perm: int) -> RemoteFile:
-        """The file ``name``, empty and open for writing. One of ours that we may not write is made writable."""
+        """The file ``name``, empty and open for writing. One of ours that we may not write is made writable.
+
+        A symbolic link that is there is replaced.
+        """
         try:
             return await create(directory, name, perm)
-        except PermissionDenied as refusal:
+        except FileError as refusal:
             try:
                 file = await directory.walk([name])
             except FileError:
                 raise refusal from None
             try:
+                if file.qid.type & QTSYMLINK:
+                    await file.leave()
+                    await directory.unlinkat(name)
+                    return await create(directory, name, perm)
+                if not isinstance(refusal, PermissionDenied):
+                    raise
                 mode = (await file.stat()).mode
                 if mode & 0o200:
                     raise

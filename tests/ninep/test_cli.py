@@ -76,6 +76,44 @@ def test_trees_go_and_come_back(address: str, tmp_path: Path) -> None:
     run("ninep", "-a", address, "rm", "-r", "tree")
 
 
+@pytest.mark.parametrize("dialect", ["9P2000.L", "9P2000.u", "9P2000"])
+def test_symbolic_links_go_along_where_there_are_some(address: str, tmp_path: Path, dialect: str) -> None:
+    source, copy, name = tmp_path / "source", tmp_path / "copy", f"links-{dialect}"
+    (source / "folder").mkdir(parents=True)
+    (source / "folder" / "file").write_text("content")
+    targets = {"to-file": "folder/file", "to-folder": "folder", "dangling": "../nowhere", "outside": "/etc/passwd"}
+    for link, target in targets.items():
+        (source / link).symlink_to(target)
+
+    def ninep(*words: str) -> str:
+        return run("ninep", "-a", address, "-D", dialect, *words)
+
+    ninep("put", "-r", str(source), name)
+    ninep("get", "-r", name, str(copy))
+    found = {path.name: str(path.readlink()) for path in copy.iterdir() if path.is_symlink()}
+    if dialect == "9P2000":
+        assert found == {}
+        assert (copy / "to-file").read_text() == "content"
+        assert not (copy / "to-folder").exists()
+    else:
+        assert found == targets
+        # Over what is there: the same link, another link, and a file where there is a link now.
+        (source / "to-file").unlink()
+        (source / "to-file").symlink_to("elsewhere")
+        (source / "dangling").unlink()
+        (source / "dangling").write_text("a file")
+        (copy / "outside").unlink()
+        (copy / "outside").write_text("a file")
+        ninep("put", "-r", str(source), name)
+        ninep("get", "-r", name, str(copy))
+        assert str((copy / "to-file").readlink()) == "elsewhere"
+        assert str((copy / "outside").readlink()) == "/etc/passwd"
+        assert not (copy / "dangling").is_symlink()
+        assert (copy / "dangling").read_text() == "a file"
+        ninep("rm", "-r", name)
+    assert Path("/etc/passwd").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "code", "text"),
     [
