@@ -76,7 +76,12 @@ class BusyPoll(trio.abc.Instrument):
         self._turns += 1
         found = self._until(self.limit, 2)
         self._looked = not found
-        return len(found) == 1 and found[0][0] == descriptor
+        if len(found) == 1 and found[0][0] == descriptor:
+            return True
+        if found:
+            # Others have something, too: that is for the loop, and nobody else needs to look before it had its turn.
+            self._turns = TURNS
+        return False
 
     def before_io_wait(self, timeout: float) -> None:
         if timeout > 0:
