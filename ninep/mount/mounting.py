@@ -96,7 +96,10 @@ def _advice() -> str:
 
 def _watch_kernel() -> None:
     """Lets busy polling look for requests of the kernel as well; pyfuse3 does not say where they come from."""
+    instrument = busypoll.current()
+    if instrument is None:
+        return
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
             if os.readlink(f"/proc/self/fd/{name}") == DEVICE:
-                busypoll.watch(int(name))
+                instrument.watch(int(name))

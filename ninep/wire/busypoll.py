@@ -27,6 +27,10 @@ LIMIT = 100
 
 TURNS = 16
 """Times in a row that a task may look for itself before the loop has its turn: other tasks and timers wait so long."""
+IN_VAIN = 4
+"""So many looks in a row that find nothing are enough: peers are too slow, or come in where nobody looks."""
+REST = 200
+"""Waits for which it leaves off."""
 
 _current: trio.lowlevel.RunVar[BusyPoll | None] = trio.lowlevel.RunVar("busypoll", default=None)
 
@@ -34,7 +38,8 @@ _current: trio.lowlevel.RunVar[BusyPoll | None] = trio.lowlevel.RunVar("busypoll
 class BusyPoll(trio.abc.Instrument):
     """Keeps an event loop awake for at most ``limit`` seconds, if its last wait was about as short as that.
 
-    Not while threads work for the loop: it could not see one of them end. Timers are kept.
+    Not while threads work for the loop: it could not see one of them end. Not for a while where it found nothing some times
+    in a row. Timers are kept.
 
     Attributes:
         limit: seconds.
@@ -49,6 +54,8 @@ class BusyPoll(trio.abc.Instrument):
         self._short = False
         self._looked = False
         self._turns = 0
+        self._row = 0
+        self._rest = 0
         self._limiter: trio.CapacityLimiter | None = None
         self.found = 0
         self.vain = 0
@@ -61,8 +68,8 @@ class BusyPoll(trio.abc.Instrument):
         self._epoll.close()
 
     def watch(self, descriptor: int) -> None:
-        """Looks at this socket, too. Closing it is enough to end that."""
-        with contextlib.suppress(FileExistsError):
+        """Looks at this socket or pipe, too. Closing it is enough to end that."""
+        with contextlib.suppress(FileExistsError, PermissionError):  # watched already; a file, which never waits
             self._epoll.register(descriptor, select.EPOLLIN | select.EPOLLRDHUP)
 
     def look(self, descriptor: int) -> bool:
@@ -71,7 +78,7 @@ class BusyPoll(trio.abc.Instrument):
         For a task with nothing else to do: what a task finds so it need not wait for, which saves the loop's work, too.
         False when the loop should have its turn; then wait as always.
         """
-        if not self._short or self._turns >= TURNS or self._threads():
+        if not self._short or self._rest or self._turns >= TURNS or self._threads():
             return False
         self._turns += 1
         found = self._until(self.limit, 2)
@@ -86,7 +93,9 @@ class BusyPoll(trio.abc.Instrument):
     def before_io_wait(self, timeout: float) -> None:
         if timeout > 0:
             self._began = time.perf_counter()
-            if self._short and not self._looked and not self._threads():
+            if self._rest:
+                self._rest -= 1
+            elif self._short and not self._looked and not self._threads():
                 self._until(min(timeout, self.limit), 1)
 
     def after_io_wait(self, timeout: float) -> None:
@@ -104,9 +113,13 @@ class BusyPoll(trio.abc.Instrument):
         while not (found := poll(0, most)):
             if clock() >= end:
                 self.vain += 1
+                self._row += 1
+                if self._row == IN_VAIN:
+                    self._row, self._rest = 0, REST
                 return found
             give_way()
         self.found += 1
+        self._row = 0
         return found
 
 
@@ -120,9 +133,26 @@ def instruments(microseconds: int = LIMIT) -> list[trio.abc.Instrument]:
     return [BusyPoll(microseconds * 1e-6)]
 
 
-def watch(descriptor: int) -> BusyPoll | None:
-    """Tells the instrument of this event loop, if it has one, of a socket that requests or replies come from."""
-    instrument = _current.get()
+def current() -> BusyPoll | None:
+    """The instrument of this event loop, if it has one."""
+    return _current.get()
+
+
+def watch(stream: trio.abc.Stream) -> BusyPoll | None:
+    """Tells the instrument of this event loop, if it has one, of a stream that requests or replies come from."""
+    instrument = current()
     if instrument is not None:
-        instrument.watch(descriptor)
+        descriptor = _descriptor(stream)
+        if descriptor is not None:
+            instrument.watch(descriptor)
     return instrument
+
+
+def _descriptor(stream: object) -> int | None:
+    """Where the bytes of a stream come from, if that is something to look at."""
+    for name in ("transport_stream", "receive_stream"):  # as trio calls what a stream is made of
+        if (inner := getattr(stream, name, None)) is not None:
+            return _descriptor(inner)
+    if isinstance(stream, trio.SocketStream):
+        return stream.socket.fileno()
+    return stream.fileno() if isinstance(stream, trio.lowlevel.FdStream) else None

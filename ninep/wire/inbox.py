@@ -25,7 +25,7 @@ class Inbox:
         self._stream = stream
         self._socket = stream.socket if isinstance(stream, trio.SocketStream) else None
         self._bulk = False
-        self._busy = watch(self._socket.fileno()) if self._socket is not None else None
+        self._busy = watch(stream)
 
     async def receive(self, most: int, *, look: bool = False) -> bytes:
         """Up to ``most`` bytes, at least one unless the peer has closed its side. A cancelled call has lost nothing.

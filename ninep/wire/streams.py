@@ -56,7 +56,7 @@ class ProgramStream(trio.abc.Stream):
         assert process.stdout is not None
         self._process = process
         self._in = process.stdin
-        self._out = process.stdout
+        self.receive_stream = process.stdout
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await self._in.send_all(data)
@@ -65,13 +65,13 @@ class ProgramStream(trio.abc.Stream):
         await self._in.wait_send_all_might_not_block()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        return await self._out.receive_some(max_bytes)
+        return await self.receive_stream.receive_some(max_bytes)
 
     async def aclose(self) -> None:
         """Ends its input and waits a while for it; kills it where that does not help. Cancelled, it is killed."""
         try:
             await self._in.aclose()
-            await self._out.aclose()
+            await self.receive_stream.aclose()
             with trio.move_on_after(PATIENCE):
                 await self._process.wait()
         finally:

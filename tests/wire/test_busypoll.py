@@ -9,21 +9,26 @@ from contextlib import contextmanager
 
 import pytest
 import trio
+import trio.testing
 
-from ninep.wire.busypoll import BusyPoll, instruments, watch
+from ninep.wire.busypoll import IN_VAIN, BusyPoll, instruments, watch
 
 AGES = 3.0
 """Seconds that an instrument looks here: whatever the machine does, what comes comes before they are over."""
 
 
 @contextmanager
-def pair(instrument: BusyPoll | None = None) -> Iterator[tuple[socket.socket, trio.socket.SocketType]]:
+def pair(
+    instrument: BusyPoll | None = None, *, watched: bool = True
+) -> Iterator[tuple[socket.socket, trio.socket.SocketType]]:
     """A peer, and our end of the connection, which is watched."""
     here, there = socket.socketpair()
     there.setblocking(False)
     with here, there:
-        watch(there.fileno())
-        yield here, trio.socket.from_stdlib_socket(there)
+        ours = trio.socket.from_stdlib_socket(there)
+        if watched:
+            watch(trio.SocketStream(ours))
+        yield here, ours
     if instrument is not None:
         instrument.limit = 0.0  # the end of a run is one more wait
 
@@ -109,11 +114,44 @@ def test_a_closed_socket_is_forgotten_and_its_number_may_come_back() -> None:
         for _ in range(3):
             instrument.limit = AGES
             with pair(instrument) as (here, there):
-                watch(there.fileno())
+                watch(trio.SocketStream(there))
                 await answered(here, there)
 
     trio.run(main, instruments=[instrument])
     assert instrument.found == 3
+
+
+def test_leaves_off_where_it_cannot_see_what_comes() -> None:
+    instrument = BusyPoll(0.03)
+
+    async def main() -> None:
+        with pair(instrument, watched=False) as (here, there):
+            for _ in range(30):
+                await answered(here, there, after=0.005)
+            assert IN_VAIN <= instrument.vain < 2 * IN_VAIN
+
+    trio.run(main, instruments=[instrument])
+
+
+def test_pipes_and_streams_around_sockets_are_looked_at() -> None:
+    instrument = BusyPoll(AGES)
+
+    async def main() -> None:
+        source, sink = os.pipe()
+        stream = trio.StapledStream(trio.lowlevel.FdStream(sink), trio.lowlevel.FdStream(source))
+        async with stream:
+            assert watch(stream) is instrument
+            await trio.sleep(0.001)
+            late = threading.Timer(0.02, os.write, (sink, b"ping"))
+            late.start()
+            assert await stream.receive_some(10) == b"ping"
+            assert instrument.found == 1
+            late.join()
+        here, there = trio.testing.memory_stream_pair()
+        assert watch(here) is watch(there) is instrument
+        instrument.limit = 0.0
+
+    trio.run(main, instruments=[instrument])
 
 
 async def test_without_an_instrument_watching_means_nothing() -> None:
