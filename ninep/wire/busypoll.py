@@ -38,8 +38,8 @@ _current: trio.lowlevel.RunVar[BusyPoll | None] = trio.lowlevel.RunVar("busypoll
 class BusyPoll(trio.abc.Instrument):
     """Keeps an event loop awake for at most ``limit`` seconds, if its last wait was about as short as that.
 
-    Not while threads work for the loop: it could not see one of them end. Not for a while where it found nothing some times
-    in a row. Timers are kept.
+    Not while threads work for the loop: it could not see one of them end. Not for a while where it found nothing some
+    times in a row. Timers are kept.
 
     Attributes:
         limit: seconds.
