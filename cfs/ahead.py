@@ -49,11 +49,13 @@ class _Run:
         self.entries = entries
         self.done = self.next = 0
 
-    def go(self, place: int) -> None:
-        """The reader wants this one next."""
-        if place != self.next:
-            self.done = place
-        self.next = place
+    def go(self, place: int) -> bool:
+        """The reader is at this one; whether that was foreseen."""
+        foreseen = place == self.next
+        self.next = place + 1
+        if not foreseen:
+            self.done = self.next
+        return foreseen
 
     def upto(self, place: int) -> list[Stat]:
         """What was not fetched yet before a place."""
@@ -108,9 +110,7 @@ class Ahead:
         if folder is None or found is None:
             return
         run, place = found
-        foreseen = place == run.next
-        run.go(place + 1)
-        if not foreseen:
+        if not run.go(place):
             self._reach, self._reach_folders = FIRST, FIRST_FOLDERS
         elif self.opening <= 1 and self._cache.may_read_ahead:
             reach = self._reach_folders if directory else self._reach
