@@ -1,15 +1,17 @@
 """cfs: reads through a cold and a warm cache against reads of the same server past it, on links of 0, 5 and 50 ms.
 
-The file server is ramfs, the link a relay (``relay``), everything a process of its own on this machine.
+The file server is ramfs, the link a relay (``relay``), everything a process of its own on this machine. At 0 ms there
+is no link between, and what any process on the way would cost is measured, too: ``bare relay`` hands on bytes, ``bare
+proxy`` messages, see ``hop``. Then the standard library as a whole, see ``library``.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 
-from bench import servers
+from bench import library, servers
 from bench.measure import Result, Timing, chains, window
 from bench.ninep import FILE, ROOT, SCRATCH, Bench, attached
 from bench.plan import Step
@@ -30,21 +32,29 @@ class Site:
 
     def __init__(self, round_trip: float, scale: float) -> None:
         self.round_trip = round_trip
+        self._scale = scale
         self._files = max(24, int((400 if round_trip < 0.01 else 60) * scale))
         self._size = max(4 << 20, int((64 << 20) * scale))
         self._source = random.Random(1)
         self._far = self._link = 0
+        self._hops: list[tuple[str, int]] = []
 
     @contextmanager
     def start(self) -> Iterator[int]:
         """The value is the port of the cache."""
         with ExitStack() as stack:
             self._far = stack.enter_context(servers.our_ramfs())
-            self._link = stack.enter_context(
-                contextmanager(servers.ours)("bench.relay", "PORT", str(self._far), str(self.round_trip))
-            )
+            start = contextmanager(servers.ours)
+            if self.round_trip:
+                self._link = stack.enter_context(start("bench.relay", "PORT", str(self._far), str(self.round_trip)))
+            else:
+                self._link = self._far
+                self._hops = [
+                    (name, stack.enter_context(start("bench.hop", what, "PORT", str(self._far))))
+                    for name, what in (("bare relay", "bytes"), ("bare proxy", "messages"))
+                ]
             yield stack.enter_context(
-                contextmanager(servers.ours)(
+                start(
                     *("cfs", "serve", "-a", f"tcp!127.0.0.1!{self._link}", "--listen", "tcp!127.0.0.1!PORT"),
                     *("--cache", "DIR/cache", "--immutable", f":{PAST}"),
                 )
@@ -55,12 +65,19 @@ class Site:
         async with attached(self._far, "", "ramfs") as far:
             await self._furnish(far)
         results: list[Result] = []
-        async with attached(self._link, "", "direct") as direct, attached(port, "", "cfs") as cache:
+        async with AsyncExitStack() as stack:
+            direct = await stack.enter_async_context(attached(self._link, "", "direct"))
+            cache = await stack.enter_async_context(attached(port, "", "cfs"))
+            hops = [await stack.enter_async_context(attached(hop, "", name)) for name, hop in self._hops]
             for depth in (1, 16):
                 for what, name, count in (("big file", f"big-{depth}", self._size), ("small files", f"now-{depth}", 0)):
-                    results += await self._compare(direct, cache, what, [name], count, depth)
-                results += await self._compare(direct, cache, "unchanging files", [PAST, f"{depth}"], 0, depth)
+                    results += await self._compare(direct, hops, cache, what, [name], count, depth)
+                results += await self._compare(direct, hops, cache, "unchanging files", [PAST, f"{depth}"], 0, depth)
         return results
+
+    async def read_library(self, port: int) -> list[Result]:
+        """The whole tree, the first time and again."""
+        return await library.compare(self._far, self._link, port, PAST, self._scale)
 
     async def _furnish(self, far: Bench) -> None:
         client = far.client
@@ -84,7 +101,7 @@ class Site:
                     await client.call(Tclunk(FILE))
 
     async def _compare(
-        self, direct: Bench, cache: Bench, what: str, names: list[str], size: int, depth: int
+        self, direct: Bench, hops: Sequence[Bench], cache: Bench, what: str, names: list[str], size: int, depth: int
     ) -> list[Result]:
         def rows(timing: Timing, server: str, *states: str) -> list[Result]:
             label = f"{what}, {self.round_trip * 1000:g} ms"
@@ -95,6 +112,8 @@ class Site:
             return await (self._sequential(bench, names, depth) if size else self._small(bench, names, depth))
 
         results = rows(await read(direct), "direct", "cold", "warm")
+        for hop in hops:
+            results += rows(await read(hop), hop.server, "cold")
         results += rows(await read(cache), "cfs", "cold")
         results += rows(await read(cache), "cfs", "warm")
         return results
@@ -127,6 +146,7 @@ class Site:
 
 
 def plan(scale: float) -> list[Step]:
-    """One site for each length of the link."""
+    """One site for each length of the link, and one more for the library."""
     sites = [Site(round_trip, scale) for round_trip in ROUND_TRIPS]
-    return [Step("cfs", site.start, site.work) for site in sites]
+    last = Site(ROUND_TRIPS[-1], scale)
+    return [*(Step("cfs", site.start, site.work) for site in sites), Step("cfs", last.start, last.read_library)]

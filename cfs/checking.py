@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 
-from cfs.layout import checksum
+from cfs.layout import PAGE, checksum
 from cfs.recent import Recent
-from cfs.row import Row
+from cfs.row import Place, Row
 from cfs.segments import Files
 from cfs.stored import StoredFile
+from ninep.wire.dialect import Buffer
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +31,11 @@ class Checker:
         self.damaged = 0
         self.recent = Recent(RECENT)
 
-    def read(self, file: StoredFile, row: Row, nonce: bytes, *, wait: bool, partly: bool) -> bytes | None:
+    def read(self, file: StoredFile, row: Row, nonce: bytes, *, wait: bool, partly: bool) -> Buffer | None:
         """The bytes of an extent, none if they are damaged, None if the disk would have to be waited for."""
         assert file.number is not None
         key = (file.number, row.start)
-        data = self.recent.get(key)
+        data: Buffer | None = self.recent.get(key)
         if data is not None:
             return data
         try:
@@ -50,6 +51,27 @@ class Checker:
         if partly:
             self.recent.put(key, data)
         return data
+
+    def read_run(self, file: StoredFile, rows: list[Row], nonce: bytes) -> memoryview | None:
+        """The bytes of extents one behind the other, in the file and on disk, in one go; None if that cannot be had."""
+        first = at = rows[0].start
+        segment, begin, _ = rows[0].place
+        for row in rows:
+            if row.start != at or row.place[:2] != (segment, begin + at - first) or (at - first) % PAGE:
+                return None
+            at += row.place.length
+        try:
+            data = self._files.read_nowait(Place(segment, begin, at - first))
+        except OSError:
+            return None
+        if data is None:
+            return None
+        view = memoryview(data)
+        for row in rows:
+            piece = view[row.start - first : row.start - first + row.place.length]
+            if checksum(nonce, file.what, row.start, piece) != row.sum:
+                return None
+        return view
 
     def _tell(self, file: StoredFile, row: Row) -> None:
         self.damaged += 1

@@ -54,6 +54,11 @@ class FileTable:
         self._idle.pop((tree, path), None)
         return self._files.pop((tree, path), None)
 
+    def give_back(self, file: StoredFile) -> None:
+        """One less uses the file."""
+        file.users -= 1
+        self.unload(file)
+
     def unload(self, file: StoredFile) -> None:
         """Lets a file go if nobody uses it and nothing of it waits; those of which something is held rest a while."""
         identity = (file.tree, file.path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from ninep.wire.dialect import Buffer
+
 Key = tuple[int, int]
 
 
@@ -13,16 +15,16 @@ class Recent:
     def __init__(self, bound: int) -> None:
         self._bound = bound
         self._size = 0
-        self._kept: OrderedDict[Key, bytes] = OrderedDict()
+        self._kept: OrderedDict[Key, Buffer] = OrderedDict()
 
-    def get(self, key: Key) -> bytes | None:
+    def get(self, key: Key) -> Buffer | None:
         """The bytes, if they are still there."""
         data = self._kept.get(key)
         if data is not None:
             self._kept.move_to_end(key)
         return data
 
-    def put(self, key: Key, data: bytes) -> None:
+    def put(self, key: Key, data: Buffer) -> None:
         """Keeps bytes at the cost of others."""
         self.forget(key)
         self._kept[key] = data

@@ -51,7 +51,7 @@ class Files:
         """The bytes of an extent, fewer where the file ends; waits for the disk."""
         return os.pread(self._descriptor(place.segment), place.length, place.offset)
 
-    def read_nowait(self, place: Place) -> bytes | None:
+    def read_nowait(self, place: Place) -> Buffer | None:
         """The same if they are in memory, else None."""
         if not _NOWAIT:
             return None
@@ -64,7 +64,7 @@ class Files:
             if error.errno == errno.EOPNOTSUPP:
                 return None
             raise
-        return bytes(data) if count == place.length else None
+        return data if count == place.length else None
 
     def punch(self, place: Place) -> bool:
         """Gives the blocks of an extent back; False where the file system cannot."""

@@ -192,8 +192,7 @@ class Store:
 
     def release(self, file: StoredFile) -> None:
         """Gives a file back."""
-        file.users -= 1
-        self._table.unload(file)
+        self._table.give_back(file)
 
     def drop(self, tree: str, path: int) -> None:
         """Forgets a file, whatever its version."""
@@ -242,11 +241,16 @@ class Store:
             return b""
         if not file.present.covers(start, end):
             return None
-        found: list[tuple[int, bytes]] = []
+        found: list[tuple[int, Buffer]] = []
         if file.waiting:
             found += [(piece.start, piece.data) for piece in self._waiting.pieces(file, start, end)]
         if file.number is not None and self._index is not None:
-            for row in rows_of(file, start, end, self.consult):
+            rows = rows_of(file, start, end, self.consult)
+            if len(rows) > 1 and not found and (run := self._checker.read_run(file, rows, self.nonce)) is not None:
+                for row in rows:
+                    self._touch(file, row)
+                return assemble([(rows[0].start, run)], start, end)
+            for row in rows:
                 if file.dead:
                     return None
                 data = self._checked(file, row, wait, start > row.start or end < row.start + row.place.length)
@@ -273,10 +277,7 @@ class Store:
         """Keeps bytes of a file; what is present already stays as it is. False if they could not be kept."""
         if file.dead or not data:
             return False
-        if self._outage or not self._usable():
-            self._counts["refused"] += len(data)
-            return False
-        if self._waiting.size + len(data) > QUEUE:
+        if self._outage or not self._usable() or self._waiting.size + len(data) > QUEUE:
             self._counts["refused"] += len(data)
             return False
         view = memoryview(data)
@@ -409,16 +410,18 @@ class Store:
                 return False
         return True
 
-    def _checked(self, file: StoredFile, row: Row, wait: bool, partly: bool) -> bytes | None:
+    def _checked(self, file: StoredFile, row: Row, wait: bool, partly: bool) -> Buffer | None:
         """The bytes of an extent, none if they are damaged, None if the disk would have to be waited for."""
         assert file.number is not None
-        now = self._ages.touch((file.number, row.start), row)
-        if now is not None:
-            file.entered(now)
+        self._touch(file, row)
         data = self._checker.read(file, row, self.nonce, wait=wait, partly=partly)
         if data is not None and not data:
             self._lose([(file.number, row.start, row.place)])
         return data
+
+    def _touch(self, file: StoredFile, row: Row) -> None:
+        if file.number is not None and (now := self._ages.touch((file.number, row.start), row)) is not None:
+            file.entered(now)
 
     def _lose(self, extents: list[tuple[int, int, Place]]) -> None:
         """Takes extents out of the index and gives their places up."""
