@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -17,11 +17,13 @@ from contracts.ninep_client import Raw, connected
 from contracts.slow_tree import SlowTree
 from ninep import messages as m
 from ninep import stat as st
-from ninep.errors import FileError, FileNotFound, PermissionDenied
-from ninep.files import File, FileTree
+from ninep.errors import FileError, FileNotFound, PermissionDenied, UnknownFid
+from ninep.files import File, FileTree, Walked
+from ninep.maybe import arrived
 from ninep.qid import Qid
 from ninep.ramfs import RamTree
 from ninep.stat import Stat
+from ninep.wire.dialect import Buffer, Maybe
 
 OWNER = "glenda"
 DATA = Random(1).randbytes(3 * MIB + 12345)
@@ -416,3 +418,103 @@ async def test_fids_are_given_up(tmp_path: Path) -> None:
             await raw.open("file")
         await trio.testing.wait_all_tasks_blocked()
         assert tree.views == 0
+
+
+async def test_the_first_bytes_come_with_the_open(tmp_path: Path) -> None:
+    """Of what was listed as a plain file with bytes and is not held; elsewhere a read may take something away."""
+    async with setting(tmp_path) as (one, raw, direct):
+        await direct.made("small", data=b"small")
+        await direct.made("device")
+        fid = await raw.open("small")
+        assert not one.sent["Tread"], "nothing is known of it"
+        await raw.ask(m.Tclunk(fid))
+        await raw.list()
+        for name, size, reads in (("small", 5, 1), ("device", 0, 0), ("f", len(DATA), 1)):
+            one.forget_sent()
+            fid = await raw.open(name)
+            await trio.testing.wait_all_tasks_blocked()
+            assert one.sent["Tread"] == reads, name
+            assert len(await raw.read(fid, 0, 1000)) == min(size, 1000)
+            await trio.testing.wait_all_tasks_blocked()
+            if name == "small":
+                assert one.sent["Tread"] == 1
+            await raw.ask(m.Tclunk(fid))
+        one.forget_sent()
+        fid = await raw.open("small")
+        assert await raw.read(fid, 0, 10) == b"small"
+        assert not one.sent["Tread"], "it is held"
+
+
+async def test_bytes_that_come_with_the_open_are_of_that_version(tmp_path: Path) -> None:
+    async with setting(tmp_path) as (_, raw, direct):
+        await direct.made("small", data=b"first")
+        await raw.list()
+        writer = await direct.open("small", mode=m.OWRITE | m.OTRUNC)
+        await direct.ask(m.Twrite(writer, 0, b"the second is longer"))
+        await direct.ask(m.Tclunk(writer))
+        assert await whole(raw, "small") == b"the second is longer"
+        writer = await direct.open("small", mode=m.OWRITE | m.OTRUNC)
+        await direct.ask(m.Tclunk(writer))
+        assert await whole(raw, "small") == b""
+
+
+class Disorderly(RamTree):
+    """A server that finds a fid not yet open where a read comes together with the open."""
+
+    refused = 0
+
+    def attach(self, uname: str, aname: str, *, local: bool = False) -> File:
+        return Hasty(self, super().attach(uname, aname, local=local))
+
+
+class Hasty(File):
+    """Refuses the first read after an open that it was sent together with."""
+
+    def __init__(self, tree: Disorderly, file: File) -> None:
+        self._tree = tree
+        self._file = file
+
+    @property
+    def qid(self) -> Qid:  # type: ignore[override]
+        return self._file.qid
+
+    async def walk(self, names: Sequence[str]) -> Walked:
+        qids, file = await arrived(self._file.walk(names))
+        return Walked(qids, None if file is None else Hasty(self._tree, file))
+
+    async def clone(self) -> File:
+        return Hasty(self._tree, await arrived(self._file.clone()))
+
+    def open(self, mode: int) -> Maybe[None]:
+        return self._file.open(mode)
+
+    def read(self, offset: int, count: int) -> Maybe[Buffer]:
+        if not self._tree.refused and not self.qid.type:
+            self._tree.refused += 1
+            raise UnknownFid
+        return self._file.read(offset, count)
+
+    def list(self, rewind: bool) -> Maybe[Sequence[Stat]]:
+        return self._file.list(rewind)
+
+    def stat(self) -> Maybe[Stat]:
+        return self._file.stat()
+
+    def clunk(self) -> Maybe[None]:
+        return self._file.clunk()
+
+
+async def test_a_server_that_does_not_keep_the_order_is_asked_one_thing_after_the_other(tmp_path: Path) -> None:
+    tree = Disorderly(OWNER, mode=0o777)
+    async with grid(tree, tmp_path) as one, one.client() as raw:
+        root = RamTree.attach(tree, OWNER, "")
+        for name in ("a", "b"):
+            made = await arrived(root.clone())
+            new = await arrived(made.create(name, 0o644, m.OWRITE))
+            await arrived(new.write(0, b"bytes of " + name.encode()))
+            await arrived(new.clunk())
+        await raw.list()
+        for name in ("a", "b"):
+            assert await whole(raw, name) == b"bytes of " + name.encode()
+        assert tree.refused == 1
+        assert not next(iter(one.cache.clients)).live.in_order  # type: ignore[union-attr]
