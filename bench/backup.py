@@ -30,6 +30,8 @@ LIMIT = 1800
 """Seconds that one command gets."""
 
 SECRET = {"RESTIC_PASSWORD": "bench", "BORG_PASSPHRASE": "bench", "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes"}
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""Programs start as they do where they are installed: not compiled anew each time."""
 
 Command = Callable[[str], Sequence[str]]
 
@@ -161,7 +163,7 @@ def _run(command: Sequence[str], where: Path | str, environment: Mapping[str, st
     done = subprocess.run(
         command,
         cwd=where,
-        env={**os.environ, **environment},
+        env={**_ENVIRONMENT, **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=LIMIT,

@@ -5,24 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from ninep.wire.edge import DAMAGED, FAILED, NOT_FOUND, USAGE, run_program
-from venti.commands import (
-    blocks,
-    check,
-    copy,
-    export,
-    importing,
-    mirror,
-    rebuild,
-    repair,
-    scrub,
-    serve,
-    stats,
-    unvac,
-    vac,
-    verify,
-)
 from venti.errors import (
     BadSettings,
     BlockNotFound,
@@ -33,20 +18,40 @@ from venti.errors import (
     VentiError,
 )
 
-COMMANDS = (serve, blocks, vac, unvac, check, copy, repair, verify, scrub, rebuild, stats, importing, export, mirror)
+COMMANDS = {
+    "serve": "serve",
+    "read": "blocks",
+    "write": "blocks",
+    "sync": "blocks",
+    "vac": "vac",
+    "unvac": "unvac",
+    "check": "check",
+    "copy": "copy",
+    "repair": "repair",
+    "verify": "verify",
+    "scrub": "scrub",
+    "rebuild-index": "rebuild",
+    "stats": "stats",
+    "import": "importing",
+    "export": "export",
+    "mirror": "mirror",
+}
+"""Each command and the module in ``venti.commands`` that adds it. Others are not even loaded: that takes longer than
+to store a few files."""
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def make_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """The whole command line, or the part of it that ``command`` needs, if there is such a command."""
     parser = argparse.ArgumentParser("venti", description="Keep blocks for ever, named by their hash.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        command.add(commands)
+    for module in dict.fromkeys((COMMANDS[command],) if command in COMMANDS else COMMANDS.values()):
+        import_module(f"venti.commands.{module}").add(commands)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
+    words = sys.argv[1:] if argv is None else argv
     codes = {
         BadSettings: USAGE,
         BlockNotFound: NOT_FOUND,
@@ -56,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         DamagedStore: DAMAGED,
         VentiError: FAILED,
     }
-    return run_program("venti", make_parser(), argv, codes)
+    return run_program("venti", make_parser(*words[:1]), words, codes)
 
 
 if __name__ == "__main__":
