@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat as unix
 from collections.abc import Coroutine
 from time import monotonic
 from typing import Any
@@ -24,6 +25,8 @@ SLOW = 0.02
 """Seconds of one write after which the disk counts as slow."""
 PAUSE = 2.0
 """Seconds that it does."""
+HUGE = 64 << 20
+"""Bytes that are given back to the disk at once at most: a file system takes a third of a second for a GiB."""
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
@@ -72,6 +75,17 @@ class Contents:
         if monotonic() - begun > SLOW:
             self._slow_until = begun + PAUSE
         return count
+
+
+def huge(status: os.stat_result) -> bool:
+    """Whether it takes the file system long to give back what a file has on the disk."""
+    return unix.S_ISREG(status.st_mode) and status.st_blocks * 512 > HUGE
+
+
+async def closed(descriptor: int) -> None:
+    """Closes what may be the last that is left of a removed file: that is when its blocks are given back."""
+    with trio.CancelScope(shield=True):
+        await trio.to_thread.run_sync(os.close, descriptor)
 
 
 def synced(descriptor: int, *, data_only: bool = False) -> Coroutine[Any, Any, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ninep.attributes import Attributes, SetAttributes, Statfs
 from ninep.errors import IsDirectory, NotPermitted
 from ninep.export.acting import AS_OURSELVES
-from ninep.export.contents import synced
+from ninep.export.contents import closed, huge, synced
 from ninep.export.place import Place
 from ninep.export.view import CREATE, ExportView, flags_of, regroup, synced_place
 from ninep.files import File
@@ -117,7 +117,7 @@ class ExportFile(ExportView):
                 follow_symlinks=False,
             )
 
-    def rename(self, directory: File, name: str) -> None:
+    def rename(self, directory: File, name: str) -> Maybe[None]:
         """Moves the name; a file that is there is replaced in one step."""
         self._writable_tree()
         if not isinstance(directory, ExportFile) or directory._tree is not self._tree:
@@ -127,9 +127,9 @@ class ExportFile(ExportView):
             raise NotPermitted
         with self._acting:
             place.check()
-            self._move(place.parent, place.name, directory._place, name)
+            return self._move(place.parent, place.name, directory._place, name)
 
-    def replace(self, name: str) -> None:
+    def replace(self, name: str) -> Maybe[None]:
         """Renames within the directory."""
         self._writable_tree()
         place = self._place
@@ -137,48 +137,61 @@ class ExportFile(ExportView):
             raise NotPermitted
         with self._acting:
             place.check()
-            self._move(place.parent, place.name, place.parent, name)
+            return self._move(place.parent, place.name, place.parent, name)
 
-    def renameat(self, name: str, directory: File, newname: str) -> None:
+    def renameat(self, name: str, directory: File, newname: str) -> Maybe[None]:
         """Moves what is called ``name``."""
         self._writable_tree()
         if not isinstance(directory, ExportFile) or directory._tree is not self._tree:
             raise NotPermitted
         with self._acting:
-            self._move(self._place, name, directory._place, newname)
+            return self._move(self._place, name, directory._place, newname)
 
-    def _move(self, source: Place, name: str, target: Place, newname: str) -> None:
+    def _move(self, source: Place, name: str, target: Place, newname: str) -> Maybe[None]:
         replaced = _status(target, newname)
         moved = source.child(name)
-        os.rename(name, newname, src_dir_fd=source.descriptor, dst_dir_fd=target.descriptor)
-        if replaced is not None:
-            if moved is not None and moved.key == (replaced.st_dev, replaced.st_ino):
-                # Two names of one file: rename(2) leaves both.
-                return
-            self._forget(replaced)
-        if moved is not None:
-            moved.moved(target, newname)
-        elif there := target.child(newname):
-            there.gone()
+        spare = _held(target, newname, replaced)
+        try:
+            os.rename(name, newname, src_dir_fd=source.descriptor, dst_dir_fd=target.descriptor)
+        except BaseException:
+            if spare is not None:
+                os.close(spare)
+            raise
+        # Of two names of one file rename(2) leaves both.
+        if replaced is None or moved is None or moved.key != (replaced.st_dev, replaced.st_ino):
+            if replaced is not None:
+                self._forget(replaced)
+            if moved is not None:
+                moved.moved(target, newname)
+            elif there := target.child(newname):
+                there.gone()
+        return None if spare is None else closed(spare)
 
     def _forget(self, status: os.stat_result) -> None:
         if status.st_nlink <= 1 or unix.S_ISDIR(status.st_mode):
             self._tree.forget((status.st_dev, status.st_ino))
 
-    def unlinkat(self, name: str, directory: bool) -> None:
+    def unlinkat(self, name: str, directory: bool) -> Maybe[None]:
         """Removes a name; whoever has the file open keeps it."""
         self._writable_tree()
         place = self._place
         with self._acting:
             status = _status(place, name)
-            if directory:
-                os.rmdir(name, dir_fd=place.descriptor)
-            else:
-                os.unlink(name, dir_fd=place.descriptor)
+            spare = _held(place, name, status)
+            try:
+                if directory:
+                    os.rmdir(name, dir_fd=place.descriptor)
+                else:
+                    os.unlink(name, dir_fd=place.descriptor)
+            except BaseException:
+                if spare is not None:
+                    os.close(spare)
+                raise
             if status is not None:
                 self._forget(status)
             if there := place.child(name):
                 there.gone()
+        return None if spare is None else closed(spare)
 
     def fsync(self, data_only: bool) -> Maybe[None]:
         """Waits for the disk, in a thread."""
@@ -233,3 +246,10 @@ def _status(directory: Place, name: str) -> os.stat_result | None:
         return os.lstat(name, dir_fd=directory.descriptor)
     except FileNotFoundError:
         return None
+
+
+def _held(directory: Place, name: str, status: os.stat_result | None) -> int | None:
+    """What keeps a huge file until it is ``closed``: its name can then be taken away at once."""
+    if status is None or not huge(status):
+        return None
+    return os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory.descriptor)

@@ -22,7 +22,7 @@ from ninep.errors import (
 )
 from ninep.export.accounts import Identity
 from ninep.export.acting import AS_OURSELVES, Acting
-from ninep.export.contents import synced
+from ninep.export.contents import closed, huge, synced
 from ninep.export.place import Place
 from ninep.files import File, Walked
 from ninep.messages import OAPPEND, ORCLOSE, ORDWR, OREAD, OTRUNC, OWRITE
@@ -297,7 +297,7 @@ class ExportView(File):
             mtime = old.st_mtime_ns if changes.mtime == NO32 else changes.mtime * 10**9
             os.utime(place.proc, ns=(atime, mtime))
 
-    def remove(self) -> None:
+    def remove(self) -> Maybe[None]:
         """Takes the name away; whoever has the file open keeps it."""
         try:
             self._writable_tree()
@@ -313,16 +313,29 @@ class ExportView(File):
             place.gone()
             if not place.refresh().st_nlink or place.is_directory:
                 self._tree.forget(place.key)
-        finally:
-            self.clunk()
+        except BaseException:
+            spare = self._give_up()
+            if spare >= 0:
+                os.close(spare)
+            raise
+        return self.clunk()
 
-    def clunk(self) -> None:
+    def clunk(self) -> Maybe[None]:
         """Gives up the descriptors."""
+        spare = self._give_up()
+        return None if spare < 0 else closed(spare)
+
+    def _give_up(self) -> int:
+        """A descriptor that is left to be closed, where that may take long; else -1."""
+        place, spare = self._place, -1
+        if place.removed and huge(place.refresh()):
+            spare = os.dup(place.descriptor)
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
         self._end_listing()
-        self._place.drop()
+        place.drop()
+        return spare
 
 
 def flags_of(mode: int) -> int:

@@ -12,6 +12,7 @@ import pytest
 
 from contracts.ninep_client import connected
 from ninep import messages as m
+from ninep import messages_linux as lm
 from ninep.export import Accounts, ExportTree
 from ninep.export import contents as module
 
@@ -105,3 +106,46 @@ async def test_a_full_disk_is_told(served: Path, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(os, "pwrite", pwrite)
         assert await raw.refused(m.Twrite(fid, 0, b"x")) == "file system is full"
     tree.close()
+
+
+@pytest.mark.parametrize("how", ["remove", "unlinkat", "renameat"])
+async def test_removing_much_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """The name goes at once; the blocks are given back when the last descriptor is closed, and that in a thread."""
+    for name in ("large", "other"):
+        (tmp_path / name).write_bytes(b"x" * 300_000)
+    large = os.stat(tmp_path / "large").st_ino
+    disk = threading.Event()
+    last: list[bool] = []
+
+    def close(descriptor: int) -> None:
+        if threading.current_thread() is not threading.main_thread() and os.fstat(descriptor).st_ino == large:
+            last.append(os.fstat(descriptor).st_nlink == 0)
+            assert disk.wait(30)
+        original(descriptor)
+
+    original = os.close
+    monkeypatch.setattr(os, "close", close)
+    monkeypatch.setattr(module, "HUGE", 100_000)
+    tree = ExportTree(tmp_path, accounts=Accounts(switch=False))
+    before = len(os.listdir("/proc/self/fd"))
+    async with (
+        connected(tree, version=lm.VERSION) as slow,
+        connected(tree, version=lm.VERSION) as quick,
+    ):
+        requests: dict[str, Any] = {
+            "remove": m.Tremove(await slow.walk("large")),
+            "unlinkat": lm.Tunlinkat(0, "large", 0),
+            "renameat": lm.Trenameat(0, "other", 0, "large"),
+        }
+        if how != "remove":
+            await slow.ask(m.Tclunk(requests["remove"].fid))
+        call = slow.client.begin(requests[how])
+        slow.client.send_soon()
+        for _ in range(10):
+            await quick.ask(m.Tclunk(await quick.walk("other" if how != "renameat" else "large")))
+        assert call.reply is None
+        disk.set()
+        await slow.client.wait(call)
+    assert last == [True]
+    tree.close()
+    assert len(os.listdir("/proc/self/fd")) < before
