@@ -8,27 +8,29 @@ by its names each time, and its qid compared. Where the file server speaks 9P200
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import TypeVar
+from types import CoroutineType
+from typing import Any, TypeVar
 
 import trio
 
 from cfs.cache import Cache
 from cfs.errors import ServerGone, StaleFile
 from cfs.handle import Handle
-from cfs.knowledge import Names
-from ninep.attributes import SetAttributes, Statfs, device_extension
+from cfs.knowledge import Knowledge, Names
+from cfs.linkcount import names_of
+from ninep.attributes import NLINK, Attributes, SetAttributes, Statfs, attributes_of, device_extension, link_count
 from ninep.emulation import setattr as set_by_wstat
 from ninep.errors import CrossDevice, FileError, FileNotFound, NinepError, NotPermitted
 from ninep.files import File
-from ninep.maybe import arrived
+from ninep.maybe import arrived, then
 from ninep.messages import NOFID, Twalk
 from ninep.qid import Qid
 from ninep.remote import RemoteFile
 from ninep.stat import DMDEVICE, DMSYMLINK, Stat
 from ninep.wire import WireError
-from ninep.wire.dialect import Buffer
+from ninep.wire.dialect import Buffer, Maybe
 from ninep.wire.taskless import in_task
 
 T = TypeVar("T")
@@ -42,6 +44,24 @@ class UnixSide(File):
 
     _cache: Cache
     _handle: Handle
+    _knowledge: Knowledge
+
+    def getattr(self, mask: int) -> Maybe[Attributes]:
+        """What ``stat`` tells, and how many names a plain file has. Of what is remembered that is not asked."""
+        handle, era = self._handle, self._knowledge.era
+        stat = self.stat()
+        if not isinstance(stat, CoroutineType) or self.qid.type or not mask & NLINK or handle.proven is not None:
+            return then(stat, lambda stat: attributes_of(stat, self.ids))
+        return self._counted(stat, names_of(handle), era)
+
+    async def _counted(
+        self, asking: Coroutine[Any, Any, Stat], names_of_it: Callable[[], Coroutine[Any, Any, int]], era: int
+    ) -> Attributes:
+        stat = await asking
+        if (names := await names_of_it()) > 1:
+            stat = stat._replace(extension=link_count(names))
+            self._knowledge.saw_stat(self._handle.names, stat, era)
+        return attributes_of(stat, self.ids)
 
     async def setattr(self, changes: SetAttributes) -> None:
         """By a wstat of 9P2000 if that can say it, or if the file has lost its name and is open."""

@@ -67,6 +67,7 @@ class Upstream:
         counts: what is asked, and how long the answers take.
         files: all places that the client has fids for.
         generation: how many connections there have been.
+        doubtful: whether somebody has waited in vain for what can be done without; until there is a new connection.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Upstream:
         self.counts = counts or Counts()
         self.files: set[Returning] = set()
         self.generation = 0
+        self.doubtful = False
         self._dial = dial
         self._patience = patience
         self._offline = offline
@@ -134,6 +136,10 @@ class Upstream:
             return connection
         log.info("a request gave up waiting for the file server: %s", self._reason)
         raise ServerGone
+
+    def rooted(self, uname: str, aname: str) -> RemoteFile | None:
+        """What ``root`` would give without waiting, if anything."""
+        return None if self.live is None else self._roots.get((uname, aname))
 
     async def root(self, uname: str, aname: str) -> RemoteFile:
         """The root of an attach, on the present connection, asked for once.
@@ -199,6 +205,7 @@ class Upstream:
     def _up(self, connection: Connection) -> None:
         self._connection = connection
         self.generation += 1
+        self.doubtful = False
         self._lost_at = None
         self._reason = ""
         self._roots.clear()

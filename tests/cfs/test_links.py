@@ -14,11 +14,15 @@ from trio.testing import MockClock
 
 from cfs.errors import Interrupted, ServerGone, StaleFile
 from cfs.handle import Handle
+from cfs.server import serve_client
 from cfs.upstream import Upstream
 from contracts.behind_cache import MIB, Grid, grid
 from contracts.ninep_client import Raw, connected
 from ninep import messages as m
+from ninep import messages_linux as lm
 from ninep import stat as st
+from ninep.client import RemoteTree
+from ninep.connection import connected as speaking
 from ninep.errors import FileError, from_text
 from ninep.ramfs import RamTree
 from ninep.server import serve_stream
@@ -289,4 +293,27 @@ async def test_a_hundred_thousand_open_files_come_back(autojump_clock: MockClock
         assert sum(way.counts.values["nrevived"] for way in ways) == 100_000
         for handle in handles[::9999]:
             assert (await handle.do(m.Tread, lambda remote: remote.read(0, 100))) == b"0123456789"
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_cannot_be_counted_is_not_waited_for_twice(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """A file server that takes one connection and no more: files have one name then."""
+    tree = RamTree(OWNER, mode=0o777)
+    async with grid(tree, tmp_path) as one, trio.open_nursery() as nursery:
+        async with connected(tree, OWNER) as direct:
+            await direct.made("f", data=b"x")
+        near, far = trio.testing.memory_stream_pair()
+        nursery.start_soon(lambda: serve_client(far, one.cache, one.dial))
+        async with speaking(near, version=lm.VERSION) as connection:
+            remote = RemoteTree(await connection.attach(OWNER))
+            one.reachable = False
+            async with await remote.walk("f") as file:
+                begun = trio.current_time()
+                for _ in range(10):
+                    assert (await file.getattr()).nlink == 1
+                assert trio.current_time() - begun < 5
+            one.reachable = True
+            async with await remote.walk("f") as file:
+                await remote.root.link("g", file)
+                assert (await file.getattr()).nlink == 2
         nursery.cancel_scope.cancel()
