@@ -112,6 +112,7 @@ class Ahead:
         run, place = found
         if not run.go(place):
             self._reach, self._reach_folders = FIRST, FIRST_FOLDERS
+            self._next.clear()
         elif self.opening <= 1 and self._cache.may_read_ahead:
             reach = self._reach_folders if directory else self._reach
             for entry in run.upto(place + 1 + reach):
