@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from cfs.layout import checksum
+from cfs.layout import PAGE, checksum
 from cfs.row import Place
 from cfs.segments import Files
 from ninep.wire.dialect import Buffer
+
+JOINED = 512 * 1024
+"""Bytes of pieces that are joined into one write, about: each call costs more than copying a small piece."""
 
 
 class Piece(NamedTuple):
@@ -37,8 +41,24 @@ class Batch(NamedTuple):
         for place in self.holes:
             if place.segment not in self.emptied:
                 files.punch(place)
-        sums = []
+        for place, data in self._runs():
+            files.write(place, data)
+        return [checksum(nonce, piece.what, piece.start, piece.data) for piece in self.pieces]
+
+    def _runs(self) -> Iterator[tuple[Place, Buffer]]:
+        """What is to be written, small pieces that lie one behind the other joined."""
+        parts: list[Buffer] = []
+        begin, end = Place(0, 0, 0), 0
         for piece in self.pieces:
-            sums.append(checksum(nonce, piece.what, piece.start, piece.data))
-            files.write(piece.place, piece.data)
-        return sums
+            segment, offset, length = piece.place
+            if not parts or segment != begin.segment or offset != end + -end % PAGE or end - begin.offset > JOINED:
+                if parts:
+                    yield begin, parts[0] if len(parts) == 1 else b"".join(parts)
+                parts = []
+                begin, end = piece.place, offset
+            if end % PAGE:
+                parts.append(bytes(-end % PAGE))
+            parts.append(piece.data)
+            end = offset + length
+        if parts:
+            yield begin, parts[0] if len(parts) == 1 else b"".join(parts)
