@@ -40,7 +40,7 @@ class Carried(Generic[T]):
     ) -> None:
         """``done`` is called at the end with the value or the error, with neither if it was given up.
 
-        Tasks that it turns out to need run in ``nursery``. ``done`` must not raise.
+        Tasks that it turns out to need run in ``nursery``, which also gets what ``done`` raises.
         """
         self._work = work
         self._nursery = nursery
@@ -77,7 +77,11 @@ class Carried(Generic[T]):
         finally:
             state.inside = before
         # It stays going: there is nothing any more that could be given up.
-        self._done(value, error)
+        try:
+            self._done(value, error)
+        except Exception as failure:
+            # No trouble of whoever brought the reply, who may carry for others, too.
+            self._nursery.start_soon(_fail, failure)
 
     def cancel(self) -> None:
         """Gives it up, as a cancelled scope would; what it has to do then it does in a task. Too late, nothing."""
@@ -121,6 +125,10 @@ def wake(waiter: Waiter) -> None:
         waiter.go()
     else:
         trio.lowlevel.reschedule(waiter)  # type: ignore[arg-type]
+
+
+async def _fail(error: Exception) -> None:
+    raise error
 
 
 async def wait_for(place: Place) -> None:

@@ -177,6 +177,22 @@ async def test_given_up_too_late_nothing_happens() -> None:
         assert not nursery.child_tasks
 
 
+async def test_what_goes_wrong_at_the_end_is_no_trouble_of_who_brought_the_reply() -> None:
+    reply = Reply()
+
+    def done(_: Any, __: Exception | None) -> None:
+        raise ValueError("no room")
+
+    async def work() -> None:
+        async with trio.open_nursery() as nursery:
+            Carried(reply.wait(), nursery, done).go()
+            reply.come(1)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await work()
+    assert caught.group_contains(ValueError, match="no room")
+
+
 async def test_one_can_wake_another() -> None:
     far, near = Reply(), Reply()
 
