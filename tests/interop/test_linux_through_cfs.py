@@ -86,3 +86,38 @@ def test_past_and_present(tmp_path: Path) -> None:
     finally:
         cfs.kill()
         fossil.kill()
+
+
+LINKS = """
+mount -t 9p -o "trans=tcp,port=$PORT,version=9p2000.L,uname=$USER,msize=65560" $HOST /mnt && cd /mnt || exit 9
+names() { ls -l $1 | awk '{print $2}'; }
+echo one > f && ln f g && names f
+ln -s f s && readlink s && cat s
+mkdir d && mv g d/ && names d/g
+echo two >> d/g && cat f
+rm f && names d/g && cat d/g
+cd / && umount /mnt
+"""
+
+
+def test_links_in_the_dialect_of_linux(tmp_path: Path) -> None:
+    """Of an exported directory: hard links are made, counted, moved and read, through the cache."""
+    far, near = free_port(), free_port()
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    users = ("--map-users", f"*={getpass.getuser()}")
+    address = f"tcp!127.0.0.1!{far}"
+    export = Program(far, "ninep", "export", str(folder), address, *users, log=tmp_path / "export.log")
+    words = ("cfs", "serve", "-a", address, "--listen", f"tcp!127.0.0.1!{near}", "--cache", f"{tmp_path}/cache")
+    cfs = Program(near, *words, log=tmp_path / "cfs.log")
+    try:
+        try:
+            outcome = boot(f"PORT={near} HOST={HOST} USER={getpass.getuser()}\n" + LINKS)
+        except Unavailable as reason:
+            pytest.skip(str(reason))
+        assert outcome.status == 0, outcome.output
+        assert outcome.output.split() == ["2", "f", "one", "2", "one", "two", "1", "one", "two"]
+        assert (folder / "d" / "g").read_bytes() == b"one\ntwo\n"
+    finally:
+        cfs.kill()
+        export.kill()
