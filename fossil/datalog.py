@@ -19,6 +19,8 @@ from ninep.wire.dialect import Buffer
 CHANGED = "what is stored is not what was written"
 CACHE = 64 * 1024 * 1024
 """Bytes of checked pieces kept in memory."""
+BESIDE = 256
+"""Bytes that keeping a piece takes besides its own."""
 RECENT = 200_000
 """Pieces of which it is known when they were read last, besides those in memory."""
 
@@ -183,13 +185,18 @@ class DataLog:
         return data
 
     def _keep(self, place: int, data: Buffer) -> None:
-        old = self._cache.pop(place, b"")
+        self._drop(place)
         self._cache[place] = data
-        self._cached += len(data) - len(old)
+        self._cached += len(data) + BESIDE
         while self._cached > CACHE:
             left, piece = self._cache.popitem(last=False)
-            self._cached -= len(piece)
+            self._cached -= len(piece) + BESIDE
             self._note(left)
+
+    def _drop(self, place: int) -> None:
+        old = self._cache.pop(place, None)
+        if old is not None:
+            self._cached -= len(old) + BESIDE
 
     def _note(self, place: int) -> None:
         recent = self._recent
@@ -229,9 +236,7 @@ class DataLog:
         """The same for many pieces (place, stored). Those that lie side by side are given back as one."""
         start = end = 0
         for place, stored in sorted(pieces):
-            old = self._cache.pop(place, None)
-            if old is not None:
-                self._cached -= len(old)
+            self._drop(place)
             self._recent.pop(place, None)
             if place != end:
                 self._free_range(start, end)

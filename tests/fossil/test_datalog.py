@@ -11,6 +11,7 @@ import pytest
 from blake3 import blake3
 
 from contracts.opened_fossil import Opened, client
+from fossil import datalog
 from fossil.datalog import AHEAD, BLOCK, SMALL, DataLog
 from fossil.disk import DiskFile
 from fossil.errors import DamagedData
@@ -114,6 +115,16 @@ def test_where_no_room_can_be_taken_nothing_waits(log: DataLog, file: Counted) -
     for number in range(3):
         log.append(piece(number))
     assert file.writes == [(0, 1000), (1000, 1000), (2000, 1000)]
+
+
+def test_memory_is_bounded_however_small_pieces_are(log: DataLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datalog, "CACHE", 100 * datalog.BESIDE)
+    for _ in range(300):
+        log.remember(log.append(b"x"), b"x")
+    assert sum(1 for _ in log.by_use()) == 300
+    assert len(log._cache) < 100
+    log.free_all([(place, 1) for place in range(300)])
+    assert log._cached == 0
 
 
 def test_a_failure_is_told_until_it_is_over(log: DataLog, file: Counted) -> None:
