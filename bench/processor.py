@@ -26,17 +26,31 @@ def listener(port: int) -> int | None:
 
 
 def spent(process: int | None) -> float:
-    """Seconds of processor time of a process so far, of threads that have ended, too; 0 if that is not known."""
-    try:
-        words = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError):
-        return 0.0
+    """Seconds of processor time of a process and its children so far, of threads that have ended, too; 0 if unknown."""
+    ticks = 0
+    for number in _family(process):
+        with suppress(OSError, ValueError):
+            words = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(words[11]) + int(words[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def resident(process: int | None) -> int:
-    """Bytes of memory that a process has, mapped files included; 0 if that is not known."""
-    try:
-        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError):
-        return 0
+    """Bytes of memory that a process and its children have, mapped files included; 0 if that is not known."""
+    pages = 0
+    for number in _family(process):
+        with suppress(OSError, ValueError):
+            pages += int(Path(f"/proc/{number}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _family(process: int | None) -> list[int]:
+    """A process and those that it has started."""
+    if process is None:
+        return []
+    found = [process]
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError, ValueError):
+            if int(path.read_text().rpartition(")")[2].split()[1]) == process:
+                found.append(int(path.parent.name))
+    return found

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -66,3 +70,13 @@ def test_what_a_process_costs() -> None:
         running.close()
     assert spent(None) == 0
     assert resident(None) == 0
+
+
+def test_processes_that_a_server_starts_count_as_the_server() -> None:
+    before = resident(os.getpid())
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        deadline = time.monotonic() + 30
+        while not resident(child.pid) > 1 << 20 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert resident(os.getpid()) >= before + (1 << 20)
+        child.communicate(b"\n")
