@@ -212,8 +212,10 @@ def c_ramfs() -> Iterator[int]:
     """plan9port's ramfs, behind its 9pserve."""
     port = servers.free_port()
     near, far = socket.socketpair()
-    with near, far:
-        files = subprocess.Popen([f"{servers.plan9('ramfs')}", "-i"], stdin=near.fileno(), stdout=near.fileno())
+    # What it leaves when it crashes, as it may under this load, goes away with the directory.
+    with near, far, tempfile.TemporaryDirectory(prefix="ninegrid-bench-") as scratch:
+        words = [f"{servers.plan9('ramfs')}", "-i"]
+        files = subprocess.Popen(words, stdin=near.fileno(), stdout=near.fileno(), cwd=scratch)
         try:
             words = [f"{servers.plan9('9pserve')}", f"tcp!127.0.0.1!{port}"]
             with servers.process(words, port, stdin=far.fileno(), stdout=far.fileno()):
