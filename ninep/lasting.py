@@ -16,7 +16,7 @@ An open file is the same one as before, by its qid; where another has its name b
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
@@ -200,6 +200,24 @@ class LastingFile:
     async def read_all(self) -> bytes:
         """The whole file."""
         return await self._done(lambda file: file.read_all())
+
+    async def reading(self, offset: int = 0) -> AsyncGenerator[bytes, None]:
+        """The bytes from ``offset`` to the end in pieces, with many messages in flight; each byte once.
+
+        Give it up with ``contextlib.aclosing`` where it may not come to its end.
+        """
+        while True:
+            tree = await self._link.tree()
+            try:
+                file = await self._current(tree)
+                async for piece in file.reading(offset):
+                    offset += len(piece)
+                    yield bytes(piece)
+            except ConnectionLost:
+                if tree.connection.lost is None:
+                    raise
+            else:
+                return
 
     async def write(self, offset: int, data: Buffer) -> None:
         """Writes all of ``data`` at a place.

@@ -73,6 +73,20 @@ async def test_open_files_go_on(autojump_clock: trio.testing.MockClock) -> None:
         assert [entry.name for entry in await tree.listdir()] == ["file"]
 
 
+async def test_reading_goes_on_where_it_was(autojump_clock: trio.testing.MockClock) -> None:
+    content = bytes(range(256)) * 1000
+    async with network() as (net, tree):
+        await tree.write_bytes("file", content)
+        async with tree.open("file") as file:
+            found = b""
+            async for piece in file.reading(100):
+                found += piece
+                if len(net.ways) < 5:
+                    await net.cut()
+            assert found == content[100:]
+        assert len(net.ways) == 5
+
+
 async def test_truncation_is_done_once(autojump_clock: trio.testing.MockClock) -> None:
     async with network() as (net, tree):
         await tree.write_bytes("file", b"old content")
