@@ -193,7 +193,7 @@ async def opened(path: Path, workers: Workers | None) -> AsyncIterator[DiskStore
 
 async def test_a_store_uses_them_for_new_blocks_and_not_for_old_ones(tmp_path: Path) -> None:
     workers = CountingWorkers()
-    data = blocks(20)
+    data = blocks(40)[::2]
     async with opened(tmp_path, workers) as store:
         for _ in range(3):
             store.prepare_nowait(data)
@@ -202,7 +202,7 @@ async def test_a_store_uses_them_for_new_blocks_and_not_for_old_ones(tmp_path: P
             store.flush_nowait()
         # The second time nothing was new, which is seen only then.
         assert workers.given == [20, 20]
-        new = blocks(20, seed=2)
+        new = blocks(40, seed=2)[::2]
         for block in new:
             store.write_nowait(BlockType.DATA, block)
         store.flush_nowait()
@@ -210,6 +210,19 @@ async def test_a_store_uses_them_for_new_blocks_and_not_for_old_ones(tmp_path: P
         assert workers.given == [20, 20, 10]
         for block in data + new:
             assert store.read_nowait(Score.of(block), BlockType.DATA, 8192) == block
+
+
+async def test_blocks_that_do_not_compress_are_not_worth_the_way(tmp_path: Path) -> None:
+    workers = CountingWorkers()
+    source = random.Random(4)
+    async with opened(tmp_path, workers) as store:
+        for compresses, given in ((False, 1), (False, 1), (True, 1), (True, 2)):
+            data = [source.randbytes(8192) if not compresses else source.randbytes(2048) * 4 for _ in range(20)]
+            store.prepare_nowait(data)
+            assert len(workers.given) == given
+            for block in data:
+                assert store.write_nowait(BlockType.DATA, block) == Score.of(block)
+            store.flush_nowait()
 
 
 async def test_what_was_prepared_belongs_to_the_object_and_not_to_its_place(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from blake3 import blake3
 
 from ninep.wire.dialect import Buffer
 from venti.blocktype import BlockType
-from venti.compression import compressed
+from venti.compression import PLAIN, compressed
 from venti.disk import space as spaces
 from venti.disk.arena import Found
 from venti.disk.clump import HEADER, BadClump, pack_header, unpack_whole
@@ -221,12 +221,12 @@ class DiskStore:
     def prepare_nowait(self, blocks: Sequence[Buffer]) -> None:
         """Has workers hash and compress blocks that ``write_nowait`` is about to be given, before the next flush.
 
-        Not while what comes is here already: the hashes alone are not worth the way.
+        Not while most of what comes is here already or does not compress: the hashes alone are not worth the way.
         """
         if self._workers is None or self.read_only:
             return
-        mostly_new, self._balance = self._balance >= 0, 0
-        if mostly_new:
+        worth_it, self._balance = self._balance >= 0, 0
+        if worth_it:
             prepared = self._workers.prepare(blocks)
             self._prepared = {id(data): (data, found) for data, found in zip(blocks, prepared, strict=True)}
 
@@ -268,8 +268,8 @@ class DiskStore:
             if self._index_failed is not None:
                 raise StoreFull(f"no space left in the index: {self._index_failed}")
             raise trio.WouldBlock
-        self._balance += 1
         encoding, stored = compressed(data) if prepared is None else prepared[1][2:]
+        self._balance += 1 if encoding != PLAIN else -1
         length = len(stored)
         header = pack_header(wire[0], encoding, length, size, int(self._clock()), score, digest)
         arena, offset = self.log.append((header, stored), HEADER + length)
