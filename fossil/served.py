@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import cast
 
 import trio
@@ -34,6 +35,8 @@ class FossilTree(FileTree):
         self.history = history
         self.rules = rules
         self.name = name
+        self.makers: Counter[tuple[int, str]] = Counter()
+        """Files, by path and user, that were made by the requests of Unix and are open since."""
         self._shelf = Shelf()
         self._shelf_state: object = None
         self._host_ids = HostIds()

@@ -46,7 +46,24 @@ class UnixFile(LiveFile):
     """A fid's view of a file in the live tree, in every dialect."""
 
     appends = True
-    _append = _writable = False
+    _append = _writable = _made = False
+
+    def _may(self, node: Node, rights: int) -> None:
+        """Who makes a file has it open whatever its mode says; Linux then opens it once more, for its cache."""
+        makers = self._tree.makers
+        if makers and node is self._node and rights != EXECUTE and (node.path, self._user) in makers:
+            return
+        super()._may(node, rights)
+
+    def clunk(self) -> None:
+        """Gives up the view."""
+        if self._made:
+            self._made = False
+            makers, key = self._tree.makers, (self._node.path, self._user)
+            makers[key] -= 1
+            if not makers[key]:
+                del makers[key]
+        super().clunk()
 
     def open(self, mode: int) -> None:
         """Checks rights, locks an exclusive-use file, truncates."""
@@ -87,6 +104,8 @@ class UnixFile(LiveFile):
         made = self._opened_new(self._new(name, perm, self._group(gid)))
         assert isinstance(made, UnixFile)
         made._note_mode(mode)
+        made._made = True
+        self._tree.makers[made._node.path, made._user] += 1
         return made
 
     def _group(self, number: int | None) -> str:

@@ -24,6 +24,7 @@ from fossil.service import Fossil, open_fossil
 from fossil.users import User, Users, first_table
 from fossil.vacfs import VacTree
 from fossil.vacmode import from_vac, to_vac
+from ninep import messages as m
 from ninep import messages_linux as lm
 from ninep import stat as st
 from ninep.attributes import SetAttributes, device
@@ -238,3 +239,26 @@ def test_modes_in_archives(bits: int, more: list[int]) -> None:
         for bit in more:
             mode |= bit
         assert from_vac(to_vac(mode)) == mode
+
+
+async def test_who_makes_a_file_may_open_it_again_while_it_is_open(tmp_path: Path) -> None:
+    """With its caches Linux opens a new file a second time, to write what they have, and git makes files read-only."""
+    with Opened(tmp_path) as opened:
+        async with mounted(opened) as remote, mounted(opened, "mallory") as other:
+            made = await remote.root.walk([])
+            await made.create("object", 0o444, m.OWRITE)
+            again = await remote.walk("object")
+            await again.open(m.ORDWR)
+            assert await again.write(0, b"content") == 7
+            stranger = await other.walk("object")
+            with pytest.raises(PermissionDenied):
+                await stranger.open(m.OWRITE)
+            await made.clunk()
+            assert await again.read(0, 100) == b"content"
+            await again.clunk()
+            late = await remote.walk("object")
+            with pytest.raises(PermissionDenied):
+                await late.open(m.OWRITE)
+            await late.clunk()
+            await stranger.clunk()
+            assert not opened.tree.makers
