@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from contracts.ninep_client import connected
 from ninep import messages as m
@@ -114,12 +115,13 @@ async def test_removing_much_keeps_nobody_waiting(tmp_path: Path, monkeypatch: p
     for name in ("large", "other"):
         (tmp_path / name).write_bytes(b"x" * 300_000)
     large = os.stat(tmp_path / "large").st_ino
-    disk = threading.Event()
+    disk, begun = threading.Event(), threading.Event()
     last: list[bool] = []
 
     def close(descriptor: int) -> None:
         if threading.current_thread() is not threading.main_thread() and os.fstat(descriptor).st_ino == large:
             last.append(os.fstat(descriptor).st_nlink == 0)
+            begun.set()
             assert disk.wait(30)
         original(descriptor)
 
@@ -140,7 +142,8 @@ async def test_removing_much_keeps_nobody_waiting(tmp_path: Path, monkeypatch: p
         if how != "remove":
             await slow.ask(m.Tclunk(requests["remove"].fid))
         call = slow.client.begin(requests[how])
-        slow.client.send_soon()
+        slow.client.send()
+        assert await trio.to_thread.run_sync(begun.wait, 10)
         for _ in range(10):
             await quick.ask(m.Tclunk(await quick.walk("other" if how != "renameat" else "large")))
         assert call.reply is None
