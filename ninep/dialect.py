@@ -74,6 +74,18 @@ class NinePDialect:
         """The agreed message size."""
         return self.msize
 
+    def promises(self, request: Any) -> bool:
+        """Whether the reply says that something has changed. See ``wire.Dialect``.
+
+        Clunk is not among them: what it changes is made lasting before there is a reply.
+        """
+        kind = type(request)
+        if kind is m.Topen:
+            return bool(request.mode & m.OTRUNC)
+        if kind is lm.Tlopen:
+            return bool(request.flags & lm.L_TRUNC)
+        return kind not in _ASKING
+
     def flush(self, tag: int) -> m.Request:
         """Tflush."""
         return m.Tflush(tag)
@@ -110,6 +122,13 @@ class NinePDialect:
         return from_errno(reply.errno, reply.ename) if type(error) is FileError else error
 
 
+_ASKING = frozenset(
+    (
+        *(m.Tversion, m.Tauth, m.Tattach, m.Tflush, m.Twalk, m.Tread, m.Tclunk, m.Tstat),
+        *(lm.Tstatfs, lm.Treadlink, lm.Tgetattr, lm.Txattrwalk, lm.Txattrcreate, lm.Treaddir, lm.Tlock, lm.Tgetlock),
+    )
+)
+"""Requests that change nothing which a ``commit`` could fail to make lasting."""
 _EOPNOTSUPP = linux_errno.to_linux(host.EOPNOTSUPP)
 _EPROTO = linux_errno.to_linux(host.EPROTO)
 _CODECS = {m.VERSION: codec, m.VERSION_UNIX: codec_unix, lm.VERSION: codec_linux}

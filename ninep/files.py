@@ -339,7 +339,8 @@ class FileTree:
     def commit(self) -> Maybe[None]:
         """Makes lasting what calls have changed; called before their answers leave, once for many of them.
 
-        If it raises, all those calls are answered with that error.
+        If it raises, those of them that changed something are answered with that error; a fid that was opened or a file
+        that was made stays so for this client. Who only asked is answered.
         """
         return None
 

@@ -13,7 +13,7 @@ from ninep.errors import AuthenticationFailed, BadFidUse, FileNotFound, IllegalN
 from ninep.fids import Fid
 from ninep.files import File, Walked
 from ninep.ids import NONUNAME
-from ninep.maybe import later
+from ninep.maybe import later, then
 from ninep.parting import after, left, parting
 from ninep.qid import QTDIR
 from ninep.wire.dialect import Maybe
@@ -177,7 +177,14 @@ class Requests:
 
     def _clunk(self, request: m.Tclunk) -> Maybe[m.Reply]:
         fid = self._fids.take(request.fid)
-        return fid.run_alone(_do_clunk, fid, shield=True)
+        return fid.run_alone(self._do_clunk, fid, shield=True)
+
+    def _do_clunk(self, fid: Fid) -> Maybe[m.Reply]:
+        waiting = parting(fid)
+        if fid.removes:
+            # Clunks promise nothing as a rule, so that who only reads gets no error for what others could not write.
+            waiting = then(waiting, lambda _: self._talk.tree.commit())
+        return _CLUNKED if waiting is None else after(waiting, _CLUNKED)
 
     def _remove(self, request: m.Tremove) -> Maybe[m.Reply]:
         fid = self._fids.take(request.fid)
@@ -237,11 +244,6 @@ def _do_write(fid: Fid, offset: int, data: bytes) -> Maybe[m.Reply]:
         raise BadFidUse
     count = file.write(offset, data)
     return _made(count, m.Rwrite) if isinstance(count, CoroutineType) else m.Rwrite(count)  # type: ignore[arg-type]
-
-
-def _do_clunk(fid: Fid) -> Maybe[m.Reply]:
-    waiting = parting(fid)
-    return _CLUNKED if waiting is None else after(waiting, _CLUNKED)
 
 
 def _do_remove(fid: Fid) -> Maybe[m.Reply]:

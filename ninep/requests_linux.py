@@ -297,7 +297,7 @@ class LinuxRequests:
         def create() -> Any:
             if not request.name:
                 raise InvalidArgument
-            attribute = WriteXattr(unopened(fid), request.name, request.size, request.flags)
+            attribute = WriteXattr(unopened(fid), request.name, request.size, request.flags, self._talk.tree.commit)
             fid.open(attribute, m.OWRITE, self._talk.most)
             return lm.Rxattrcreate()
 

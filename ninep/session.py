@@ -122,5 +122,7 @@ class NinePSession:
             waiting = self.commit()
             if waiting is not None:
                 await waiting
+        except FileError as error:
+            log.info("what was given up at the end of a connection does not last: %s", error)
         except Exception:
             log.exception("closing a session failed")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ninep.attributes import XATTR_REPLACE
@@ -31,8 +31,8 @@ class ReadXattr(File):
 class WriteXattr(File):
     """A value that a client is about to set. The file's own view lives in here and is clunked with it."""
 
-    def __init__(self, file: File, name: str, size: int, flags: int) -> None:
-        """Raises ``FileSystemFull``: no value is as large as this."""
+    def __init__(self, file: File, name: str, size: int, flags: int, commit: Callable[[], Maybe[None]]) -> None:
+        """``commit`` makes it lasting. Raises ``FileSystemFull``: no value is as large as this."""
         if size > LARGEST:
             raise FileSystemFull
         self.qid = Qid(0, file.qid.version, file.qid.path)
@@ -40,6 +40,7 @@ class WriteXattr(File):
         self._name = name
         self._size = size
         self._flags = flags
+        self._commit = commit
         self._value = bytearray()
 
     def write(self, offset: int, data: Buffer) -> int:
@@ -64,6 +65,7 @@ class WriteXattr(File):
                 await arrived(self._file.removexattr(self._name))
             else:
                 await arrived(self._file.setxattr(self._name, bytes(self._value), self._flags))
+            await arrived(self._commit())
         finally:
             await arrived(self._file.clunk())
 

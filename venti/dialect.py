@@ -171,6 +171,10 @@ class VentiDialect:
             out.append(data)
         return self._prefix + body
 
+    def promises(self, request: m.Request) -> bool:
+        """A score promises that the block is stored. Who read one has what the score says, stored or not."""
+        return type(request) is m.Twrite or type(request) is m.Tsync
+
     def flush(self, tag: int) -> None:
         """Venti cannot give up a request."""
         return

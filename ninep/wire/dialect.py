@@ -73,6 +73,10 @@ class Dialect(Protocol[Q, R]):
         """Appends the whole frame to ``out`` in pieces, payloads uncopied; returns its size in bytes."""
         ...
 
+    def promises(self, request: Q) -> bool:
+        """Whether the reply to ``request`` says that something has changed: a ``commit`` that fails takes it back."""
+        ...
+
     def flush(self, tag: int) -> Q | None:
         """The request that gives up ``tag``, or None where the protocol cannot: the answer is then awaited."""
         ...
@@ -105,7 +109,8 @@ class Session(Protocol[Q_contra, R_co]):
     def commit(self) -> Coroutine[Any, Any, None] | None:
         """Makes lasting what requests have changed; called before their replies leave, once for many requests.
 
-        If it raises, all those requests are answered with that error instead.
+        If it raises, those whose replies would have promised a change are answered with that error instead, see
+        ``Dialect.promises``. Who only asked keeps his answer: it was true when it was made.
         """
         ...
 

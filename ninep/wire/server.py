@@ -64,10 +64,11 @@ class Limits:
 class _Running(Generic[R]):
     """A request that waits, with the tags of those that gave it up. ``work`` can be cancelled."""
 
-    __slots__ = ("flushes", "size", "tag", "work")
+    __slots__ = ("flushes", "promises", "size", "tag", "work")
 
-    def __init__(self, tag: int, size: int) -> None:
+    def __init__(self, tag: int, promises: bool, size: int) -> None:
         self.tag = tag
+        self.promises = promises
         self.size = size
         self.work: trio.CancelScope | Carried[R | None]
         self.flushes: list[int] = []
@@ -122,7 +123,7 @@ class _Connection(Generic[Q, R]):
         self.begun_bytes = 0
         self.ended = trio.lowlevel.ParkingLot()
         self.ready: list[Buffer] = []
-        self.ready_tags: list[int] = []
+        self.ready_for: list[tuple[int, Q | None, R]] = []
         self.ready_size = 0
         self.heard = -math.inf
 
@@ -196,6 +197,7 @@ class _Connection(Generic[Q, R]):
         decode, encode = dialect.decode_request, dialect.encode
         flushes, resets, ready, most = dialect.flushes, dialect.resets, self.ready, self.limits.reply_bytes
         ahead = self._ahead(frames) if self.prepare is not None and len(frames) >= AHEAD else ()
+        request: Q | None
         for number, frame in enumerate(frames):
             try:
                 tag, request = ahead[number] if number < len(ahead) else decode(frame)
@@ -213,23 +215,23 @@ class _Connection(Generic[Q, R]):
                 else:
                     result = begin(request)
             except UnknownMessage as error:
-                tag, result = error.tag, self.dialect.failure(error)
+                tag, request, result = error.tag, None, dialect.failure(error)
             except Hangup:
                 raise
             except DuplicateTag as error:
-                result = self.dialect.failure(error)
+                request, result = None, dialect.failure(error)
             except Malformed:
                 raise
             except Exception as error:
-                result = self.dialect.failure(error)
+                request, result = None, dialect.failure(error)
             if type(result) is CoroutineType:
-                self._start(tag, result, len(frame))
+                self._start(tag, dialect.promises(request), result, len(frame))  # type: ignore[arg-type]
                 if self._full():
                     await self._answer()
                     while self._full():
                         await self.ended.park()
             elif result is not None:
-                self.ready_tags.append(tag)
+                self.ready_for.append((tag, request, result))  # type: ignore[arg-type]
                 self.ready_size += encode(tag, result, ready)  # type: ignore[arg-type]
                 if self.ready_size > most:
                     await self._answer()
@@ -250,27 +252,34 @@ class _Connection(Generic[Q, R]):
 
     async def _answer(self) -> None:
         """Makes lasting what the ready replies stand for, and sends them."""
-        if not self.ready_tags:
+        if not self.ready_for:
             return
         try:
             waiting = self.session.commit()
             if waiting is not None:
                 await waiting
         except Exception as error:
-            self.ready.clear()
-            self.ready_size = sum(
-                self.dialect.encode(tag, self.dialect.failure(error), self.ready) for tag in self.ready_tags
-            )
+            self._take_back(error)
         self.outbox.push(self.ready, self.ready_size)
         self.ready.clear()
-        self.ready_tags.clear()
+        self.ready_for.clear()
         self.ready_size = 0
         self.outbox.send_now()
         if self.outbox.size > self.limits.reply_bytes:
             await self.outbox.wait_below(self.limits.reply_bytes)
 
-    def _start(self, tag: int, work: Coroutine[Any, Any, R | None], size: int) -> None:
-        running: _Running[R] = _Running(tag, size)
+    def _take_back(self, error: Exception) -> None:
+        """What was not made lasting is refused to whom it was promised."""
+        dialect = self.dialect
+        refusal = dialect.failure(error)
+        self.ready.clear()
+        self.ready_size = 0
+        for tag, request, reply in self.ready_for:
+            promised = request is not None and dialect.promises(request)
+            self.ready_size += dialect.encode(tag, refusal if promised else reply, self.ready)
+
+    def _start(self, tag: int, promises: bool, work: Coroutine[Any, Any, R | None], size: int) -> None:
+        running: _Running[R] = _Running(tag, promises, size)
         self.running[tag] = running
         self.begun += 1
         self.begun_bytes += size
@@ -289,7 +298,7 @@ class _Connection(Generic[Q, R]):
             try:
                 waiting = self.session.commit()
             except Exception as failure:
-                reply = self.dialect.failure(failure)
+                reply = self._kept(running, reply, failure)
             else:
                 if waiting is not None:
                     self.nursery.start_soon(self._commit, running, reply, waiting)
@@ -301,7 +310,7 @@ class _Connection(Generic[Q, R]):
             with trio.CancelScope(shield=True):
                 await waiting
         except Exception as error:
-            reply = self.dialect.failure(error)
+            reply = self._kept(running, reply, error)
         self._end(running, reply)
 
     async def _run(self, running: _Running[R], scope: trio.CancelScope, work: Coroutine[Any, Any, R | None]) -> None:
@@ -318,8 +327,13 @@ class _Connection(Generic[Q, R]):
                     with trio.CancelScope(shield=True):
                         await waiting
             except Exception as error:
-                reply = self.dialect.failure(error)
+                reply = self._kept(running, reply, error)
         self._end(running, reply)
+
+    def _kept(self, running: _Running[R], reply: R, error: Exception) -> R:
+        """The reply after a commit that failed, unless it promised what is not lasting."""
+        refusal = self.dialect.failure(error)
+        return refusal if running.promises else reply
 
     def _end(self, running: _Running[R], reply: R | None) -> None:
         # From here to the send there is no checkpoint: a tag is free exactly when its reply is on its way,
@@ -346,8 +360,9 @@ class _Connection(Generic[Q, R]):
     def _flush(self, tag: int, old: int) -> None:
         running = self.running.get(old) if old != tag else None
         if running is None:
-            self.ready_tags.append(tag)
-            self.ready_size += self.dialect.encode(tag, self.dialect.flushed(), self.ready)
+            flushed = self.dialect.flushed()
+            self.ready_for.append((tag, None, flushed))
+            self.ready_size += self.dialect.encode(tag, flushed, self.ready)
         else:
             running.flushes.append(tag)
             self.running[tag] = running

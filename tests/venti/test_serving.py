@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from contracts.programs import Program, environment, free_port, running
 from ninep.wire.errors import ConnectionLost
@@ -21,7 +22,7 @@ from venti.client import connect, connected
 from venti.errors import ReadOnlyStore, StoreFull
 from venti.memory import MemoryStore
 from venti.score import Score
-from venti.server import LAST_WORDS, serve
+from venti.server import LAST_WORDS, serve, serve_stream
 
 DATA = BlockType.DATA
 
@@ -86,6 +87,35 @@ async def test_a_server_that_ends_does_not_wait_for_ever() -> None:
                 await store.begun.acquire()
                 server.cancel()
     assert failed
+
+
+class Full(MemoryStore):
+    """A store that finds out only when blocks go to the disk that it is full."""
+
+    full = False
+
+    def flush_nowait(self) -> None:
+        if self.full:
+            raise StoreFull
+
+
+async def test_a_flush_that_fails_is_no_trouble_of_who_reads() -> None:
+    store = Full()
+    near, far = trio.testing.memory_stream_pair()
+    block = b"sent together with blocks that are not stored"
+    score = await store.write(DATA, block)
+    store.full = True
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve_stream, far, store)
+        async with connected(near) as client:
+            read = client.begin_read(score, DATA, 100)
+            write = client.begin_write(DATA, b"new", Score.of(b"new"))
+            again = client.begin_read(score, DATA, 100)
+            assert await read.wait() == block
+            with pytest.raises(StoreFull):
+                await write.wait()
+            assert await again.wait() == block
+        nursery.cancel_scope.cancel()
 
 
 class connected_to:

@@ -32,6 +32,7 @@ from contracts.toy_protocol import (
 from ninep.wire import Limits, serve_connection
 from ninep.wire.dialect import Dialect
 from ninep.wire.server import AHEAD
+from ninep.wire.taskless import in_task
 
 USUAL = Limits()
 Stream = trio.StapledStream[MemorySendStream, MemoryReceiveStream]
@@ -39,14 +40,18 @@ Stream = trio.StapledStream[MemorySendStream, MemoryReceiveStream]
 
 @asynccontextmanager
 async def served(
-    session: ToySession, dialect: Dialect[Any, Any] | None = None, limits: Limits = USUAL
+    session: ToySession,
+    dialect: Dialect[Any, Any] | None = None,
+    limits: Limits = USUAL,
+    *,
+    taskless: bool = False,
 ) -> AsyncIterator[Stream]:
     """The client's end of a connection, which must be over soon after the client is done."""
     near, far = trio.testing.memory_stream_pair()
     async with trio.open_nursery() as nursery:
 
         async def serve() -> None:
-            await serve_connection(far, dialect or ToyDialect(), session, limits=limits)
+            await serve_connection(far, dialect or ToyDialect(), session, limits=limits, taskless=taskless)
 
         nursery.start_soon(serve)
         yield near
@@ -100,6 +105,49 @@ async def test_a_commit_that_fails_answers_for_all_of_its_group() -> None:
         session.on_commit = lambda: None
         await say(stream, (1, Echo(b"a")))
         await hear(stream, (1, Echoed(b"a")))
+
+
+async def test_a_commit_that_fails_takes_no_answer_from_who_only_asked() -> None:
+    session = ToySession()
+
+    def fail() -> None:
+        raise Refused("full")
+
+    async with served(session) as stream:
+        session.on_commit = fail
+        await say(stream, (1, Echo(b"?a")), (2, Echo(b"b")), (3, Flush(9)), (4, Echo(b"?c")))
+        await hear(stream, (1, Echoed(b"?a")), (2, Failed(b"full")), (3, Flushed()), (4, Echoed(b"?c")))
+        await stream.send_all(b"\0\x02\x63\x07")
+        data = await stream.receive_some()
+        assert data[2:4] == bytes((100, 7))
+        assert b"full" not in data
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["at once", "later"])
+@pytest.mark.parametrize("taskless", [False, True], ids=["tasks", "taskless"])
+async def test_nor_from_who_waited_for_it(*, waits: bool, taskless: bool) -> None:
+    session = ToySession()
+
+    def fail() -> None:
+        raise Refused("full")
+
+    async def fail_later() -> None:
+        await trio.lowlevel.checkpoint()
+        raise Refused("full")
+
+    async def later(body: bytes) -> Reply:
+        await in_task()
+        await session.gate(body).wait()
+        return Latered(body)
+
+    session.later = later
+    async with served(session, taskless=taskless) as stream:
+        session.on_commit = fail_later if waits else fail
+        await say(stream, (1, Later(b"?a")), (2, Later(b"b")))
+        session.gate(b"?a").set()
+        await hear(stream, (1, Latered(b"?a")))
+        session.gate(b"b").set()
+        await hear(stream, (2, Failed(b"full")))
 
 
 async def test_no_reply_leaves_before_its_commit_has_ended(autojump_clock: MockClock) -> None:
