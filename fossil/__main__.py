@@ -255,7 +255,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     command = add("snap", "make a snapshot and print its path")
     command.add_argument("-a", dest="archive", action="store_true", help="one that is archived in venti")
-    command.set_defaults(words=lambda arguments: ["-ap" if arguments.archive else "-p"])
+    command.add_argument("-s", dest="source", metavar="PATH", help="of this directory; default: /active")
+    command.add_argument("-d", dest="name", metavar="PATH", help="at this path; default: named by the time")
+    command.set_defaults(
+        words=lambda arguments: [
+            "-ap" if arguments.archive else "-p",
+            *(["-s", arguments.source] if arguments.source else []),
+            *(["-d", arguments.name] if arguments.name else []),
+        ]
+    )
     command = add("last", "print the score of the newest archive")
     command.add_argument("--wait", action="store_true", help="wait until everything is archived")
     command.set_defaults(words=lambda arguments: ["-w"] if arguments.wait else [])

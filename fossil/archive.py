@@ -104,6 +104,7 @@ class _Archive:
         self._history = history
         self._snapshot = snapshot
         self._past: Past = history.past(snapshot.epoch)
+        self._times: dict[int, int] = {}
         self._behind = behind
         self._writer = VacWriter(behind)
         self._told = written
@@ -115,13 +116,16 @@ class _Archive:
         self._unsynced = 0
 
     async def write(self) -> str:
-        root = self._past.root
-        known = self._history.archived(ROOT, root.changed)
-        trees = _pair(known) if known is not None else await self._tree(root)
+        live = self._history.live_at(self._snapshot)
+        trees = await self._whole(live)
+        if not self._snapshot.whole:
+            await self._whole(self._history.past(self._snapshot.epoch))
         await self._note()
         top = self._writer.directory()
-        await top.add_directory(_info(root)._replace(name="active", qid=ROOT), trees)
-        shelf = shelved((ARCHIVE, SNAPSHOT), (Shelved(*each[:4]) for each in self._history.until(self._snapshot)))
+        await top.add_directory(_info(live.root)._replace(name="active", qid=ROOT), trees)
+        until = self._history.until(self._snapshot)
+        self._times = {each.epoch: each.time for each in until}
+        shelf = shelved((ARCHIVE, SNAPSHOT), (Shelved(*each[:4]) for each in until))
         for kind in (ARCHIVE, SNAPSHOT):
             inner = shelf.names[kind]
             assert isinstance(inner, Shelf)
@@ -130,6 +134,12 @@ class _Archive:
         info = self._above((), shelf)._replace(name="root", qid_space=space)
         score = await self._writer.finish(info, await top.finish(), name="fossil", previous=self._previous())
         return label.text(score)
+
+    async def _whole(self, past: Past) -> DirectoryTrees:
+        """A tree of the past, with all below its top."""
+        self._past, root = past, past.root
+        known = self._history.archived(root.path, root.changed)
+        return _pair(known) if known is not None else await self._tree(root)
 
     def _previous(self) -> Score | None:
         earlier = [each.score for each in self._history.until(self._snapshot) if each.score]
@@ -146,9 +156,9 @@ class _Archive:
                 await writer.add_directory(self._above(below, found), await self._shelf(below, found))
                 continue
             past = self._history.past(found)
-            entries = self._history.archived(ROOT, past.root.changed)
+            entries = self._history.archived(past.top, past.root.changed)
             if entries is not None:
-                info = _info(past.root)._replace(name=name, qid=path_of(below))
+                info = _info(past.root)._replace(name=name, qid=path_of(below), ctime=self._times[found])
                 await writer.add_directory(info._replace(mode=info.mode | mode.SNAPSHOT), _pair(entries))
         return await writer.finish()
 

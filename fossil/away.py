@@ -154,7 +154,7 @@ class Away:
             log.warning("%s; it is fetched from venti again", error)
             with self._system.transaction() as database:
                 database.execute("DELETE FROM fetched WHERE place=?", (row[0],))
-            self._system.freed.append((row[0], row[1]))
+            self._system.freed.add([(row[0], row[1])])
             return None
         finally:
             data_log.release([row[0]])

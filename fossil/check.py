@@ -139,7 +139,8 @@ class Check:
         run = self._system.database.execute
         return (
             run(
-                "SELECT 1 FROM snapshot WHERE epoch>=? AND epoch<? AND kind<>? LIMIT 1", (born, died, FORGOTTEN)
+                "SELECT 1 FROM snapshot WHERE (epoch>=? AND epoch<? OR shown>=? AND shown<?) AND kind<>? LIMIT 1",
+                (born, died, born, died, FORGOTTEN),
             ).fetchone()
             is not None
         )
@@ -254,7 +255,7 @@ class Check:
             if self._repair:
                 with system.transaction() as database:
                     database.execute("DELETE FROM fetched WHERE place=?", (place,))
-                system.freed.append((place, stored))
+                system.freed.add([(place, stored)])
             self._found("a copy of what is in venti", str(error), repaired=self._repair)
             return
         rows = rows_of(system, place)
@@ -263,7 +264,7 @@ class Check:
             if safe:
                 with system.transaction():
                     hand_over(system, place, safe)
-                system.freed.append((place, stored))
+                system.freed.add([(place, stored)])
         else:
             safe = []
         run = system.database.execute
@@ -338,6 +339,6 @@ class Check:
         if died == ALIVE:
             names.append("active")
         else:
-            found = run("SELECT kind, name FROM snapshot WHERE epoch=?", (epoch,)).fetchone()
+            found = run("SELECT kind, name FROM snapshot WHERE shown=? AND top=?", (epoch, ROOT)).fetchone()
             names += [found[1], found[0]] if found else [f"epoch {epoch}"]
         return "/" + "/".join(reversed(names))

@@ -56,7 +56,7 @@ class Evictor:
 
     def over(self) -> int:
         """Bytes that should go, counting what is on its way already."""
-        used = self._system.log.used() - sum(stored for place, stored in self._system.freed if place >= 0)
+        used = self._system.log.used() - sum(stored for place, stored in self._system.freed.pieces if place >= 0)
         return used - int(self._bound * ENOUGH) if used > self._bound else 0
 
     async def run(self) -> None:
@@ -150,5 +150,5 @@ class Evictor:
                         continue
                     hand_over(system, piece.place, rows)
                 gone.append(piece)
-        system.freed += [(piece.place, piece.stored) for piece in gone]
+        system.freed.add((piece.place, piece.stored) for piece in gone)
         return sum(piece.stored for piece in gone)

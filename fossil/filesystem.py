@@ -25,6 +25,7 @@ from fossil.disk import DiskFile
 from fossil.errors import ArchiveAway, DamagedData, Unlisted, WritesStopped
 from fossil.extents import LONGEST, Extent
 from fossil.filewriter import FileWriter
+from fossil.freed import Freed, Piece
 from fossil.ledger import SQLITE_FULL, Ledger
 from fossil.node import COLUMNS, Node
 from fossil.room import Room, statfs
@@ -52,7 +53,7 @@ class FileSystem:
     """The live tree. Every change is in memory at once and in the database after ``commit``.
 
     Attributes:
-        freed: (place, stored) of pieces to give back after the next sync; ``settling`` has those of the one under way.
+        freed: pieces to give back.
         stopped: why no more changes are taken, after a failure.
         full: whether a commit failed because the disk is full; nothing grows until one succeeds.
         fetch_names: what gets the names of a directory from venti.
@@ -60,7 +61,10 @@ class FileSystem:
         lazy: whether there are directories whose names are still in venti alone.
         locks: record locks of clients that speak 9P2000.L.
         halted: whether an operator has forbidden changes for a while.
+        top: the path of the root.
     """
+
+    top = ROOT
 
     def __init__(
         self,
@@ -100,8 +104,7 @@ class FileSystem:
         self.pending = self.ledger.pending
         self.writer = FileWriter(self)
         self.locks = LockTable()
-        self.freed: list[tuple[int, int]] = []
-        self.settling: list[tuple[int, int]] = []
+        self.freed = Freed(self)
         self.fetch_names: Callable[[Unlisted], Awaitable[None]] = _cannot_fetch
         self.stopped: str | None = None
         self.halted = False
@@ -259,12 +262,12 @@ class FileSystem:
         parent = self.node(node.parent)
         self._drop_name(parent, node.name)
         if not node.mode & DMDIR:
-            mark = len(self.freed)
+            mark = len(self.freed.pieces)
             extents = list(self.extents(node))
             self.writer.forget(node, extents)
             if node.opens:
-                node.orphans = self.freed[mark:]
-                del self.freed[mark:]
+                node.orphans = self.freed.pieces[mark:]
+                del self.freed.pieces[mark:]
                 node.held = [extent.place for extent in extents]
                 self.log.hold(node.held)
         node.removed = True
@@ -285,7 +288,7 @@ class FileSystem:
         """A fid that had it open is gone."""
         node.opens -= 1
         if node.removed and not node.opens:
-            self.freed += node.orphans
+            self.freed.add(node.orphans)
             self.log.release(node.held)
             node.orphans, node.held = [], []
 
@@ -439,44 +442,10 @@ class FileSystem:
         self.stopped = f"{text}: restart the server once the disk is well"
         return WritesStopped(self.stopped)
 
-    def waiting_to_be_freed(self) -> list[tuple[int, int]]:
-        """(place, stored) of pieces without a row that must stay for now: not yet durably gone, or open somewhere."""
+    def waiting_to_be_freed(self) -> list[Piece]:
+        """Pieces without a row that must stay for now: not yet durably gone, or open somewhere."""
         held = [piece for node in list(self._nodes.values()) if node.orphans for piece in node.orphans]
-        return [*self.freed, *self.settling, *held]
-
-    def release_freed(self, freed: list[tuple[int, int]] | None = None) -> list[tuple[int, int]]:
-        """Gives back the room of pieces that no row refers to any more, and that were freed before the last sync.
-
-        Takes all of ``self.freed`` unless told which. Returns those that cannot be given back yet.
-        """
-        if freed is None:
-            freed, self.freed = self.freed, []
-        run = self.database.execute
-        kept: list[tuple[int, int]] = []
-        gone: list[tuple[int, int]] = []
-        try:
-            for place, stored in freed:
-                if self.log.is_held(place):
-                    kept.append((place, stored))
-                elif place < 0:
-                    kept += self._release_source(-place)
-                elif run("SELECT 1 FROM extent WHERE place=? LIMIT 1", (place,)).fetchone() is None:
-                    gone.append((place, stored))
-        finally:
-            self.log.free_all(gone)
-            self.log.trim()
-        return kept
-
-    def _release_source(self, source: int) -> list[tuple[int, int]]:
-        """What was fetched of a source that no file refers to any more; it is to be given back next time."""
-        run = self.database.execute
-        if run("SELECT 1 FROM extent WHERE place=? LIMIT 1", (-source,)).fetchone() is not None:
-            return []
-        fetched = run("SELECT place, stored FROM fetched WHERE source=?", (source,)).fetchall()
-        with self.transaction():
-            run("DELETE FROM fetched WHERE source=?", (source,))
-            run("DELETE FROM source WHERE id=?", (source,))
-        return fetched
+        return [*self.freed.pieces, *self.freed.settling, *held]
 
     def close(self) -> None:
         """Commits and releases the files. Raises OSError, and ``WritesStopped`` as ``commit`` does."""

@@ -152,6 +152,6 @@ class FileWriter:
         for extent in gone:
             if extent.born == epoch:
                 system.pending.extents[node.path, extent.start] = None
-                system.freed.append((extent.place, extent.stored))
+                system.freed.pieces.append((extent.place, extent.stored))
             else:
                 system.pending.extents_closed.append((epoch, node.path, extent.start, extent.born))

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from fossil.errors import NoSnapshot
-from fossil.filesystem import FileSystem
+from fossil.filesystem import ROOT, FileSystem
 from fossil.past import Past
 from fossil.sweep import FORGOTTEN, Sweep
 
@@ -21,11 +21,15 @@ class Snapshot(NamedTuple):
     """A moment that can be looked at.
 
     Attributes:
-        epoch: the tree is as it was at the end of this epoch.
+        epoch: that ended when it was taken; no other snapshot has it.
         time: seconds since 1970.
         kind: ``SNAPSHOT`` or ``ARCHIVE``.
         name: below the directory of its kind, such as ``2026/1123/1830`` or ``2026/1123.1``.
         score: of an archive that has been written to venti.
+        shown: the epoch whose end it shows: its own, or that of the snapshot that it was taken of.
+        top: the path of the directory that is its root.
+
+    The tree at the end of its own epoch stays as long as it does: that is what an archive has as the live tree.
     """
 
     epoch: int
@@ -33,6 +37,13 @@ class Snapshot(NamedTuple):
     kind: str
     name: str
     score: str | None
+    shown: int
+    top: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether it shows all of the live tree of the moment when it was taken."""
+        return self.shown == self.epoch and self.top == ROOT
 
 
 class History:
@@ -45,8 +56,10 @@ class History:
         self._sweep = Sweep(system)
         self._gone: set[int] = set()
 
-    def take(self, kind: str, name: str = "") -> Snapshot:
-        """Makes a snapshot of the live tree, in constant time; it is named by the time unless told how.
+    def take(self, kind: str, name: str = "", *, of: Past | None = None, top: int = ROOT) -> Snapshot:
+        """Makes a snapshot, in constant time; it is named by the time unless told how.
+
+        It is one of the live tree, or of the tree ``of`` another snapshot; of all of it, or of the directory ``top``.
 
         Raises:
             WritesStopped, FileSystemFull
@@ -56,9 +69,10 @@ class History:
         system.commit()
         now = system.now()
         name = name or self._free_name(kind, now)
-        snapshot = Snapshot(system.epoch, now, kind, name, None)
+        shown, top = (system.epoch, top) if of is None else (of.epoch, of.top if top == ROOT else top)
+        snapshot = Snapshot(system.epoch, now, kind, name, None, shown, top)
         with system.transaction() as database:
-            database.execute("INSERT INTO snapshot VALUES (?, ?, ?, ?, ?)", snapshot)
+            database.execute("INSERT INTO snapshot VALUES (?, ?, ?, ?, ?, ?, ?)", snapshot)
             database.execute("INSERT OR REPLACE INTO setting VALUES ('epoch', ?)", (system.epoch + 1,))
         system.next_epoch()
         return snapshot
@@ -86,9 +100,9 @@ class History:
         return None if row is None else Snapshot(*row)
 
     def newest(self, kind: str) -> Snapshot | None:
-        """The snapshot of a kind that was taken last."""
+        """The snapshot of a kind that was taken last of all of the live tree."""
         row = self._database.execute(
-            "SELECT * FROM snapshot WHERE kind=? ORDER BY epoch DESC LIMIT 1", (kind,)
+            "SELECT * FROM snapshot WHERE kind=? AND shown=epoch AND top=? ORDER BY epoch DESC LIMIT 1", (kind, ROOT)
         ).fetchone()
         return None if row is None else Snapshot(*row)
 
@@ -145,12 +159,21 @@ class History:
             database.execute("UPDATE snapshot SET score=? WHERE epoch=?", (score, snapshot.epoch))
 
     def past(self, epoch: int) -> Past:
-        """The tree at the end of an epoch."""
-        past = self._past.pop(epoch, None) or Past(self._system, epoch, self._gone)
+        """The tree of the snapshot with this epoch."""
+        past = self._past.pop(epoch, None) or self._look(epoch)
         self._past[epoch] = past
         if len(self._past) > REMEMBERED:
             self._past.popitem(last=False)
         return past
+
+    def _look(self, epoch: int) -> Past:
+        row = self._database.execute("SELECT shown, top FROM snapshot WHERE epoch=?", (epoch,)).fetchone()
+        shown, top = row or (epoch, ROOT)
+        return Past(self._system, shown, self._gone, snapshot=epoch, top=top)
+
+    def live_at(self, snapshot: Snapshot) -> Past:
+        """The live tree of the moment when a snapshot was taken."""
+        return self.past(snapshot.epoch) if snapshot.whole else Past(self._system, snapshot.epoch, self._gone)
 
     def expire(self, before: int) -> int:
         """Forgets the snapshots, not the archives, taken before a time in seconds since 1970.

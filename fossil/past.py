@@ -16,26 +16,37 @@ _OF_NODE = ", ".join(f"n.{column}" for column in COLUMNS.split(", "))
 
 
 class Past:
-    """The tree as it was at the end of one epoch."""
+    """The tree as it was at the end of one epoch.
 
-    def __init__(self, system: FileSystem, epoch: int, gone: set[int]) -> None:
-        """``gone`` has the epochs of snapshots that may not be looked at any more."""
+    Attributes:
+        epoch: which.
+        top: the path of the directory that is its root.
+    """
+
+    def __init__(
+        self, system: FileSystem, epoch: int, gone: set[int], *, snapshot: int | None = None, top: int = ROOT
+    ) -> None:
+        """``gone`` has the epochs of snapshots that may not be looked at any more; ``snapshot`` is that of this one,
+        if it is not the epoch that is shown.
+        """
         self._system = system
         self._content = system.content
         self._database = system.database
         self._gone = gone
         self._nodes: OrderedDict[int, Node] = OrderedDict()
+        self._snapshot = epoch if snapshot is None else snapshot
         self.epoch = epoch
+        self.top = top
 
     def check(self) -> None:
         """Raises ``SnapshotDeleted`` if the snapshot has been forgotten since."""
-        if self.epoch in self._gone:
+        if self._snapshot in self._gone:
             raise SnapshotDeleted
 
     @property
     def root(self) -> Node:
         """The root of the tree."""
-        return self.node(ROOT)
+        return self.node(self.top)
 
     def node(self, path: int) -> Node:
         """A node by its path."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fossil.filesystem import ROOT
 from fossil.history import ARCHIVE
 from fossil.node import Node
 from fossil.past import Past
@@ -42,7 +41,7 @@ class PastFile(UnixView):
     def _entry(self) -> Stat:
         """The entry; the top of a snapshot has the snapshot's name."""
         stat = self._node.stat(self._tree.system.users.names)
-        return stat._replace(name=self._names[-1]) if self._node.path == ROOT else stat
+        return stat._replace(name=self._names[-1]) if self._node.path == self._past.top else stat
 
     def open(self, mode: int) -> None:
         """Checks rights."""

@@ -1,7 +1,8 @@
 """A file system made from an archive: its tree and its past, of which everything stays in venti until it is looked at.
 
 Source: ``flfmt -v`` of fossil(4). Archives of the original and of ours have ``active`` and ``archive`` at the top; each
-day of ``archive`` becomes an archive here. Any other vac tree becomes the live tree alone.
+day of ``archive``, and whatever else was archived there, becomes an archive here. Any other vac tree becomes the live
+tree alone.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ from venti.root import SIZE as ROOT_SIZE
 from venti.root import Root
 from venti.score import Score
 from venti.store import BlockStore
-from venti.vac import label
+from venti.vac import label, mode
 from venti.vac.reader import VacFile, VacReader, open_archive
 
 GAP = 1 << 24
 """Paths that are left out after those of the archive: files made after it had them, and somebody may remember those."""
-_YEAR, _DAY = re.compile(r"\d+"), re.compile(r"(\d{4})(?:\.(\d+))?")
+DEEPEST = 16
+"""Directories between ``archive`` and what is in it that are looked into."""
+_DAY = re.compile(r"(\d+)/(\d{4})(?:\.(\d+))?")
 
 
 class _Day(NamedTuple):
@@ -81,11 +84,12 @@ async def restore(folder: Path, store: BlockStore, score: Score) -> Restored:
             run("INSERT INTO setting VALUES (?, ?)", (name, value))
         for epoch, (day, found) in enumerate(zip(days, scores, strict=True), 1):
             when = day.file.info.ctime or day.file.info.mtime
-            run("INSERT INTO snapshot VALUES (?, ?, ?, ?, ?)", (epoch, when, ARCHIVE, day.name, found))
+            row = (epoch, when, ARCHIVE, day.name, found, epoch, ROOT)
+            run("INSERT INTO snapshot VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         for born, died, tree in _spans([*(day.file for day in days), active]):
             entries = tree.entry.pack() + tree.meta.pack()
-            row = columns(tree.info, ROOT, born, ROOT, "/", 0)
-            run(f"INSERT INTO node ({COLUMNS}, died) VALUES ({PLACES}, ?)", (*row, died))
+            root = columns(tree.info, ROOT, born, ROOT, "/", 0)
+            run(f"INSERT INTO node ({COLUMNS}, died) VALUES ({PLACES}, ?)", (*root, died))
             run("INSERT INTO unlisted VALUES (?, ?, ?, ?)", (ROOT, born, died, entries))
             run("INSERT INTO archived VALUES (?, ?, ?)", (ROOT, born, entries))
         run("COMMIT")
@@ -100,16 +104,26 @@ async def _parts(archive: VacReader) -> tuple[VacFile, list[_Day]]:
     active, past = top.get("active"), top.get("archive")
     if active is None or past is None or not active.info.directory or not past.info.directory:
         return archive.top, []
-    days: list[tuple[int, int, int, _Day]] = []
-    for year in await past.files():
-        if not year.info.directory or not _YEAR.fullmatch(year.info.name):
-            continue
-        for file in await year.files():
-            found = _DAY.fullmatch(file.info.name)
-            if found is not None and file.info.directory:
-                day = _Day(f"{year.info.name}/{file.info.name}", file)
-                days.append((int(year.info.name), int(found[1]), int(found[2] or 0), day))
-    return active, [each[3] for each in sorted(days, key=lambda each: each[:3])]
+    days: list[_Day] = []
+    shelves = [(past, "")]
+    while shelves:
+        shelf, above = shelves.pop()
+        for file in await shelf.files():
+            if not file.info.directory:
+                continue
+            name = f"{above}{file.info.name}"
+            if file.info.mode & mode.SNAPSHOT or _DAY.fullmatch(name):
+                days.append(_Day(name, file))
+            elif name.count("/") < DEEPEST:
+                shelves.append((file, f"{name}/"))
+    return active, sorted(days, key=_age)
+
+
+def _age(day: _Day) -> tuple[int, int, int, str]:
+    """What sorts archives by when they were made; those that say the same by the days that they are named after."""
+    found = _DAY.fullmatch(day.name)
+    number = (int(found[1] + found[2]), int(found[3] or 0)) if found else (0, 0)
+    return (day.file.info.ctime, *number, day.name)
 
 
 async def _scores(store: BlockStore, archive: VacReader, count: int) -> list[str]:

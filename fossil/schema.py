@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fossil.errors import DamagedData
 
-FORMAT = 3
+FORMAT = 4
 ALIVE = 1 << 62
 """The epoch of death of what lives."""
 
@@ -34,7 +34,8 @@ CREATE INDEX node_died ON node (died) WHERE died < {ALIVE};
 CREATE INDEX name_died ON name (died) WHERE died < {ALIVE};
 CREATE INDEX extent_died ON extent (died) WHERE died < {ALIVE};
 CREATE TABLE snapshot (
-    epoch INTEGER PRIMARY KEY, time INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, score TEXT);
+    epoch INTEGER PRIMARY KEY, time INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, score TEXT,
+    shown INTEGER NOT NULL DEFAULT 0, top INTEGER NOT NULL DEFAULT 2);
 CREATE UNIQUE INDEX snapshot_name ON snapshot (kind, name);
 """
 
@@ -60,6 +61,11 @@ INSERT INTO archived SELECT path, changed, entries FROM older;
 DROP TABLE older;
 """,
     2: "",
+    3: """
+ALTER TABLE snapshot ADD COLUMN shown INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE snapshot ADD COLUMN top INTEGER NOT NULL DEFAULT 2;
+UPDATE snapshot SET shown=epoch;
+""",
 }
 """What brings a database of an older format to the next one."""
 

@@ -91,7 +91,7 @@ class Fossil:
                 system.commit()
                 await trio.lowlevel.checkpoint()
             for _ in range(ROUNDS):
-                system.settling, system.freed = [*system.settling, *system.freed], []
+                system.freed.settle()
                 mark = system.mark()
                 with pinned(self._reader):
                     await trio.to_thread.run_sync(system.sync, mark)
@@ -113,10 +113,7 @@ class Fossil:
         self.system.close()
 
     async def _release(self) -> None:
-        system = self.system
-        while system.settling:
-            first, system.settling = system.settling[:PIECES], system.settling[PIECES:]
-            system.freed += system.release_freed(first)
+        while self.system.freed.release(PIECES):
             await trio.lowlevel.checkpoint()
 
     async def run(self) -> None:

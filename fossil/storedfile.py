@@ -9,7 +9,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from fossil.errors import ArchiveAway, DamagedData, FossilError, Unlisted
-from fossil.filesystem import ROOT, FileSystem
+from fossil.filesystem import FileSystem
 from fossil.node import Node
 from fossil.past import Past
 from ninep import stat as st
@@ -84,7 +84,7 @@ class StoredFile(File):
         if not node.mode & st.DMDIR:
             raise NotDirectory
         if name == "..":
-            return self._out() if node.path == ROOT else self._beside(self._view.node(node.parent))
+            return self._out() if node.path == self._view.top else self._beside(self._view.node(node.parent))
         self._may(node, EXECUTE)
         if node.removed:
             raise FileRemoved
@@ -146,7 +146,7 @@ class StoredFile(File):
         names: list[str] = []
         node = self._node
         try:
-            while node.path != ROOT:
+            while node.path != self._view.top:
                 names.append(node.name)
                 node = self._view.node(node.parent)
         except DamagedData:

@@ -3,6 +3,9 @@
 Of a forgotten snapshot ``s`` between the living ``p`` and ``n``, those are the rows that were born after ``p`` and
 died not after ``n``. All are in the index of the dead between ``s`` and ``n``, so the work follows what changed then.
 While no living snapshot follows, rows that ``s`` shows still die: it is swept again until one does.
+
+A living snapshot needs two epochs: its own and the one that it shows. What another one shows is not swept before that
+is forgotten, too.
 """
 
 from __future__ import annotations
@@ -51,12 +54,20 @@ class Sweep:
 
     def _next(self) -> _Range | None:
         run = self._system.database.execute
-        for (epoch,) in run("SELECT epoch FROM snapshot WHERE kind=? ORDER BY epoch", (FORGOTTEN,)).fetchall():
+        forgotten = run(
+            "SELECT epoch FROM snapshot WHERE kind=? AND epoch NOT IN (SELECT shown FROM snapshot WHERE kind<>?) "
+            "ORDER BY epoch",
+            (FORGOTTEN, FORGOTTEN),
+        )
+        for (epoch,) in forgotten.fetchall():
             if epoch in self._done_at:
                 continue
             before, after = (
                 run(
-                    f"SELECT {which}(epoch) FROM snapshot WHERE kind<>? AND epoch{side}?", (FORGOTTEN, epoch)
+                    f"SELECT {which}(needed) FROM ("
+                    f"SELECT {which}(epoch) AS needed FROM snapshot WHERE kind<>? AND epoch{side}? UNION ALL "
+                    f"SELECT {which}(shown) FROM snapshot WHERE kind<>? AND shown{side}?)",
+                    (FORGOTTEN, epoch, FORGOTTEN, epoch),
                 ).fetchone()[0]
                 for which, side in (("max", "<"), ("min", ">"))
             )
@@ -83,7 +94,7 @@ class Sweep:
             if len(rows) < BATCH and len(tables) == 1 and not last:
                 database.execute("DELETE FROM snapshot WHERE epoch=?", (epoch,))
         if more:
-            self._system.freed += [row[count:] for row in gone]
+            self._system.freed.add(row[count:] for row in gone)
         if len(rows) == BATCH:
             self._under_way = under_way._replace(place=rows[-1][:count])
         elif len(tables) > 1:

@@ -52,9 +52,9 @@ class Views:
         return Moment(f"/{snapshot.kind}/{snapshot.name}", self.history.past(snapshot.epoch), snapshot)
 
     def past(self) -> list[Moment]:
-        """All snapshots and archives, oldest first."""
-        found = [*self.history.all(SNAPSHOT), *self.history.all(ARCHIVE)]
-        return [self.of(snapshot) for snapshot in sorted(found)]
+        """All snapshots and archives of whole trees, what is oldest in them first."""
+        found = [one for kind in (SNAPSHOT, ARCHIVE) for one in self.history.all(kind) if one.top == ROOT]
+        return [self.of(snapshot) for snapshot in sorted(found, key=lambda one: (one.shown, one.epoch))]
 
     def named(self, text: str) -> Moment:
         """What somebody calls ``active``, ``/snapshot/2026/1124/0900``, ``archive/2026/1123`` or ``2026/1123``.
@@ -90,7 +90,7 @@ class Views:
 
     async def find(self, moment: Moment, names: Sequence[str]) -> Node | None:
         """The file of a path below the top of the tree."""
-        node = moment.view.node(ROOT)
+        node = moment.view.node(moment.view.top)
         for name in names:
             if not node.mode & DMDIR:
                 return None

@@ -62,7 +62,7 @@ def look(fsys: Fsys, path: str) -> Place:
 
 
 def _inside(view: FileSystem | Past, top: str, names: list[str]) -> Place:
-    node = view.node(ROOT)
+    node = view.node(view.top)
     for name in names:
         if not node.mode & DMDIR:
             raise NotDirectory

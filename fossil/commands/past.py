@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fossil import modetext
 from fossil.difference import Difference, differences
 from fossil.errors import ConsoleRefused, NoSnapshot
+from fossil.filesystem import ROOT
 from fossil.fsys import Fsys
 from fossil.history import SNAPSHOT
 from fossil.node import Node
@@ -84,6 +85,8 @@ async def diff(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
     """
     views = _views(fsys)
     first, second = (views.named(word) for word in given.words[:2])
+    if first.view.top != second.view.top:
+        raise ConsoleRefused(f"diff: {first.name} and {second.name} are of different directories")
     names = names_of(given.words[2]) if len(given.words) > 2 else []
     if await views.find(first, names) is None and await views.find(second, names) is None:
         raise NoSnapshot(f"{given.words[2]}: file does not exist in {first.name} or in {second.name}")
@@ -111,6 +114,8 @@ async def restore(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
     moment = views.named(given.words[0])
     if moment.snapshot is None:
         raise ConsoleRefused("restore: /active is how things are: name a snapshot, 'snapshots' lists them")
+    if moment.view.top != ROOT:
+        raise ConsoleRefused(f"restore: {moment.name} is of one directory alone: copy from there what you want")
     names = names_of(given.words[1])
     dry = "n" in given.options
     delete = "d" in given.options

@@ -16,6 +16,7 @@ from fossil.registry import FSYS, fsys_command
 from fossil.schedule import parse_clock, parse_minutes
 from fossil.shelf import Shelf
 from fossil.words import Given, number
+from ninep.errors import NinepError, NotDirectory
 from ninep.stat import DMDIR
 
 if TYPE_CHECKING:
@@ -29,33 +30,46 @@ def _may_take(fsys: Fsys) -> None:
 
 @fsys_command("snap [-ap] [-s /active] [-d /archive/yyyy/mmmm]", flags="ap", valued="sd")
 async def snap(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
-    """Takes a snapshot of the live tree; with -a one that is archived. It is named by the time, or with -d as one says,
-    below /snapshot. -p prints its path.
+    """Takes a snapshot of the live tree, or with -s of any directory of it or of another snapshot; with -a one that is
+    archived. It is named by the time, or with -d as one says, below /snapshot, with -a below /archive. -p prints its
+    path.
     """
     options = given.options
     _may_take(fsys)
-    if options.get("s", "/active").strip("/") != "active":
-        raise ConsoleRefused("snap: only all of /active can be snapshot here; use 'python -m venti vac' for a part")
     kind = ARCHIVE if "a" in options else SNAPSHOT
-    name = _destination(fsys, kind, options["d"]) if "d" in options else ""
     if kind == ARCHIVE and not fsys.archiving:
         raise ConsoleRefused("file system was opened with -V")
-    taken = fsys.open.history.take(kind, name)
+    of, top = _source(fsys, options.get("s", "/active"))
+    name = _destination(fsys, kind, options["d"]) if "d" in options else ""
+    taken = fsys.open.history.take(kind, name, of=of, top=top)
     if kind == ARCHIVE:
         fsys.open.archiver.wake()
     return f"/{kind}/{taken.name}\n" if "p" in options else ""
 
 
+def _source(fsys: Fsys, path: str) -> tuple[Past | None, int]:
+    """What ``History.take`` takes a snapshot of: a tree of the past or None for the live one, and a directory in it."""
+    try:
+        place = look(fsys, path)
+        if place.node is not None and not place.node.mode & DMDIR:
+            raise NotDirectory
+    except NinepError as error:
+        raise ConsoleRefused(f"snap: {path}: {error}") from error
+    if place.node is None:
+        raise ConsoleRefused(f"snap: {path}: only what is in /active, or in one snapshot or archive, can be snapshot")
+    return place.view if isinstance(place.view, Past) else None, place.node.path
+
+
 def _destination(fsys: Fsys, kind: str, path: str) -> str:
     """The name of a snapshot that shall be found at a path."""
     above, _, name = path.strip("/").partition("/")
-    if kind == ARCHIVE or above != SNAPSHOT or not name:
-        raise ConsoleRefused(
-            f"snap: {path}: only snapshots have names of one's own, such as /{SNAPSHOT}/before-upgrade"
-        )
-    shelf: Shelf | int | None = fsys.tree(fsys.rules).shelf((SNAPSHOT,))
+    if above != kind or not name:
+        if above == ARCHIVE and name:
+            raise ConsoleRefused(f"snap: {path}: what is there stays for ever, in venti: say so with -a")
+        raise ConsoleRefused(f"snap: {path}: a name must be below /{kind}, such as /{kind}/before-upgrade")
+    shelf: Shelf | int | None = fsys.tree(fsys.rules).shelf((kind,))
     names = name.split("/")
-    if any(one in ("", ".", "..") or len(one.encode()) > LONGEST_NAME for one in names):
+    if any(one in ("", ".", "..") or "\0" in one or len(one.encode()) > LONGEST_NAME for one in names):
         raise ConsoleRefused(f"snap: {path} cannot be the name of a snapshot")
     for one in names:
         if isinstance(shelf, int):

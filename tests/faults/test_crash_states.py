@@ -99,7 +99,7 @@ class Machine:
     def settle(self, interrupt: Callable[[str], None] = lambda at: None, meanwhile: int = 0) -> None:
         """As the service does it, with changes in between; ``interrupt`` is called at each point of it."""
         system = self.system
-        system.settling, system.freed = [*system.settling, *system.freed], []
+        system.freed.settle()
         mark = system.mark()
         known = dict(self.state)
         with pinned(self.reader):
@@ -114,8 +114,7 @@ class Machine:
             interrupt("before the checkpoint")
             checkpoint(self.folder / "metadata")
             interrupt("after the checkpoint")
-        freed, system.settling = system.settling, []
-        system.freed += system.release_freed(freed)
+        system.freed.release()
 
     # What is left
 

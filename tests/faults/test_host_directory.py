@@ -243,8 +243,8 @@ class Fossil:
         while self.opened.history.sweep():
             pass
         system.sync(system.mark())
-        freed, system.freed = system.freed, []
-        system.freed += system.release_freed(freed)
+        system.freed.settle()
+        system.freed.release()
         system.log._cache.clear()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import random
 import shutil
 import tempfile
@@ -13,20 +11,16 @@ from pathlib import Path
 
 import pytest
 import trio
-from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as some
 
 from contracts.opened_fossil import Emptied, Opened, client
 from contracts.served_file import OWNER, ServedTreeContract
 from fossil import extents as ranges
-from fossil.datalog import DataLog
-from fossil.disk import DiskFile
-from fossil.errors import ConsoleRefused
 from fossil.extents import Extent
 from fossil.history import ARCHIVE, SNAPSHOT
 from fossil.rules import Rules
-from fossil.users import Users, first_table
+from fossil.users import Users
 from ninep import messages as m
 from ninep import stat as st
 from ninep.errors import FileNotFound
@@ -205,146 +199,6 @@ async def test_damage_is_told_with_the_bytes_and_the_end_of_a_long_name(tmp_path
             assert text.endswith("\u00e9/file is damaged in bytes 65536 to 72735")
 
 
-@pytest.mark.expects_errors
-async def test_a_full_disk_refuses_what_grows_and_recovers(tmp_path: Path) -> None:
-    with Opened(tmp_path) as opened:
-        async with client(opened) as raw:
-            await raw.made("before", data=b"safe")
-            pages = opened.system.database.execute("PRAGMA page_count").fetchone()[0]
-            opened.system.database.execute(f"PRAGMA max_page_count={pages + 1}")
-            names = 0
-            refused = []
-            while not opened.system.full and names < 3000:
-                fid = raw.fid()
-                calls = [raw.client.begin(m.Twalk(0, fid, [])), raw.client.begin(m.Tcreate(fid, f"{names}" * 20, 0, 0))]
-                names += 1
-                try:
-                    for call in calls:
-                        await raw.client.wait(call)
-                except Exception as error:
-                    assert str(error) == "file system is full"  # noqa: PT017
-                    refused.append(f"{names - 1}" * 20)
-            assert opened.system.full
-            assert opened.system.stopped is None
-            assert await raw.refused(m.Tcreate(0, "after", 0o644, m.OREAD)) == "file system is full"
-            # Whoever only reads does not notice.
-            assert await raw.content("before") == b"safe"
-            assert {entry.name for entry in await raw.list()} >= {"before"}
-            opened.system.database.execute("PRAGMA max_page_count=1000000")
-            await raw.ask(m.Tremove(await raw.walk("before")))
-            assert not opened.system.full
-            await raw.made("after", data=b"safe, too")
-    with Opened(tmp_path) as opened:
-        async with client(opened) as raw:
-            assert await raw.content("after") == b"safe, too"
-            assert "before" not in {entry.name for entry in await raw.list()}
-
-
-@pytest.mark.expects_errors
-async def test_failed_commit_is_told_and_final(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Opened(tmp_path) as opened:
-        async with client(opened) as raw:
-            await raw.made("before", data=b"safe")
-            opened.system.database.execute("PRAGMA query_only=1")
-
-            def pwrite(*_: object) -> int:
-                raise OSError(5, "Input/output error")
-
-            with monkeypatch.context() as patch:
-                patch.setattr(os, "pwrite", pwrite)
-                assert await raw.refused(m.Tcreate(await raw.walk(), "lost", 0o644, m.OREAD)) == "i/o error"
-            assert opened.system.stopped is not None
-            opened.system.database.execute("PRAGMA query_only=0")
-            assert await raw.refused(m.Tcreate(0, "after", 0o644, m.OREAD)) == "i/o error"
-            assert await raw.content("before") == b"safe"
-    with Opened(tmp_path) as opened:
-        async with client(opened) as raw:
-            assert await raw.content("before") == b"safe"
-            assert {entry.name for entry in await raw.list()} == {"adm", "before"}
-
-
-async def test_full_disk_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Opened(tmp_path) as opened:
-        async with client(opened) as raw:
-            fid = await raw.create("file", data=b"before")
-
-            def pwrite(*_: object) -> int:
-                raise OSError(28, "No space left on device")
-
-            opened.system.log.trim()
-            with monkeypatch.context() as patch:
-                patch.setattr(os, "pwrite", pwrite)
-                patch.setattr(DiskFile, "reserve", pwrite)
-                assert await raw.refused(m.Twrite(fid, 0, b"after!")) == "file system is full"
-            assert await raw.content("file") == b"before"
-            await raw.ask(m.Twrite(fid, 0, b"after!"))
-            assert await raw.content("file") == b"after!"
-
-
-async def test_freed_room_is_given_back(tmp_path: Path) -> None:
-    with Opened(tmp_path) as opened:
-        async with client(opened) as raw:
-            await raw.made("kept", data=b"k" * 60_000)
-            for _ in range(20):
-                await raw.made("file", data=os.urandom(60_000))
-                await raw.ask(m.Tremove(await raw.walk("file")))
-            opened.system.release_freed()
-            assert (tmp_path / "data").stat().st_blocks * 512 < 300_000
-            fid = await raw.create("open", data=b"o" * 60_000)
-            await raw.ask(m.Tremove(await raw.walk("open")))
-            opened.system.release_freed()
-            assert await raw.read(fid, 0, 10) == b"o" * 10
-            assert await raw.content("kept") == b"k" * 60_000
-
-
-async def test_a_removed_file_keeps_its_pieces_while_it_is_open(tmp_path: Path) -> None:
-    """Also those that were freed in part before, and those that a snapshot showed that is gone, too."""
-    with Opened(tmp_path) as opened:
-        async with client(opened) as raw:
-            old, new = os.urandom(50_000), os.urandom(50_000)
-            first = await raw.create("first", data=old)
-            second = await raw.create("second", data=new)
-            taken = opened.history.take(SNAPSHOT)
-            third = await raw.create("third", data=old)
-            await raw.ask(m.Twrite(third, 0, new[:10_000]))
-            for name in ("first", "second", "third"):
-                await raw.ask(m.Tremove(await raw.walk(name)))
-            opened.history.forget([taken.epoch])
-            while opened.history.sweep():
-                pass
-            opened.history.take(SNAPSHOT)
-            while opened.history.sweep():
-                pass
-            for _ in range(2):
-                opened.system.release_freed()
-                opened.system.log._cache.clear()
-                for fid, content in ((first, old), (second, new), (third, new[:10_000] + old[10_000:])):
-                    assert await raw.read(fid, 0, 50_000) == content
-            before = (tmp_path / "data").stat().st_blocks
-            for fid in (first, second, third):
-                await raw.ask(m.Tclunk(fid))
-            opened.system.release_freed()
-            assert (tmp_path / "data").stat().st_blocks < before
-
-
-def test_a_piece_that_is_freed_twice_gives_nothing_of_others_back(tmp_path: Path) -> None:
-    with contextlib.closing(DataLog(tmp_path / "data", 0)) as log:
-        pieces = [bytes((number,)) * 1000 for number in range(9)]
-        places = [log.append(memoryview(piece)) for piece in pieces]
-        log.flush()
-        log.trim()
-        for _ in range(10):
-            log.free(places[1], 1000)
-            log.free(places[5], 1000)
-        for number in (0, 2, 3, 4, 6, 7, 8):
-            digest = blake3(pieces[number]).digest()
-            assert log.verify(places[number], 1000, digest) == pieces[number]
-        before = (tmp_path / "data").stat().st_blocks
-        for number in range(9):
-            log.free(places[number], 1000)
-        assert before - (tmp_path / "data").stat().st_blocks == 2 * 4096 // 512
-
-
 async def test_expiry(tmp_path: Path) -> None:
     with Opened(tmp_path) as opened:
         async with client(opened) as raw:
@@ -368,24 +222,6 @@ async def test_cost_of_a_snapshot_does_not_grow(tmp_path: Path) -> None:
             rows = opened.system.database.total_changes
             opened.history.take(SNAPSHOT)
             assert opened.system.database.total_changes - rows <= 3
-
-
-@pytest.mark.parametrize("text", ["adm:adm", "adm:adm:adm:\n", ":x::\nadm:adm::\nnone:none::"])
-def test_bad_user_tables(text: str) -> None:
-    with pytest.raises(ConsoleRefused):
-        Users.parse(text)
-
-
-def test_groups() -> None:
-    users = Users.parse(first_table("alice") + "dev:dev:bob:alice\nbob:bob::\n")
-    assert users.is_member("alice", "adm")
-    assert users.is_leader("adm", "adm")
-    assert not users.is_leader("alice", "adm")
-    assert users.is_member("alice", "dev")
-    assert users.is_leader("bob", "dev")
-    assert not users.is_leader("alice", "dev")
-    assert not users.is_member("none", "none")
-    assert users.uid("stranger") == "none"
 
 
 @given(some.lists(some.tuples(some.integers(0, 60), some.integers(1, 30)), max_size=20))
@@ -476,7 +312,8 @@ def test_like_a_dictionary_with_a_past(steps: list[tuple[str, str, int]]) -> Non
                     opened.history.expire(1 << 40)
                     while opened.history.sweep():
                         pass
-                    system.release_freed()
+                    system.freed.settle()
+                    system.freed.release()
                     kept = {taken.epoch for taken in opened.history.all(ARCHIVE)}
                     past = {epoch: tree for epoch, tree in past.items() if epoch in kept}
                 elif action == "reopen":

@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import random
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from types import CoroutineType
 from typing import Any
@@ -20,6 +18,7 @@ from hypothesis import settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from contracts.modelled_tree import GROUPS, Handle, Node, Refused, told
 from contracts.opened_fossil import Opened
 from fossil.history import ARCHIVE, SNAPSHOT
 from fossil.users import Users, first_table
@@ -32,84 +31,12 @@ from ninep.stat import DMDIR, NO32, NO64, Stat, unpack_directory
 
 USERS = ("glenda", "rob")
 TABLE = first_table("glenda") + "rob:rob::\ndev:dev::glenda,rob\n"
-GROUPS = {"glenda": {"glenda", "dev", "adm", "sys"}, "rob": {"rob", "dev"}}
-"""What each is a member of, as far as these tests ask: glenda is not in adm or sys unless the table says so."""
-GROUPS["glenda"] = {"glenda", "dev"}
 
 NAMES = ["a", "b", "c"]
 MODES = [m.OREAD, m.OWRITE, m.ORDWR, m.ORDWR, m.OREAD | m.OTRUNC, m.OWRITE | m.OTRUNC, m.OEXEC]
 PERMS = [0o777, 0o777, 0o775, 0o755, 0o700, 0o664, 0o640, 0o007, 0o000]
 OFFSETS = [0, 1, 100, 4096, 65_000, 70_000]
 SIZES = [0, 1, 10, 5000, 66_000]
-
-
-class Refused(Exception):
-    """What the model says instead of an answer."""
-
-
-class Node:
-    """A file or directory of the model."""
-
-    def __init__(self, name: str, above: Node | None, mode: int, uid: str, gid: str) -> None:
-        self.name = name
-        self.above = above or self
-        self.mode = mode
-        self.uid = uid
-        self.gid = gid
-        self.muid = uid
-        self.below: dict[str, Node] = {}
-        self.data = bytearray()
-        self.version = 0
-        self.gone = False
-
-    @property
-    def folder(self) -> bool:
-        return bool(self.mode & DMDIR)
-
-    def may(self, user: str, rights: int) -> bool:
-        return (
-            (user == self.uid and not rights & ~(self.mode >> 6))
-            or (self.gid in GROUPS[user] and not rights & ~(self.mode >> 3))
-            or not rights & ~self.mode & 7
-        )
-
-    def need(self, user: str, rights: int) -> None:
-        if not self.may(user, rights):
-            raise Refused("permission denied")
-
-    def written(self, user: str) -> None:
-        self.version += 1
-        self.muid = user
-
-    def cut(self, length: int, user: str) -> None:
-        del self.data[length:]
-        self.data += bytes(length - len(self.data))
-        self.written(user)
-
-    def shown(self) -> tuple[Any, ...]:
-        """Everything below, comparable."""
-        inner = {name: node.shown() for name, node in self.below.items()}
-        content = None if self.folder else bytes(self.data)
-        version = None if self.folder else self.version
-        return self.mode, self.uid, self.gid, self.muid if not self.folder else None, version, content, inner
-
-
-class Handle:
-    def __init__(self, node: Node) -> None:
-        self.node = node
-        self.mode: int | None = None
-
-
-@contextlib.contextmanager
-def told(reply: object) -> Iterator[None]:
-    """In it the model says ``Refused``, and that was the reply, or goes on to look at the answer."""
-    try:
-        yield
-    except Refused as refused:
-        if reply != str(refused):
-            raise AssertionError(f"{reply} where the model says: {refused}") from None
-    else:
-        assert not isinstance(reply, str), f"{reply} where the model says: done"
 
 
 async def awaited(work: Any) -> Any:
@@ -432,6 +359,23 @@ class Life(RuleBasedStateMachine):
         taken = self.opened.history.take(kind)
         self.past[kind, taken.name] = copy.deepcopy(self.root)
 
+    @rule(number=some.integers(0, 5), inner=some.integers(0, 5))
+    def snapshot_of_a_snapshot(self, number: int, inner: int) -> None:
+        history = self.opened.history
+        snapshots = history.all(SNAPSHOT)
+        if snapshots:
+            source = snapshots[number % len(snapshots)]
+            past, shown = history.past(source.epoch), self.past[SNAPSHOT, source.name]
+            top = past.root
+            folders = sorted(name for name, node in shown.below.items() if node.folder)
+            if folders and inner:
+                name = folders[inner % len(folders)]
+                child = past.child(top, name)
+                assert child is not None
+                top, shown = child, shown.below[name]
+            taken = history.take(SNAPSHOT, of=past, top=top.path)
+            self.past[SNAPSHOT, taken.name] = copy.deepcopy(shown)
+
     @rule(number=some.integers(0, 5))
     def forget(self, number: int) -> None:
         history = self.opened.history
@@ -447,8 +391,8 @@ class Life(RuleBasedStateMachine):
     def room_is_given_back(self) -> None:
         system = self.opened.system
         system.sync(system.mark())
-        freed, system.freed = system.freed, []
-        system.freed += system.release_freed(freed)
+        system.freed.settle()
+        system.freed.release()
 
     @rule(crash=some.booleans())
     def restart(self, crash: bool) -> None:

@@ -234,7 +234,8 @@ async def test_restore_of_large_files(tmp_path: Path) -> None:
         while past.opened.history.sweep():
             pass
         past.opened.system.commit()
-        past.opened.system.release_freed()
+        past.opened.system.freed.settle()
+        past.opened.system.freed.release()
         wanted = content[:100] + b"changed" + content[107:50_000]
         assert await past.raw.read(fid, 10_000_000, 50_000) == wanted
         assert await past.raw.read(fid, 10_900_000, 50_000) == content[900_000:950_000]

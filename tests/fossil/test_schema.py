@@ -18,6 +18,7 @@ OLDER = """
 DROP TABLE archived; DROP TABLE source; DROP TABLE fetched; DROP TABLE unlisted;
 CREATE TABLE archived (path INTEGER PRIMARY KEY, changed INTEGER NOT NULL, entries BLOB NOT NULL);
 INSERT INTO archived VALUES (2, 1, x'00');
+ALTER TABLE snapshot DROP COLUMN shown; ALTER TABLE snapshot DROP COLUMN top;
 PRAGMA user_version=1;
 """
 """What makes the first format of a database, as far as it differs."""

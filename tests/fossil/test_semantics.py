@@ -135,54 +135,6 @@ async def test_halted_file_system_is_read(tmp_path: Path) -> None:
             await raw.ask(m.Twrite(fid, 0, b"x"))
 
 
-# Users
-
-
-def test_table_is_printed_in_the_order_of_ids() -> None:
-    users = Users.parse("sys:sys::glenda\nadm:adm:adm:sys\nglenda:glenda:glenda:\nnone:none::\nnoworld:noworld::\n")
-    assert (len(users), len(users.text())) == (5, 84)
-    assert users.text().splitlines()[0] == "adm:adm:adm:sys"
-    added = users.added("upas", "upas").joined("adm", "glenda").joined("upas", "glenda")
-    assert len(added.text()) == 109
-    assert Users.parse(added.text()).text() == added.text()
-
-
-@pytest.mark.parametrize("uid", ["adm", "none", "noworld", "sys"])
-def test_mandatory_users(uid: str) -> None:
-    from fossil.errors import ConsoleRefused
-
-    lines = [line for line in first_table("glenda").splitlines() if not line.startswith(uid + ":")]
-    with pytest.raises(ConsoleRefused, match=uid):
-        Users.parse("\n".join(lines))
-    with pytest.raises(ConsoleRefused, match="mandatory"):
-        Users.parse(first_table("glenda")).renamed(uid, "other")
-
-
-def test_lines_that_cannot_be_used_are_told_and_left_out() -> None:
-    told: list[str] = []
-    bad = "\nno colons\nx:y:z\n # all comment\na(b:ab::\nglenda:other::\nbob:bob:nobody:carol,glenda , bob\n"
-    users = Users.parse(first_table("glenda") + bad, told.append)
-    assert [text.partition(":")[0] for text in told] == [f"users, line {n}" for n in (7, 8, 10, 11)]
-    assert "bob:bob:bob:glenda" in users.text().splitlines()
-
-
-async def test_ids_are_stored_and_names_are_shown(tmp_path: Path) -> None:
-    with opened(tmp_path) as fossil:
-        system = fossil.system
-        system.create(system.node(2), "file", 0o640, "rob", "dev")
-        system.users = system.users.renamed("rob", "robert")
-        async with client(fossil, "robert") as raw:
-            assert (await raw.stat("file")).uid == "robert"
-            assert [entry.uid for entry in await raw.list() if entry.name == "file"] == ["robert"]
-            assert await raw.content("file") == b""
-        async with client(fossil, "rob") as raw:
-            assert await raw.refused(m.Topen(await raw.walk("file"), m.OREAD)) == "permission denied"
-        system.users = Users.parse(first_table("glenda"))
-        async with client(fossil) as raw:
-            entry = await raw.stat("file")
-            assert (entry.uid, entry.gid) == ("(rob)", "(dev)")
-
-
 # wstat
 
 
@@ -394,7 +346,8 @@ async def test_a_removed_file_lives_while_it_is_open(tmp_path: Path) -> None:
             assert await raw.read(fid) == b"before after"
             assert (await raw.ask(m.Tstat(fid))).stat.qid.path == before.qid.path
             assert await raw.content("file") == b"another"
-            fossil.system.release_freed()
+            fossil.system.freed.settle()
+            fossil.system.freed.release()
             assert await raw.read(fid) == b"before after"
 
 

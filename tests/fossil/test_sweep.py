@@ -68,7 +68,8 @@ def test_random_lives(tmp_path: Path, seed: int) -> None:
             system.commit()
         sweep(opened)
         assert unseen(opened) == 0
-        system.release_freed()
+        system.freed.settle()
+        system.freed.release()
         for epoch, tree in shown.items():
             past = history.past(epoch)
             names = set(past.children(past.root)) - {"adm"}

@@ -155,7 +155,7 @@ async def test_replaced_files_give_their_room_back(tmp_path: Path) -> None:
                 await remote.write_bytes("new", bytes([number]) * 100_000)
                 await remote.rename("new", "file")
             assert await remote.read_bytes("file") == bytes([4]) * 100_000
-            assert sum(stored for _, stored in opened.system.freed) == 400_000
+            assert sum(stored for _, stored in opened.system.freed.pieces) == 400_000
 
 
 async def test_administrators_give_files_away(tmp_path: Path) -> None:
