@@ -173,8 +173,7 @@ class Client(Generic[Q, R]):
                 nursery.cancel_scope.cancel()
         finally:
             self._lose(cause)
-            with contextlib.suppress(trio.BrokenResourceError, OSError):
-                await trio.aclose_forcefully(self._stream)
+            await tls.hang_up(self._stream)
 
     async def _read(self) -> None:
         buffer, inbox = self._buffer, Inbox(self._stream)
@@ -287,4 +286,6 @@ class Client(Generic[Q, R]):
         if secured and not self._answered and not isinstance(cause, Malformed):
             # In TLS 1.3 a client hears only now that its certificate was not good enough, if it hears at all.
             return f"connection lost: {tls.reason(cause.__cause__ if cause is not None else None)}"
-        return "connection closed" if cause is None else f"connection lost: {cause}"
+        if cause is None:
+            return "connection closed"
+        return "connection lost: it was cut" if tls.was_cut(cause) else f"connection lost: {cause}"

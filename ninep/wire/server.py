@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 
 import trio
 
+from ninep.wire import tls
 from ninep.wire.client import CHUNK
 from ninep.wire.dialect import Buffer, Dialect, Session
 from ninep.wire.errors import DuplicateTag, Hangup, Malformed, UnknownMessage
@@ -96,8 +97,7 @@ async def serve_connection(
     finally:
         with trio.move_on_after(limits.closing, shield=True):
             await session.aclose()
-        with contextlib.suppress(trio.BrokenResourceError, OSError):
-            await trio.aclose_forcefully(stream)
+        await tls.hang_up(stream)
 
 
 class _Connection(Generic[Q, R]):
@@ -139,7 +139,7 @@ class _Connection(Generic[Q, R]):
                 await self._answer()
                 await self._finish(0)
             except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
-                log.debug("connection broke: %s", error)
+                log.debug("connection broke: %s", "it was cut" if tls.was_cut(error) else error)
             except Hangup:
                 await self._answer()
                 await self._finish(self.limits.closing)
@@ -155,14 +155,15 @@ class _Connection(Generic[Q, R]):
     async def _watch(self, scope: trio.CancelScope) -> None:
         """Ends the connection of a client that does not begin, or has nothing to say for too long."""
         limits = self.limits
-        if limits.handshake < math.inf:
-            await trio.sleep(limits.handshake)
+        patience = min(limits.handshake, limits.idle)
+        if patience < math.inf:
+            await trio.sleep(patience)
             if self.heard == -math.inf:
-                log.info("closing connection: no request came within %g seconds", limits.handshake)
+                log.info("closing connection: no request came within %g seconds", patience)
                 scope.cancel()
         while limits.idle < math.inf:
             now = trio.current_time()
-            if self.begun or self.heard == -math.inf:
+            if self.begun:
                 self.heard = now
             if now >= self.heard + limits.idle:
                 log.info("closing connection: idle for %g seconds", limits.idle)

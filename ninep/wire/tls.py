@@ -1,16 +1,25 @@
-"""TLS for addresses that begin with ``tls!``: who must prove what, from files of certificates.
+"""TLS for addresses that begin with ``tls!``: who must prove what, from files of certificates, and how it ends.
 
 A server always proves who it is; a client does where the server wants to know. Nothing below TLS 1.2 is spoken.
+
+Whoever ends a conversation says so (close_notify, RFC 8446 section 6.1). Where the bytes stop without that, somebody on
+the way may have cut them off.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import ssl
 from collections.abc import Callable
 from pathlib import Path
 
+import trio
+
 from ninep.wire.errors import BadAddress
+
+GOODBYE = 1.0
+"""Seconds that saying the end of a conversation may take, where the peer takes nothing any more."""
 
 
 def server_context(certificate: str, clients: str = "") -> ssl.SSLContext:
@@ -57,6 +66,31 @@ def reason(error: BaseException | None) -> str:
         if "eof" not in text:
             return f"no TLS is spoken there ({text}): is it a tcp! address?"
     return "it hung up during the TLS handshake: is it a tcp! address, or does it want a certificate (--tls-cert)?"
+
+
+async def hang_up(stream: trio.abc.Stream) -> None:
+    """Closes a stream of any kind, and says over TLS that this is the end. Takes ``GOODBYE`` at most, cancelled or not.
+
+    Nothing else may use the stream any more. That it is broken is no error here.
+    """
+    with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError, OSError):
+        if isinstance(stream, trio.SSLStream) and _has_begun(stream):
+            with trio.move_on_after(GOODBYE, shield=True):
+                await stream.aclose()
+        await trio.aclose_forcefully(stream)
+
+
+def was_cut(error: BaseException | None) -> bool:
+    """Whether an error of a stream is that its bytes stopped before the peer had said that this is the end."""
+    return isinstance(error, trio.BrokenResourceError) and isinstance(error.__cause__, ssl.SSLEOFError)
+
+
+def _has_begun(stream: trio.SSLStream[trio.abc.Stream]) -> bool:
+    try:
+        stream.selected_alpn_protocol()
+    except trio.NeedHandshakeError:
+        return False
+    return True
 
 
 def _load(context: ssl.SSLContext, path: str) -> None:

@@ -141,6 +141,15 @@ async def test_who_is_idle_is_closed(autojump_clock: trio.testing.MockClock) -> 
     assert await closed(limits, (0, HELLO), *part) == pytest.approx(100), "pieces of a request are none"
 
 
+@pytest.mark.parametrize("handshake", [60, math.inf])
+async def test_who_may_not_be_idle_for_long_is_not_so_at_the_start_either(
+    autojump_clock: trio.testing.MockClock, handshake: float
+) -> None:
+    limits = Limits(idle=10, handshake=handshake)
+    assert await closed(limits) == pytest.approx(10)
+    assert await closed(limits, (0, HELLO)) == pytest.approx(10)
+
+
 async def test_who_waits_for_an_answer_is_not_idle(autojump_clock: trio.testing.MockClock) -> None:
     tree = SlowTree("clunk")
     attach = packed(1, m.Tattach(0, m.NOFID, OWNER, "slow"))
