@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from typing import Any
 
 import trio
@@ -12,55 +13,85 @@ from ninep.wire.edge import DAMAGED, DONE
 from venti.commands.connection import Parsers
 from venti.commands.folder import add_folder_command, folder
 from venti.commands.gauge import Gauge
-from venti.disk.arena import arena_path
-from venti.disk.files import OsFolder
-from venti.disk.survey import Fault, Survey, numbers, stored_again
+from venti.disk.survey import Fault
+from venti.disk.verification import Verification
 
 STEP = 8 * 1024 * 1024
 """Bytes between two looks at the world."""
 
 
 async def run(arguments: argparse.Namespace) -> int:
-    """Reads every block of a store and checks it against its BLAKE3 and its score.
+    """Reads every block of a store, checks it against its BLAKE3 and its score, and compares the index with the blocks.
 
     The store may be in use by a server meanwhile. Damage that has been healed, by a sound copy later in the store, does
     not count.
     """
     path = folder(arguments)
-    arenas = OsFolder(path / "arenas")
-    wanted = numbers(arenas)
-    total = sum(arena_path(path / "arenas", number).stat().st_size for number in wanted)
     faults: list[Fault] = []
-    healed = clumps = 0
-    with Gauge("verified", total) as gauge:
-        for number in wanted:
-            survey = Survey(arenas, number)
-            try:
-                done = False
-                while not done:
-                    before = survey.at, survey.clumps
-                    done = await trio.to_thread.run_sync(survey.step, STEP)
-                    gauge.add(survey.at - before[0], survey.clumps - before[1])
-            finally:
-                survey.close()
-            clumps += survey.clumps
-            for fault in survey.faults:
-                if await trio.to_thread.run_sync(stored_again, arenas, fault):
-                    healed += 1
-                    continue
-                faults.append(fault)
-                if not arguments.json:
-                    gauge.clear()
-                    print(f"damaged: {fault}", flush=True)
+    with Verification(path) as look, Gauge("verified", look.total) as gauge:
+
+        def report(fault: Fault) -> None:
+            faults.append(fault)
+            if not arguments.json:
+                gauge.clear()
+                print(f"damaged: {fault}", flush=True)
+
+        await look_through(look, gauge, report)
+    wrong = bool(look.differing or look.index_damaged)
     if arguments.json:
         found = [fault_object(fault) for fault in faults]
-        print(json.dumps({"arenas": len(wanted), "blocks": clumps, "bytes": total, "healed": healed, "damaged": found}))
+        counts = {"arenas": look.arenas, "blocks": look.clumps, "bytes": look.at, "healed": look.healed}
+        print(json.dumps({**counts, "damaged": found, "index": index_object(look)}))
     else:
-        text = f"{len(wanted)} arenas, {clumps} blocks, {total} bytes: {len(faults)} damaged"
-        print(f"{text}, {healed} healed" if healed else text)
+        text = f"{look.arenas} arenas, {look.clumps} blocks, {look.at} bytes: {len(faults)} damaged"
+        print_index(look)
+        print(f"{text}, {look.healed} healed" if look.healed else text)
         if faults:
             print("to fetch what is damaged from another archive: venti repair --from ADDRESS")
-    return DAMAGED if faults else DONE
+        if wrong:
+            print("to have the index made anew, with no server running: venti rebuild-index")
+    return DAMAGED if faults or wrong else DONE
+
+
+async def look_through(look: Verification, gauge: Gauge, report: Callable[[Fault], None]) -> None:
+    """Goes through a store to the end; ``report`` gets each fault as it is found."""
+    done = False
+    while not done:
+        before = look.at, look.clumps
+        done = await trio.to_thread.run_sync(look.step, STEP)
+        gauge.add(look.at - before[0], look.clumps - before[1])
+        while look.faults:
+            report(look.faults.pop(0))
+
+
+def print_index(look: Verification) -> None:
+    """What came of comparing the index."""
+    for difference in look.differences:
+        print(f"index: {difference}")
+    if look.differing > len(look.differences):
+        print(f"index: and {look.differing - len(look.differences)} more")
+    if look.trouble:
+        print(f"the index {'is damaged' if look.index_damaged else 'was not compared'}: {look.trouble}")
+    else:
+        print(f"index: {look.entries} entries: {look.differing} differences")
+
+
+def index_object(look: Verification) -> dict[str, Any]:
+    """The same, for programs."""
+    return {
+        "entries": look.entries,
+        "differing": look.differing,
+        "differences": [
+            {
+                "score": found.score.hex(),
+                "type": None if found.type is None else int(found.type),
+                "detail": found.detail,
+            }
+            for found in look.differences
+        ],
+        "damaged": look.index_damaged,
+        "trouble": look.trouble,
+    }
 
 
 def fault_object(fault: Fault) -> dict[str, Any]:

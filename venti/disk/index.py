@@ -13,8 +13,10 @@ import ctypes
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from struct import Struct
+from struct import error as StructError
 from typing import Any, NamedTuple
 
 import lmdb
@@ -40,6 +42,8 @@ _OVERSHOOT = 128 * 1024 * 1024
 _DONTNEED = 4
 """MADV_DONTNEED of madvise(2)."""
 
+PLACE = _VALUE.size
+"""Bytes of a packed place."""
 CHECK = slice(20, 36)
 """Where in a packed place the half digest is."""
 
@@ -73,15 +77,29 @@ class Index:
     kernel's cache, and the process stays small.
     """
 
-    def __init__(self, path: Path, *, memory: int = MEMORY, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        memory: int = MEMORY,
+        read_only: bool = False,
+        strict: bool = False,
+        beside: bool = False,
+    ) -> None:
         """Opens or makes the index at ``path``, a directory; one that cannot be used is thrown away and made anew.
 
-        ``read_only``: nothing is made or changed, and an index that cannot be used counts as empty.
+        ``read_only``: nothing is made or changed, and an index that cannot be used counts as empty. ``beside``, with
+        it: another process may write the index meanwhile. ``strict``: an index that cannot be used is an error.
+
+        Raises:
+            lmdb.Error: it cannot be used, with ``strict``.
         """
         self._path = path
         self._memory = memory
         self._read_only = read_only
+        self._beside = beside
         self._environment: Any = None
+        self._reader: Any = None
         self._get: Callable[[bytes], bytes | None] = _nothing
         self._lookups = 0
         self._apart = _mapped()
@@ -89,12 +107,17 @@ class Index:
         try:
             self._open()
         except lmdb.Error as error:
+            if strict:
+                self.close()
+                raise
             log.warning("the index cannot be used (%s): it is made anew from the arenas", error)
             self.clear()
 
     def _open(self) -> None:
         if not self._read_only:
             self._path.mkdir(exist_ok=True)
+        if self._read_only and not ((file := self._path / "data.mdb").exists() and file.stat().st_size):
+            raise lmdb.InvalidError("it is empty")
         size = max(FIRST_SIZE, 2 * sum(file.stat().st_size for file in self._path.glob("*")))
         self._environment = lmdb.open(
             str(self._path),
@@ -105,11 +128,17 @@ class Index:
             readahead=False,
             readonly=self._read_only,
             create=not self._read_only,
-            lock=not self._read_only,
+            lock=self._beside or not self._read_only,
         )
+        if (self._path / "data.mdb").stat().st_size < (self._environment.info()["last_pgno"] + 1) * _PAGE:
+            # To look at a page that is not there would kill the process.
+            raise lmdb.CorruptedError("it has lost its end")
         self._renew()
-        covered = self._get(_COVERED_KEY)
-        self.covered = Position(*_COVERED.unpack(covered)) if covered else None
+
+    def renew(self) -> None:
+        """Lets look-ups see what another process has written meanwhile."""
+        self._reader.abort()
+        self._renew()
 
     def clear(self) -> None:
         """Forgets everything."""
@@ -135,6 +164,8 @@ class Index:
 
     def prepare(self) -> None:
         """Makes room for a batch; in the thread of the look-ups, while nothing is being written."""
+        # Whoever looked at the index from outside and was killed would keep pages from being used again.
+        self._environment.reader_check()
         information = self._environment.info()
         used = (information["last_pgno"] + 1) * _PAGE
         if used * 2 > information["map_size"]:
@@ -158,27 +189,49 @@ class Index:
             if covered is not None:
                 transaction.put(_COVERED_KEY, _COVERED.pack(*covered))
 
-    def finish(self, covered: Position | None) -> None:
-        """Lets look-ups see the batch that reaches to ``covered``; in their thread."""
-        self._reader.abort()
-        self._renew()
-        self.covered = covered or self.covered
+    def finish(self) -> None:
+        """Lets look-ups see the batch that was written; in their thread."""
+        self.renew()
         self._bound()
 
     def entries(self) -> int:
         """How many blocks it knows."""
         return 0 if self._environment is None else max(0, int(self._environment.stat()["entries"]) - 1)
 
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every key and its packed place, by key; each some thousands as of one moment. See ``part``."""
+        part = self.part(b"")
+        while part:
+            yield from (item for item in part if item[0] != _COVERED_KEY)
+            part = self.part(part[-1][0] + b"\0")
+
+    def part(self, key: bytes) -> list[tuple[bytes, bytes]]:
+        """Some thousand entries from a key on, by key. In any thread, while nothing makes room for a batch.
+
+        Raises:
+            lmdb.Error: the index is damaged.
+        """
+        with self._environment.begin() as transaction, transaction.cursor() as cursor:
+            part = list(islice(cursor.iternext(), TRANSACTION)) if cursor.set_range(key) else []
+        self._bound()
+        return part
+
     def _renew(self) -> None:
         self._reader = self._environment.begin()
         self._get = self._reader.get
+        covered = self._get(_COVERED_KEY)
+        try:
+            self.covered = Position(*_COVERED.unpack(covered)) if covered else None
+        except StructError as error:
+            raise lmdb.CorruptedError("it does not say how far it reaches") from error
 
     def close(self) -> None:
         """Releases the files."""
         if self._environment is not None:
-            self._reader.abort()
+            if self._reader is not None:
+                self._reader.abort()
             self._environment.close()
-            self._environment = None
+            self._environment = self._reader = None
 
 
 def parts(batch: Mapping[bytes, bytes]) -> Iterator[dict[bytes, bytes]]:

@@ -77,6 +77,6 @@ class Rebuild:
             return True
         self._index.prepare()
         self._index.write(batch, covered)
-        self._index.finish(covered)
+        self._index.finish()
         self.at = sum(self._log.end(number) for number in range(covered.arena)) + covered.offset
         return False

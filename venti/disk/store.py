@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import lmdb
 import trio
@@ -20,9 +20,10 @@ from ninep.wire.dialect import Buffer
 from venti.blocktype import BlockType
 from venti.compression import PLAIN, compressed
 from venti.disk import space as spaces
-from venti.disk.arena import Found
+from venti.disk.arena import Found, Gap, Listed
 from venti.disk.clump import HEADER, BadClump, pack_header, unpack_whole
-from venti.disk.index import CHECK, Index, Place, pack_place, parts, unpack_place
+from venti.disk.damaged import DamagedList
+from venti.disk.index import CHECK, PLACE, Index, Place, pack_place, parts, unpack_place
 from venti.disk.log import BEGINNING, Log, Position
 from venti.disk.seen import Seen
 from venti.disk.space import Space
@@ -73,6 +74,7 @@ class DiskStore:
         clock: Callable[[], float] = time.time,
         score_of: Callable[[Buffer], Score] = Score.of,
         workers: Workers | None = None,
+        notes: DamagedList | None = None,
     ) -> None:
         self.log = log
         self.read_only = log.read_only
@@ -84,6 +86,7 @@ class DiskStore:
         self._frozen: dict[bytes, bytes] = {}
         self._waiting: dict[bytes, Buffer] = {}
         self._damaged: set[bytes] = set()
+        self._notes = notes
         self._seen = Seen()
         self._workers = workers
         # By the identity of the data, which cannot be another's as long as the data is kept here.
@@ -202,6 +205,8 @@ class DiskStore:
             log.error("%s", error)
             if len(self._damaged) < MOST_DAMAGED:
                 self._damaged.add(key)
+                if self._notes is not None:
+                    self._notes.add(place.arena, [Listed(key[:20], key[20], place.offset, place.stored, place.size)])
         return error
 
     def distrust(self, number: int, found: Found, detail: str) -> DamagedBlock | None:
@@ -215,6 +220,19 @@ class DiskStore:
         if place is None or (place.arena, place.offset) != (number, found.offset):
             return None
         return self._damage(key, place, detail)
+
+    async def known_in(self, number: int, gap: Gap) -> list[Listed]:
+        """The blocks that the index places in a part of an arena where no clump can be read. Takes long."""
+        found: list[Listed] = []
+        key = b""
+        while True:
+            async with self._work:
+                part = await trio.to_thread.run_sync(self._index.part, key)
+            found += _inside(part, number, gap)
+            if not part:
+                break
+            key = part[-1][0] + b"\0"
+        return found + _inside((self._frozen | self._recent).items(), number, gap)
 
     # Writing
 
@@ -386,7 +404,7 @@ class DiskStore:
                         covered = None if left else reached
                         self._index.prepare()
                         await trio.to_thread.run_sync(self._index.write, part, covered)
-                        self._index.finish(covered)
+                        self._index.finish()
                 except BaseException:
                     self._recent = self._frozen | self._recent
                     raise
@@ -406,7 +424,7 @@ class DiskStore:
     def _write_index(self, batch: dict[bytes, bytes], covered: Position) -> None:
         self._index.prepare()
         self._index.write(batch, covered)
-        self._index.finish(covered)
+        self._index.finish()
 
     async def aclose(self) -> None:
         """See ``BlockStore``. A store that failed is closed without a word: it said so when it failed."""
@@ -424,3 +442,13 @@ class DiskStore:
         finally:
             self._index.close()
             self.log.close()
+
+
+def _inside(entries: Iterable[tuple[bytes, bytes]], number: int, gap: Gap) -> list[Listed]:
+    found = []
+    for key, value in entries:
+        if len(value) == PLACE:
+            place = Place.unpack(value)
+            if place.arena == number and gap.start <= place.offset < gap.end:
+                found.append(Listed(key[:20], key[20], place.offset, place.stored, place.size))
+    return found

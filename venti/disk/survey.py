@@ -5,7 +5,8 @@ It may be used beside a running server: what the server appends meanwhile is lef
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha1
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ class Fault(NamedTuple):
         score: of the block that cannot be read; None where nobody knows, or where it is none.
         type: of that block, None with it.
         detail: what is wrong.
+        size: bytes that are no clump, where nobody knows of which blocks they were; else 0.
     """
 
     arena: int
@@ -34,10 +36,48 @@ class Fault(NamedTuple):
     score: Score | None
     type: BlockType | None
     detail: str
+    size: int = 0
 
     def __str__(self) -> str:
         block = "" if self.score is None else f"block {self.score}/{int(self.type or 0)}: "
         return f"arena {self.arena} offset {self.offset}: {block}{self.detail}"
+
+
+def fault(number: int, offset: int, detail: str, score: bytes | None = None, type: int = 0) -> Fault:
+    """A fault whose block has that score, and a type as on the wire; a type that there is not makes it nobody's."""
+    kind = None
+    if score is not None:
+        try:
+            kind = BlockType.from_wire(type)
+        except BadBlockType:
+            score = None
+    return Fault(number, offset, None if score is None else Score(score), kind, detail)
+
+
+def in_gaps(number: int, gaps: Sequence[Gap], known: Iterable[Listed]) -> list[Fault]:
+    """What the gaps of an arena have swallowed: the blocks that were there as far as they are known, and the rest."""
+    faults = []
+    entries = sorted(known, key=_offset)
+    for gap in gaps:
+        at = gap.start
+        for entry in entries[bisect_left(entries, gap.start, key=_offset) :]:
+            if entry.offset >= gap.end:
+                break
+            if entry.offset > at:
+                faults.append(_nameless(number, at, entry.offset))
+            faults.append(fault(number, entry.offset, "its header is damaged", entry.score, entry.type))
+            at = max(at, entry.offset + HEADER + entry.stored)
+        if at < gap.end:
+            faults.append(_nameless(number, at, gap.end))
+    return faults
+
+
+def _offset(entry: Listed) -> int:
+    return entry.offset
+
+
+def _nameless(number: int, start: int, end: int) -> Fault:
+    return Fault(number, start, None, None, f"{end - start} bytes are no clump", end - start)
 
 
 def numbers(folder: ArenaFolder) -> list[int]:
@@ -55,10 +95,24 @@ class Survey:
         sealed: whether the arena never changes again.
         clumps, size: sound clumps so far, and the bytes that they take in the file.
         faults: what was found.
+        gaps: where there should be clumps and are none.
     """
 
-    def __init__(self, folder: ArenaFolder, number: int, start: int = START) -> None:
+    def __init__(
+        self,
+        folder: ArenaFolder,
+        number: int,
+        start: int = START,
+        *,
+        certain: int = 0,
+        noted: Sequence[Listed] = (),
+        seen: Callable[[Found, bool], None] = lambda found, sound: None,
+    ) -> None:
         """Begins at ``start``, where a clump begins.
+
+        Everything before the offset ``certain`` was durable once: no crash has taken it away. ``noted`` says what was
+        where, as far as somebody wrote it down; a sealed arena knows that by itself. ``seen`` gets each clump with a
+        whole header, and whether it is sound.
 
         Raises:
             OSError: the arena cannot be read.
@@ -66,17 +120,22 @@ class Survey:
         self.number = number
         self.clumps = self.size = 0
         self.faults: list[Fault] = []
+        self.gaps: list[Gap] = []
+        self._certain = certain
+        self._noted = noted
+        self._seen = seen
         self._file = folder.open(arena_name(number), writable=False)
         try:
-            self._gaps: list[Gap] = []
+            self._new_gaps: list[Gap] = []
             self._listed: Sequence[Listed] | None = None
             sealed = arenas.sealed_at(self._file)
             self.sealed = sealed is not None
+            self._cut = sealed is None and folder.protected(arena_name(number))
             self.end = self._file.size() if sealed is None else sealed
             self.at = min(start, self.end)
             if start == START:
                 self._check_frame()
-            self._found = arenas.clumps(self._file, self.at, self.end, self._gaps)
+            self._found = arenas.clumps(self._file, self.at, self.end, self._new_gaps)
         except BaseException:
             self._file.close()
             raise
@@ -90,6 +149,10 @@ class Survey:
             arenas.check_head(self._file, self.number, arena_name(self.number))
         except DamagedStore as error:
             self._fault(0, str(error))
+        if self._cut:
+            self._fault(self.end, "it was sealed and has lost its end: restore the file from a copy")
+        elif not self.sealed and self.end < self._certain:
+            self._fault(self.end, f"{self._certain - self.end} bytes at its end are missing that were safe there")
         if self.sealed:
             try:
                 footer = arenas.footer(self._file)
@@ -99,13 +162,7 @@ class Survey:
                 self._fault(self.end, str(error))
 
     def _fault(self, offset: int, detail: str, score: bytes | None = None, type: int = 0) -> None:
-        kind = None
-        if score is not None:
-            try:
-                kind = BlockType.from_wire(type)
-            except BadBlockType:
-                score = None
-        self.faults.append(Fault(self.number, offset, None if score is None else Score(score), kind, detail))
+        self.faults.append(fault(self.number, offset, detail, score, type))
 
     def step(self, budget: int) -> bool:
         """Looks at about ``budget`` bytes; True when that was the last of them. In any thread, one at a time.
@@ -122,6 +179,7 @@ class Survey:
                 self.size += HEADER + found.clump.stored
             else:
                 self._fault(found.offset, detail, found.clump.score, found.clump.type)
+            self._seen(found, detail is None)
             self.at = found.end
             if self.at >= stop:
                 return False
@@ -141,23 +199,25 @@ class Survey:
         return None
 
     def _note_gaps(self, *, at_end: bool = False) -> None:
-        while self._gaps:
-            gap = self._gaps.pop(0)
-            if at_end and gap.end == self.end and not self.sealed:
+        for gap in self._new_gaps:
+            end = gap.end
+            if at_end and end == self.end and not self.sealed and not self._cut:
                 # The server is writing there, or died while it was; opening the store cuts it.
-                continue
-            lost = [entry for entry in self._directory() if gap.start <= entry.offset < gap.end]
-            for entry in sorted(lost, key=lambda entry: entry.offset):
-                self._fault(entry.offset, "its header is damaged", entry.score, entry.type)
-            if not lost:
-                self._fault(gap.start, f"{gap.end - gap.start} bytes are no clump")
+                end = min(end, self._certain)
+            if gap.start < end:
+                gap = Gap(gap.start, end)
+                self.gaps.append(gap)
+                self.faults += in_gaps(self.number, [gap], self._directory())
+        self._new_gaps.clear()
 
     def _directory(self) -> Sequence[Listed]:
         if self._listed is None:
             try:
-                self._listed = list(arenas.listed(arenas.footer(self._file)["directory"])) if self.sealed else []
+                listed = list(arenas.listed(arenas.footer(self._file)["directory"])) if self.sealed else []
             except DamagedStore:
-                self._listed = []
+                listed = []
+            offsets = {entry.offset for entry in listed}
+            self._listed = [*listed, *(entry for entry in self._noted if entry.offset not in offsets)]
         return self._listed
 
 
