@@ -30,10 +30,14 @@ async def scrubbed(path: Path) -> None:
 
 
 @pytest.mark.expects_errors
-async def test_the_scrub_heals_from_the_mirror(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    places = await fill(tmp_path, WRITTEN)
+@pytest.mark.parametrize("header", [False, True])
+@pytest.mark.parametrize("arena_size", [20_000, 1 << 30])
+async def test_the_scrub_heals_from_the_mirror(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], header: bool, arena_size: int
+) -> None:
+    places = await fill(tmp_path, WRITTEN, arena_size=arena_size)
     for number in (3, 40):
-        harm(tmp_path, places[number])
+        harm(tmp_path, places[number], header=header)
     async with (
         serving(await memory(WRITTEN)) as address,
         open_disk_store(tmp_path) as disk,

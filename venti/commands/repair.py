@@ -6,8 +6,6 @@ import argparse
 import json
 from pathlib import Path
 
-import trio
-
 from ninep.wire.edge import DAMAGED, DONE
 from ninep.wire.errors import BadAddress
 from venti.commands.check import add_check_flags, check
@@ -15,13 +13,12 @@ from venti.commands.connection import Parsers, add_command, archive, archive_at
 from venti.commands.folder import add_store_flag, folder, opened
 from venti.commands.gauge import Gauge
 from venti.commands.score import named
-from venti.commands.verify import STEP, fault_object
-from venti.disk import DiskStore
-from venti.disk.files import OsFolder
-from venti.disk.survey import Fault, Survey
+from venti.commands.verify import fault_object, index_object, look_through, print_index
+from venti.disk.survey import Fault
+from venti.disk.verification import Verification
 from venti.errors import BlockNotFound, DamagedBlock
 from venti.messages import LARGEST_BLOCK
-from venti.mirrored import MirroredStore
+from venti.mirrored import BlockSource, MirroredStore
 
 
 async def run(arguments: argparse.Namespace) -> int:
@@ -34,8 +31,8 @@ async def run(arguments: argparse.Namespace) -> int:
         if arguments.address is not None:
             raise BadAddress("what is to be repaired? a SCORE in a running archive, or a whole --store without -h")
         path = folder(arguments)
-        async with archive_at(arguments.origin, arguments) as mirror, opened(path) as store:
-            return await _repair_store(store, MirroredStore(store, mirror, missing=True), path, arguments)
+        async with archive_at(arguments.origin, arguments) as mirror:
+            return await _repair_store(path, mirror, arguments)
     if arguments.store is not None:
         raise BadAddress("a SCORE is repaired in a running archive: say -h ADDRESS instead of --store")
     score = named(arguments.score)
@@ -46,35 +43,37 @@ async def run(arguments: argparse.Namespace) -> int:
     return code
 
 
-async def _repair_store(store: DiskStore, healing: MirroredStore, path: Path, arguments: argparse.Namespace) -> int:
-    arenas = OsFolder(path / "arenas")
+async def _repair_store(path: Path, mirror: BlockSource, arguments: argparse.Namespace) -> int:
+    async with opened(path):
+        # Whoever has it is told so now. An index that is lost is made: it knows what damaged headers hide.
+        pass
+    faults: list[Fault] = []
+    with Verification(path) as look, Gauge("looked through", look.total) as gauge:
+        await look_through(look, gauge, faults.append)
     left: list[Fault] = []
-    wanted = store.log.numbers
-    with Gauge("repaired", sum(store.log.end(number) for number in wanted)) as gauge:
-        for number in wanted:
-            survey = Survey(arenas, number)
-            try:
-                done = False
-                while not done:
-                    before = survey.at, survey.clumps
-                    done = await trio.to_thread.run_sync(survey.step, STEP)
-                    gauge.add(survey.at - before[0], survey.clumps - before[1])
-            finally:
-                survey.close()
-            for fault in survey.faults:
+    async with opened(path) as store:
+        healing = MirroredStore(store, mirror, missing=True)
+        with Gauge("repaired", things="faults") as gauge:
+            for fault in faults:
                 if not await _is_repaired(healing, fault):
                     left.append(fault)
                     if not arguments.json:
                         gauge.clear()
                         print(f"not repaired: {fault}", flush=True)
+                gauge.add(0)
         await store.sync()
+    wrong = bool(look.differing or look.index_damaged)
     if arguments.json:
-        print(json.dumps({"repaired": healing.healed, "damaged": [fault_object(fault) for fault in left]}))
+        found = [fault_object(fault) for fault in left]
+        print(json.dumps({"repaired": healing.healed, "damaged": found, "index": index_object(look)}))
     else:
         print(f"{healing.healed} blocks repaired, {len(left)} are left")
-        if any(fault.score is None for fault in left):
+        if any(fault.size for fault in left):
             print("nobody knows which blocks those without a score were: repair the archives by their SCORE")
-    return DAMAGED if left else DONE
+        if wrong:
+            print_index(look)
+            print("to have the index made anew: venti rebuild-index")
+    return DAMAGED if left or wrong else DONE
 
 
 async def _is_repaired(healing: MirroredStore, fault: Fault) -> bool:

@@ -12,8 +12,9 @@ import trio
 from ninep.wire.networks import Networks
 from venti.client import connect
 from venti.disk import DiskStore
+from venti.disk.arena import Gap
 from venti.disk.scrub import Scrubber, alone
-from venti.disk.survey import Fault
+from venti.disk.survey import Fault, in_gaps
 from venti.errors import BlockNotFound, DamagedBlock, StoreInUse
 from venti.messages import LARGEST_BLOCK
 from venti.mirrored import ImmediateMirroredStore, mirror
@@ -43,18 +44,25 @@ async def looked_after(
             served = ImmediateMirroredStore(store, there)
         nursery = await stack.enter_async_context(trio.open_nursery())
         if scrub_rate:
-            nursery.start_soon(_scrub, served, path, scrub_rate)
+            nursery.start_soon(_scrub, store, served, path, scrub_rate)
         yield served
         nursery.cancel_scope.cancel()
 
 
-async def _scrub(store: ImmediateStore, path: Path, rate: int) -> None:
+async def _scrub(store: DiskStore, served: ImmediateStore, path: Path, rate: int) -> None:
     async def heal(fault: Fault) -> bool:
-        """Reading is enough: it finds a later copy, or has the mirror help."""
+        """Reading is enough: it finds a later copy, or has the mirror help. The index says what a gap has swallowed."""
+        if fault.size:
+            gap = Gap(fault.offset, fault.offset + fault.size)
+            swallowed = in_gaps(fault.arena, [gap], await store.known_in(fault.arena, gap))
+            return all([await can_be_read(one) for one in swallowed])
+        return await can_be_read(fault)
+
+    async def can_be_read(fault: Fault) -> bool:
         if fault.score is None or fault.type is None:
             return False
         try:
-            await store.read(fault.score, fault.type, LARGEST_BLOCK)
+            await served.read(fault.score, fault.type, LARGEST_BLOCK)
         except (DamagedBlock, BlockNotFound):
             return False
         return True

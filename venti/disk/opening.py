@@ -13,6 +13,7 @@ from ninep.wire.dialect import Buffer
 from venti.disk import index as indexes
 from venti.disk import space as spaces
 from venti.disk.claim import claimed
+from venti.disk.damaged import DamagedList
 from venti.disk.files import ArenaFolder, OsFolder
 from venti.disk.index import Index
 from venti.disk.log import BEGINNING, Log
@@ -58,7 +59,8 @@ async def open_disk_store(
             known = index.covered or BEGINNING
             blocks = Log(arenas, arena_size=arena_size, clock=clock, read_only=read_only, known=known)
             space = Space(arenas, reserve=0 if read_only else reserve, now=trio.current_time)
-            store = DiskStore(blocks, index, space, clock=clock, score_of=score_of, workers=workers)
+            notes = None if read_only else DamagedList(path)
+            store = DiskStore(blocks, index, space, clock=clock, score_of=score_of, workers=workers, notes=notes)
         except BaseException:
             index.close()
             raise

@@ -19,6 +19,7 @@ from typing import Any
 import trio
 
 from venti.disk.arena import START
+from venti.disk.damaged import noted
 from venti.disk.files import OsFolder
 from venti.disk.survey import Fault, Survey, numbers
 from venti.errors import StoreInUse
@@ -136,6 +137,7 @@ class Scrubber:
         blocks of each step. An arena is due again ``every`` so many seconds; ``clock`` gives seconds since 1970.
         """
         self.journal = Journal(path / "scrub")
+        self._path = path
         self._arenas = OsFolder(path / "arenas")
         self._rate = rate
         self._heal = heal
@@ -164,7 +166,7 @@ class Scrubber:
         if number != journal.current:
             journal.current, journal.offset, journal.faults = number, START, 0
         try:
-            survey = Survey(self._arenas, number, journal.offset)
+            survey = Survey(self._arenas, number, journal.offset, noted=noted(self._path).get(number, ()))
         except OSError as error:
             await self._judge(Fault(number, 0, None, None, f"it cannot be read: {error.strerror}"))
         else:
