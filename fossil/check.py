@@ -123,6 +123,7 @@ class Check:
         run = self._system.database.execute
         place: tuple[Any, ...] = ()
         while True:
+            self._system.complete()
             beyond = f"WHERE ({keys}) > ({', '.join('?' * key_count)})" if place else ""
             rows = run(f"SELECT {columns} FROM {table} {beyond} ORDER BY {keys} LIMIT {PAGE}", place).fetchall()
             if not rows:

@@ -83,6 +83,11 @@ class Client(FileTree):
         waiting = [work for tree in self._trees.values() if (work := tree.commit()) is not None]
         return _all(waiting) if waiting else None
 
+    def rest(self) -> None:
+        """See ``FileTree``; of every file system that was attached here."""
+        for tree in self._trees.values():
+            tree.rest()
+
 
 async def _all(waiting: Sequence[Awaitable[None]]) -> None:
     for work in waiting:

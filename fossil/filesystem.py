@@ -357,8 +357,28 @@ class FileSystem:
             self.check()
             self.writer.flush()
             # What was refused is in no log, and what comes after it must not be there without it.
-            if self.full or not self.ledger.record(self.epoch, next_path=self.next_path):
+            try:
+                recorded = not self.full and self.ledger.record(self.epoch, next_path=self.next_path)
+            except sqlite3.Error as error:
+                self._failed(error)
+                recorded = False
+            if not recorded:
                 self.commit()
+
+    def rest(self) -> None:
+        """Brings the database nearer to the present by a few rows, in a moment in which nobody waits."""
+        if self.stopped is None and not self.full:
+            try:
+                self.ledger.some()
+            except sqlite3.Error as error:
+                self._failed(error)
+
+    def complete(self) -> None:
+        """Lets the database have whole groups of changes, for who asks it how rows fit together."""
+        try:
+            self.ledger.complete()
+        except sqlite3.Error as error:
+            self._failed(error)
 
     def commit(self) -> None:
         """Writes all changes to the database, as one transaction.
@@ -367,7 +387,7 @@ class FileSystem:
             FileSystemFull: the disk is full. They are kept and written as soon as can be; until then nothing grows.
             WritesStopped: they do not last, and the file system takes no more of them.
         """
-        if not (self.pending.nodes or self.ledger.recorded.nodes):
+        if not (self.pending.nodes or self.ledger.behind):
             return
         self.check()
         self.writer.flush()
@@ -385,7 +405,7 @@ class FileSystem:
             FileSystemFull, WritesStopped: nothing of it was done.
         """
         self.check()
-        if self.ledger.recorded.nodes:
+        if self.ledger.behind:
             # What is redone after a crash must not be older than anything else in the database.
             self.commit()
         self.writer.flush()

@@ -1,7 +1,12 @@
 """How changes of files become lasting: first in the redo log, which is enough for an answer, later in the database.
 
-A transaction for every request would cost more than all else that a request does. The database counts generations:
-each transaction that takes over what the redo log has begins the next one, and makes the groups in the log old.
+A transaction for every request would cost more than all else that a request does; one for hundreds of them would let
+whoever comes last wait for all. So the database takes over what the redo log has in a transaction that stays open for a
+while, a few rows at a time, in moments in which nobody waits. Meanwhile what is answered goes to the other half of the
+log.
+
+The database counts generations: each transaction that takes over what the redo log has begins the next one, and makes
+the groups of the one before old.
 """
 
 from __future__ import annotations
@@ -15,16 +20,31 @@ from pathlib import Path
 from fossil import redo
 from fossil.pending import Pending
 from fossil.redolog import RedoLog
+from fossil.rows import Rest
 from fossil.settled import boot
 
 log = logging.getLogger(__name__)
 
 MOST = 512
-"""Rows that are put into the database at once; clients wait for that, a few milliseconds."""
+"""Rows that the redo log has before the database begins to take them over."""
+FEW = 8
+"""Rows that go to the database at once, or twice as many as have come since: some ten microseconds."""
 RESERVED = 4096
 """Paths that are set aside at once; after a crash as many may be left out."""
 SQLITE_FULL = 13
 _SET = "INSERT OR REPLACE INTO setting VALUES (?, ?)"
+
+
+class _Storing:
+    """Changes on their way into the database, in a transaction that is open."""
+
+    __slots__ = ("changes", "epoch", "next_path", "rows")
+
+    def __init__(self, changes: Pending, epoch: int, next_path: int) -> None:
+        self.changes = changes
+        self.epoch = epoch
+        self.next_path = next_path
+        self.rows = Rest(changes.rows(epoch))
 
 
 class Ledger:
@@ -32,9 +52,10 @@ class Ledger:
 
     Attributes:
         pending: what has not been answered.
-        recorded: what the redo log has; after a commit that failed for a full disk also what was refused for that.
+        recorded: what the redo log has and no transaction takes over; after one that failed for a full disk also what
+            was refused for that.
         log: the redo log; None where there is none, and every change is a transaction.
-        generation: of the database, and of what the redo log has for it.
+        generation: of what is written to the redo log now.
         reserved: paths below it may be given to files without the database being told.
     """
 
@@ -48,6 +69,8 @@ class Ledger:
         self._database = database
         self.pending = Pending()
         self.recorded = Pending()
+        self._storing: _Storing | None = None
+        self._since = 0
         self.reserved = 0
         settings = dict(database.execute("SELECT name, value FROM setting WHERE name IN ('redo', 'next_path')"))
         self.generation: int = settings.get("redo", 0)
@@ -69,15 +92,17 @@ class Ledger:
             data = path.read_bytes()
         except FileNotFoundError:
             return
-        run, count = self._database.execute, 0
+        run, count, generation = self._database.execute, 0, self.generation
         try:
             run("BEGIN IMMEDIATE")
-            for rows, next_later in redo.groups(data, self.generation, boot()):
-                rows.store(self._database)
-                next_path = max(next_path, next_later)
-                count += 1
+            while found := list(redo.groups(data, generation, boot())):
+                for rows, next_later in found:
+                    rows.store(self._database)
+                    next_path = max(next_path, next_later)
+                count += len(found)
+                generation += 1
             if count:
-                self._database.executemany(_SET, (("redo", self.generation + 1), ("next_path", next_path)))
+                self._database.executemany(_SET, (("redo", generation), ("next_path", next_path)))
             run("COMMIT")
         except sqlite3.Error as error:
             if self._database.in_transaction:
@@ -87,19 +112,103 @@ class Ledger:
                 raise OSError(errno.ENOSPC, text, str(path)) from error
             raise
         if count:
-            self.generation += 1
+            self.generation = generation
             log.info("%d groups of changes were redone after the server was killed", count)
 
+    @property
+    def behind(self) -> bool:
+        """Whether there is anything but what is pending that the database does not have."""
+        return self._storing is not None or bool(self.recorded.nodes)
+
     def record(self, epoch: int, *, next_path: int) -> bool:
-        """Makes what is pending survive the end of this process; False if that takes a ``commit``."""
-        pending, recorded = self.pending, self.recorded
-        if self.log is None or len(recorded) + len(pending) > MOST:
+        """Makes what is pending survive the end of this process; False if that takes a ``commit``.
+
+        Raises:
+            sqlite3.Error: the database did not take over what is older.
+        """
+        log, pending = self.log, self.pending
+        if log is None:
             return False
-        if not self.log.append(redo.packed(pending.rows(epoch), next_path, self.generation)):
-            return False
-        recorded.add(pending)
+        size = len(pending)
+        if self.recorded.nodes and len(self.recorded) + size > MOST:
+            self._begin(epoch, next_path, log)
+        rows = pending.rows(epoch)
+        if not log.append(redo.packed(rows, next_path, self.generation)):
+            if not self.recorded.nodes:
+                return False
+            self._begin(epoch, next_path, log)
+            if not log.append(redo.packed(rows, next_path, self.generation)):
+                return False
+        self.recorded.add(pending)
+        self._since += size
         pending.clear()
         return True
+
+    def _begin(self, epoch: int, next_path: int, log: RedoLog) -> None:
+        """Lets the database take over what was recorded; what comes now is of the next generation."""
+        self.complete()
+        self._database.execute("BEGIN IMMEDIATE")
+        self._storing = _Storing(self.recorded, epoch, next_path)
+        self.recorded = Pending()
+        self.generation += 1
+        log.turn()
+
+    def some(self) -> None:
+        """Brings a few rows into the database, if any are on their way. Raises sqlite3.Error as ``complete`` does."""
+        storing, since = self._storing, self._since
+        self._since = 0
+        if storing is None:
+            return
+        if not storing.rows:
+            self.complete()
+            return
+        try:
+            storing.rows.store(self._database, max(FEW, 2 * since))
+        except sqlite3.Error:
+            self._undo()
+            raise
+
+    def complete(self) -> None:
+        """Ends the transaction that is open, so that the database has whole groups only.
+
+        Raises:
+            sqlite3.Error: it ended without effect. The log has still what it was about, and ``commit`` tries again.
+        """
+        storing = self._storing
+        if storing is None:
+            return
+        try:
+            storing.rows.store_all(self._database)
+            self._end(storing.epoch, storing.next_path, self.generation)
+        except sqlite3.Error:
+            self._undo()
+            raise
+        self._stored(storing)
+
+    def _end(self, epoch: int, next_path: int, generation: int) -> None:
+        database, reserved = self._database, self.reserved
+        if next_path > reserved:
+            # Some are set aside, so that not every transaction writes another page for this.
+            reserved = next_path + RESERVED
+            database.executemany(_SET, (("epoch", epoch), ("next_path", reserved)))
+        if self.log is not None:
+            database.execute(_SET, ("redo", generation))
+        database.execute("COMMIT")
+        self.reserved = reserved
+
+    def _stored(self, storing: _Storing) -> None:
+        for node in storing.changes.nodes.values():
+            node.born = storing.epoch
+        self._storing = None
+
+    def _undo(self) -> None:
+        """After a failure: what was on its way is as it was before, recorded."""
+        if self._database.in_transaction:
+            self._database.execute("ROLLBACK")
+        if self._storing is not None:
+            changes = self._storing.changes
+            changes.add(self.recorded)
+            self.recorded, self._storing = changes, None
 
     def commit(self, epoch: int, *, next_path: int) -> None:
         """Brings everything into the database. ``next_path`` is larger than any path in it.
@@ -107,28 +216,24 @@ class Ledger:
         Raises:
             sqlite3.Error: nothing was written, and all of it waits for the next commit, not for ``record``.
         """
-        database, changes = self._database, self.recorded
+        database, storing, changes = self._database, self._storing, self.recorded
         changes.add(self.pending)
         self.pending.clear()
-        reserved, generation = self.reserved, self.generation
         try:
-            database.execute("BEGIN IMMEDIATE")
+            if storing is None:
+                database.execute("BEGIN IMMEDIATE")
+            else:
+                storing.rows.store_all(database)
             changes.rows(epoch).store(database)
-            if next_path > reserved:
-                # Some are set aside, so that not every transaction writes another page for this.
-                reserved = next_path + RESERVED
-                database.executemany(_SET, (("epoch", epoch), ("next_path", reserved)))
-            if self.log is not None:
-                generation += 1
-                database.execute(_SET, ("redo", generation))
-            database.execute("COMMIT")
+            self._end(epoch, next_path, self.generation + 1)
         except sqlite3.Error:
-            if database.in_transaction:
-                database.execute("ROLLBACK")
+            self._undo()
             raise
-        self.reserved, self.generation = reserved, generation
         if self.log is not None:
+            self.generation += 1
             self.log.restart()
+        if storing is not None:
+            self._stored(storing)
         for node in changes.nodes.values():
             node.born = epoch
         changes.clear()

@@ -53,9 +53,10 @@ class Pending:
         for path, node in self.nodes.items():
             if node.born != epoch:
                 closed.append((epoch, path, node.born))
-            elif node.removed:
+            if node.removed:
+                # Of this epoch there may be one as well that is still on its way into the database.
                 deleted.append((path, epoch))
-            if not node.removed:
+            else:
                 nodes.append(node.row(epoch))
         names, names_deleted = [], []
         for (parent, name), child in self.names.items():

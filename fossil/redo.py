@@ -16,6 +16,8 @@ from fossil.rows import Rows
 
 HEADER = 64
 """Bytes in front of the first group."""
+HALF = 512 * 1024
+"""Where the second half begins. Two generations that follow each other are in different halves."""
 MAGIC = b"fossil redo 1\n"
 
 _frame = Struct(">IIQ")
@@ -34,15 +36,15 @@ def packed(rows: Rows, next_path: int, generation: int) -> bytes:
 
 
 def groups(data: bytes, generation: int, boot: str) -> Iterator[tuple[Rows, int]]:
-    """The groups, as (rows, next path), that a database of this generation does not have yet, in their order."""
+    """The groups of a generation, as (rows, next path), in their order."""
     if data[:HEADER] != header(boot):
         return
-    at = HEADER
-    while at + _frame.size <= len(data):
-        size, check, found = _frame.unpack_from(data, at)
-        body = data[at + _frame.size : at + _frame.size + size]
-        if found != generation or len(body) < size or crc32(body, generation & 0xFFFFFFFF) != check:
-            return
-        next_path, *lists = msgpack.unpackb(body, use_list=False)
-        yield Rows(*lists), next_path
-        at += _frame.size + size
+    for at, end in ((HEADER, min(HALF, len(data))), (HALF, len(data))):
+        while at + _frame.size <= end:
+            size, check, found = _frame.unpack_from(data, at)
+            at += _frame.size + size
+            body = data[at - size : min(at, end)]
+            if found != generation or len(body) < size or crc32(body, generation & 0xFFFFFFFF) != check:
+                break
+            next_path, *lists = msgpack.unpackb(body, use_list=False)
+            yield Rows(*lists), next_path

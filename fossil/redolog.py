@@ -1,7 +1,8 @@
 """The redo log on the disk: one file of fixed size, so that it can be written on a full disk, too.
 
 A group is one ``pwrite`` into room that the file has already. The operating system keeps it when the process is killed;
-it is not for surviving a loss of power, and nothing of it is ever synced.
+it is not for surviving a loss of power, and nothing of it is ever synced. While the database takes over what one half
+has, groups go to the other.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from pathlib import Path
 from fossil import redo
 from fossil.settled import boot
 
-SIZE = 512 * 1024
+SIZE = 2 * redo.HALF
 """Bytes of the file."""
 
 
 class RedoLog:
-    """The groups of one generation, one after the other from the start of the file.
+    """The groups of one generation, one after the other from the start of one half of the file.
 
     Attributes:
         end: where the next one goes.
@@ -32,12 +33,13 @@ class RedoLog:
         except BaseException:
             os.close(self._descriptor)
             raise
-        self.end = redo.HEADER
+        self._start = self.end = redo.HEADER
+        self._limit = redo.HALF
 
     def append(self, group: bytes) -> bool:
         """Hands a group to the operating system; False if that could not be done, and the group is not there."""
         end = self.end + len(group)
-        if end > SIZE:
+        if end > self._limit:
             return False
         try:
             whole = os.pwrite(self._descriptor, group, self.end) == len(group)
@@ -49,7 +51,12 @@ class RedoLog:
 
     def restart(self) -> None:
         """What is in it is of an older generation now and will be written over."""
-        self.end = redo.HEADER
+        self.end = self._start
+
+    def turn(self) -> None:
+        """The next group begins the other half. What is there is of an older generation."""
+        self._start, self._limit = (redo.HEADER, redo.HALF) if self._start == redo.HALF else (redo.HALF, SIZE)
+        self.end = self._start
 
     def close(self) -> None:
         """Releases the file."""

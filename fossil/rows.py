@@ -63,6 +63,34 @@ class Rows(NamedTuple):
                 database.executemany(statement, rows)
 
 
+class Rest:
+    """Rows that are stored bit by bit, within one transaction."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._left = [(statement, part) for statement, part in zip(_STATEMENTS, rows, strict=True) if part]
+        self._left.reverse()
+
+    def __bool__(self) -> bool:
+        """Whether there are any left."""
+        return bool(self._left)
+
+    def store(self, database: sqlite3.Connection, most: int) -> None:
+        """Stores at most so many of them. Raises sqlite3.Error."""
+        left = self._left
+        while left and most > 0:
+            statement, part = left.pop()
+            if len(part) > most:
+                left.append((statement, part[most:]))
+                part = part[:most]
+            database.executemany(statement, part)
+            most -= len(part)
+
+    def store_all(self, database: sqlite3.Connection) -> None:
+        """Stores all of them. Raises sqlite3.Error."""
+        while self._left:
+            database.executemany(*self._left.pop())
+
+
 _STATEMENTS = (
     "UPDATE node SET died=? WHERE path=? AND born=?",
     "DELETE FROM node WHERE path=? AND born=?",

@@ -100,6 +100,10 @@ class FossilTree(FileTree):
                 raise InputOutput from error
         return None
 
+    def rest(self) -> None:
+        """See ``FileTree``."""
+        self.system.rest()
+
     async def _commit_durably(self) -> None:
         """The data is on the disk before the database says that it is there, and that before the answer leaves."""
         system = self.system

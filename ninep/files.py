@@ -344,6 +344,9 @@ class FileTree:
         """
         return None
 
+    def rest(self) -> None:
+        """May do a little of what can wait, some ten microseconds; called when answers have left."""
+
 
 async def _walk_on(start: File, file: File, found: Maybe[File], names: Sequence[str], qids: list[Qid]) -> Walked:
     """The rest of ``File.walk`` from the first step that has to wait."""

@@ -61,6 +61,7 @@ class NinePSession:
         self._clock = clock
         self._talk = Conversation(tree, local=local, max_fids=max_fids)
         self.commit: Callable[[], Maybe[None]] = tree.commit
+        self.rest: Callable[[], None] = tree.rest
         self._unversioned: dict[type, Method] = {m.Tversion: self._version}
         self._methods = self._unversioned
 

@@ -132,3 +132,11 @@ class PreparingSession(Session[Q_contra, R_co], Protocol):
         Not for protocols in which a request changes how the next is decoded.
         """
         ...
+
+
+class RestingSession(Session[Q_contra, R_co], Protocol):
+    """A session that puts off work until the replies have left: the peer has something to do then, too."""
+
+    def rest(self) -> None:
+        """May do a little of it, some ten microseconds; called when all that came has been begun and answered."""
+        ...

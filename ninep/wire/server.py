@@ -114,6 +114,7 @@ class _Connection(Generic[Q, R]):
         self.dialect = dialect
         self.session = session
         self.prepare: Callable[[list[Q]], None] | None = getattr(session, "prepare", None)
+        self.rest: Callable[[], None] | None = getattr(session, "rest", None)
         self.buffer = buffer or FrameBuffer(dialect.format, dialect.limit)
         self.limits = limits
         self.taskless = taskless
@@ -187,6 +188,8 @@ class _Connection(Generic[Q, R]):
                     if at:
                         await trio.lowlevel.checkpoint()
                     await self._chunk(frames[at : at + TURN] if len(frames) > TURN else frames)
+            if self.rest is not None:
+                self.rest()
             alone = not self.running and not self.outbox.size
             data = await inbox.receive(max(CHUNK, buffer.wanted), look=alone)
             if not data:

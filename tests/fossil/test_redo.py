@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -14,10 +15,12 @@ import pytest
 from contracts.served_file import OWNER
 from fossil import redo
 from fossil.disk import DiskFile
+from fossil.errors import WritesStopped
 from fossil.filesystem import ROOT, FileSystem
-from fossil.ledger import MOST, Ledger
+from fossil.ledger import FEW, MOST, Ledger
 from fossil.redolog import SIZE, RedoLog
 from fossil.rows import Rows
+from fossil.schema import ALIVE
 from fossil.settled import boot
 from ninep.errors import FileSystemFull
 
@@ -52,6 +55,16 @@ def test_every_prefix_has_the_groups_that_are_whole() -> None:
 @pytest.mark.parametrize(("generation", "boot"), [(6, "boot"), (8, "boot"), (7 + (1 << 32), "boot"), (7, "another")])
 def test_of_another_generation_or_start_of_the_machine(generation: int, boot: str) -> None:
     assert list(redo.groups(LOG, generation, boot)) == []
+
+
+@pytest.mark.parametrize("generation", [7, 8])
+def test_each_half_has_a_generation(generation: int) -> None:
+    """What is behind the groups of one half has nothing to do with those of the other."""
+    first = redo.header("boot") + b"".join(redo.packed(group, path, 7) for group, path in GROUPS)
+    later = b"".join(redo.packed(group, path + 100, 8) for group, path in GROUPS[:2])
+    log = first.ljust(redo.HALF, b"\0") + later
+    expected = GROUPS if generation == 7 else [(group, path + 100) for group, path in GROUPS[:2]]
+    assert list(redo.groups(log, generation, "boot")) == expected
 
 
 def test_older_groups_behind_the_last_one_are_not_done() -> None:
@@ -122,8 +135,85 @@ def test_many_changes_go_to_the_database_by_themselves(system: FileSystem, tmp_p
     for name in names:
         make(system, name)
     (found,) = system.database.execute("SELECT count(*) FROM name").fetchone()
-    assert found > MOST // 2
+    assert found > MOST // 4
     assert set(content(killed(system, tmp_path))) == set(names)
+
+
+def test_an_answer_waits_for_few_rows(system: FileSystem, tmp_path: Path) -> None:
+    """Where there is a moment after each answer the database is brought up to date in them, bit by bit."""
+    database, names = system.database, [f"{number}" for number in range(2 * MOST)]
+    answers, moments = [], []
+    for name in names:
+        before = database.total_changes
+        make(system, name)
+        answered = database.total_changes
+        system.rest()
+        answers.append(answered - before)
+        moments.append(database.total_changes - answered)
+    assert max(answers) == 0
+    assert 0 < max(moments) <= 3 * FEW
+    (found,) = database.execute("SELECT count(*) FROM name").fetchone()
+    assert len(names) - found < MOST
+    assert set(content(killed(system, tmp_path))) == set(names)
+
+
+def test_killed_at_every_moment(system: FileSystem, tmp_path: Path) -> None:
+    """While rows of one part of the log go to the database, answers go to the other."""
+    system.commit()
+    source, state = random.Random(5), {}
+    for number in range(3 * MOST):
+        name = f"{source.randrange(40)}"
+        node = system.child(system.node(ROOT), name)
+        if node is None:
+            make(system, name)
+            state[name] = name.encode()
+        elif source.random() < 0.5:
+            system.write(node, 0, b"%08d" % number, OWNER)
+            system.record()
+            state[name] = b"%08d" % number
+        else:
+            system.remove(node, OWNER)
+            system.record()
+            del state[name]
+        for _ in range(source.randrange(3)):
+            system.rest()
+        if number % 23 == 0:
+            assert content(killed(system, tmp_path)) == state
+        if number % 191 == 0:
+            system.commit()
+            system.next_epoch()
+
+
+def test_a_look_at_whole_groups(system: FileSystem) -> None:
+    """Who wants rows that fit together gets them, though some of a group are in the database already."""
+    for number in range(MOST):
+        make(system, f"{number}")
+        if number % 50 == 0:
+            system.rest()
+    assert system.database.in_transaction
+    system.complete()
+    assert not system.database.in_transaction
+    run = system.database.execute
+    (names,) = run("SELECT count(*) FROM name").fetchone()
+    (nodes,) = run("SELECT count(*) FROM node").fetchone()
+    assert names + 1 == nodes > 100
+
+
+def test_what_is_removed_after_it_was_changed(system: FileSystem, tmp_path: Path) -> None:
+    """A file of an earlier epoch, changed and removed before the database knew of either, leaves no row alive."""
+    make(system, "a")
+    system.commit()
+    system.next_epoch()
+    node = system.child(system.node(ROOT), "a")
+    assert node is not None
+    system.write(node, 0, b"b", OWNER)
+    system.record()
+    system.remove(node, OWNER)
+    system.record()
+    copy = FileSystem(killed(system, tmp_path), owner=OWNER)
+    alive = copy.database.execute(f"SELECT count(*) FROM node WHERE path=? AND died={ALIVE}", (node.path,))
+    assert alive.fetchone() == (0,)
+    copy.close()
 
 
 def test_a_log_that_is_full_is_begun_anew(system: FileSystem, tmp_path: Path) -> None:
@@ -219,16 +309,60 @@ def test_a_full_disk(system: FileSystem, tmp_path: Path) -> None:
     assert {*answered, "more"} < set(content(killed(system, tmp_path)))
 
 
+@pytest.mark.expects_errors
+def test_a_disk_that_is_found_full_after_the_answer(system: FileSystem, tmp_path: Path) -> None:
+    """What was answered stays; from there on what grows is refused, until there is room."""
+    (pages,) = system.database.execute("PRAGMA page_count").fetchone()
+    system.database.execute(f"PRAGMA max_page_count={pages}")
+    answered = []
+    while not system.full:
+        make(system, name := f"{len(answered):0200}")
+        answered.append(name)
+        system.rest()
+    assert set(content(killed(system, tmp_path))) == set(answered)
+    with pytest.raises(FileSystemFull):
+        make(system, "refused")
+    assert set(content(killed(system, tmp_path))) == set(answered)
+    system.database.execute("PRAGMA max_page_count=1000000")
+    system.rest()
+    system.commit()
+    make(system, "more")
+    assert {*answered, "more"} <= set(content(killed(system, tmp_path)))
+
+
+@pytest.mark.expects_errors
+def test_a_database_that_fails_after_the_answer(system: FileSystem, tmp_path: Path) -> None:
+    """No more changes are taken; what was answered is there after a restart."""
+    for number in range(MOST // 3):
+        make(system, f"{number}")
+    system.database.execute(
+        "CREATE TEMP TRIGGER fails BEFORE INSERT ON name BEGIN SELECT RAISE(ABORT, 'the disk is ill'); END"
+    )
+    answered = MOST // 3
+    while system.stopped is None:
+        make(system, f"{answered}")
+        answered += 1
+        system.rest()
+    assert "the disk is ill" in system.stopped
+    with pytest.raises(WritesStopped):
+        make(system, "more")
+    assert set(content(killed(system, tmp_path))) == {f"{number}" for number in range(answered)}
+
+
 def test_a_group_is_one_write(tmp_path: Path) -> None:
     log = RedoLog(tmp_path / "redo")
     assert log.append(b"x" * 1000)
-    assert not log.append(bytes(SIZE))
+    assert not log.append(bytes(redo.HALF))
     assert log.end == redo.HEADER + 1000
-    log.restart()
+    log.turn()
+    assert log.append(b"z")
+    assert not log.append(bytes(redo.HALF))
+    log.turn()
     assert log.append(b"y")
     log.close()
     file = DiskFile(tmp_path / "redo")
     assert file.read(0, redo.HEADER + 3) == redo.header(boot()) + b"yxx"
+    assert file.read(redo.HALF, 2) == b"z\0"
     file.close()
 
 
