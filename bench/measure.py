@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import TypeVar
 
 from ninep.wire import Client
+from ninep.wire.client import Call
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -70,12 +71,12 @@ async def window(client: Client[Q, R], requests: Iterable[Q], depth: int) -> Tim
     A latency runs from handing the request over to taking its reply.
     """
     latencies: list[float] = []
-    pending = deque[tuple[float, object]]()
+    pending = deque[tuple[float, Call[R]]]()
     start = perf_counter()
 
     async def oldest() -> None:
         began, call = pending.popleft()
-        await client.wait(call)  # type: ignore[arg-type]
+        await client.wait(call)
         latencies.append(perf_counter() - began)
 
     for request in requests:

@@ -51,7 +51,7 @@ class PassedOn(File):
         self._remote = remote
 
     @property
-    def qid(self) -> Qid:  # type: ignore[override]
+    def qid(self) -> Qid:
         """The file server's."""
         return self._remote.qid
 

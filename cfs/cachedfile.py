@@ -17,6 +17,7 @@ from ninep import messages as m
 from ninep.attributes import SetAttributes, unix_mode
 from ninep.errors import FileNotFound, InputOutput
 from ninep.files import File, Walked
+from ninep.ids import Ids
 from ninep.maybe import then
 from ninep.messages import OREAD, OTRUNC
 from ninep.permissions import readable, writable
@@ -38,6 +39,10 @@ ENTRIES = 512
 class CachedFile(UnixSide):
     """See ``File``."""
 
+    qid: Qid
+    iounit: int = 0
+    ids: Ids
+
     def __init__(self, cache: Cache, handle: Handle, knowledge: Knowledge, ahead: Ahead | None = None) -> None:
         """``ahead`` is told what is opened."""
         self._cache = cache
@@ -52,7 +57,7 @@ class CachedFile(UnixSide):
         self._size = 0
         self._read_by: RemoteFile | None = None
         self._era = 0
-        self.qid: Qid = handle.qid
+        self.qid = handle.qid
 
     def _another(self, handle: Handle) -> CachedFile:
         return CachedFile(self._cache, handle, self._knowledge, self._ahead)

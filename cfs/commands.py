@@ -10,7 +10,7 @@ import math
 import re
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import trio
@@ -109,13 +109,13 @@ def _watch(stream: trio.abc.Stream) -> None:
                 stream.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-async def _first(connect: object, wait: float) -> None:
+async def _first(connect: Callable[[], Awaitable[trio.abc.Stream]], wait: float) -> None:
     """A wrong address is better said now than to the first client. Raises ``Unreachable`` after ``wait`` seconds."""
     deadline = trio.current_time() + wait
     told = False
     while True:
         try:
-            await trio.aclose_forcefully(await connect())  # type: ignore[operator]
+            await trio.aclose_forcefully(await connect())
             return
         except Unreachable as error:
             if trio.current_time() >= deadline:

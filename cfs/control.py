@@ -34,7 +34,7 @@ class Control(File):
         self._text = b""
 
     @property
-    def qid(self) -> Qid:  # type: ignore[override]
+    def qid(self) -> Qid:
         """A new version after each open."""
         return Qid(0, self._cache.samples, PATH)
 

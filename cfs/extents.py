@@ -41,8 +41,6 @@ class Extents:
             return NotImplemented
         return self._starts == other._starts and self._ends == other._ends
 
-    __hash__ = None  # type: ignore[assignment]
-
     def __repr__(self) -> str:
         return f"Extents({[(start, end) for start, end in self]})"
 

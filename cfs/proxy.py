@@ -30,6 +30,7 @@ from cfs.upstream import Upstream
 from ninep import messages as m
 from ninep.errors import AuthenticationFailed
 from ninep.files import File, FileTree, Walked
+from ninep.ids import Ids
 from ninep.remote import RemoteFile
 from ninep.wire.dialect import Maybe
 from ninep.wire.taskless import in_task
@@ -38,6 +39,7 @@ from ninep.wire.taskless import in_task
 class CachedTree(FileTree):
     """What one client sees."""
 
+    ids: Ids
     taskless = True
 
     def __init__(self, cache: Cache, upstream: Upstream) -> None:

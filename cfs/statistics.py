@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Any, NamedTuple
 
 
@@ -80,7 +80,7 @@ class Counts:
         self.values: Counter[str] = Counter()
         self.asked: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()
-        self.seconds: Counter[str] = Counter()
+        self.seconds: dict[str, float] = defaultdict(float)
         self._last: dict[str, Any] = {}
 
     def begin(self, kind: type) -> float:
@@ -90,7 +90,7 @@ class Counts:
 
     def end(self, kind: type, begun: float) -> None:
         """Its answer has come."""
-        self.seconds[kind.__name__] += time.perf_counter() - begun  # type: ignore[assignment]
+        self.seconds[kind.__name__] += time.perf_counter() - begun
 
     def sample(self, store: Statistics) -> str:
         """All counts as text, with what they grew by since the last sample.

@@ -74,7 +74,7 @@ async def run_serve(arguments: argparse.Namespace) -> None:
         getpass.getuser(),
         listen=lambda address: listening(arguments, address, service="9fs"),
         dial=lambda address: connect(address, networks=networks),
-        venti=arguments.venti or os.environ.get("venti") or None,  # noqa: SIM112
+        venti=arguments.venti or os.environ.get("venti") or None,  # noqa: SIM112 the name that the original programs use
         durable=arguments.durable,
         local_size=arguments.local_size,
     )
@@ -120,7 +120,7 @@ async def run_vacfs(arguments: argparse.Namespace) -> None:
     """Serves an archive, read-only, until interrupted. What nobody looks at is not fetched."""
     score = named(arguments.score)
     address = arguments.address or DEFAULT_LISTEN
-    venti = arguments.venti or os.environ.get("venti") or ""  # noqa: SIM112
+    venti = arguments.venti or os.environ.get("venti") or ""  # noqa: SIM112 as above
     networks = networks_of(arguments)
     if not venti and not arguments.store:
         raise BadAddress("which archive? say --venti ADDRESS, set the variable 'venti', or say --store DIR")
@@ -162,7 +162,7 @@ async def run_console(arguments: argparse.Namespace) -> int:
         if people:
             with suppress(ImportError):
                 # Gives input() a line editor with a memory.
-                import readline  # noqa: F401
+                import readline  # noqa: F401 which input() uses when it is there
         code = DONE
         while text := await trio.to_thread.run_sync(_typed, line.prompt if people else "", abandon_on_cancel=True):
             try:

@@ -29,6 +29,8 @@ ACTIVE = "active"
 class Above(File):
     """A view of such a directory; ``names`` lead to it from the root."""
 
+    qid: Qid
+
     def __init__(self, tree: FossilTree, user: str, names: tuple[str, ...], shelf: Shelf) -> None:
         self._tree = tree
         self._user = user
@@ -38,7 +40,7 @@ class Above(File):
         self._listing: Iterator[str] = iter(())
 
     @property
-    def ids(self) -> Ids:  # type: ignore[override]
+    def ids(self) -> Ids:
         """The tree's."""
         return self._tree.ids
 

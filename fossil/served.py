@@ -43,7 +43,7 @@ class FossilTree(FileTree):
         self._ids: tuple[Users, FossilIds] | None = None
 
     @property
-    def ids(self) -> Ids:  # type: ignore[override]
+    def ids(self) -> Ids:
         """Which numbers users have: the table's, else those of their accounts on this machine."""
         users = self.system.users
         if self._ids is None or self._ids[0] is not users:

@@ -46,7 +46,7 @@ class StoredFile(File):
         self._user = user
 
     @property
-    def qid(self) -> Qid:  # type: ignore[override]
+    def qid(self) -> Qid:
         """Current qid."""
         return self._node.qid
 
@@ -188,6 +188,6 @@ class StoredFile(File):
                 return found
         return ()
 
-    def stat(self) -> Stat:
+    def stat(self) -> Maybe[Stat]:
         """The entry."""
         return self._node.stat(self._tree.system.users.names)

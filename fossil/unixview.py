@@ -30,12 +30,12 @@ class UnixView(StoredFile):
     """A stored file that is looked at."""
 
     @property
-    def ids(self) -> Ids:  # type: ignore[override]
+    def ids(self) -> Ids:
         """The tree's."""
         return self._tree.ids
 
     @property
-    def locks(self) -> LockTable:  # type: ignore[override]
+    def locks(self) -> LockTable:
         """Those of the file system, whatever way its clients came."""
         return self._tree.system.locks
 
@@ -54,7 +54,7 @@ class UnixView(StoredFile):
             lambda data: bytes(data).decode("utf-8", "replace"),
         )
 
-    def stat(self) -> Maybe[Stat]:  # type: ignore[override]
+    def stat(self) -> Maybe[Stat]:
         """The entry, with what 9P2000.u adds to it."""
         stat = self._entry()
         if not stat.mode & _WITH_TEXT:

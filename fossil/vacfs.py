@@ -14,6 +14,7 @@ from ninep import stat as st
 from ninep.errors import FileNotFound, InputOutput, NotDirectory, PermissionDenied, ReadOnly
 from ninep.files import File, FileTree
 from ninep.host_ids import HostIds
+from ninep.ids import Ids
 from ninep.messages import ORCLOSE, OTRUNC
 from ninep.permissions import EXECUTE, WRITE, granted, wanted
 from ninep.qid import Qid
@@ -37,6 +38,8 @@ LONGEST_TEXT = 4095
 
 class VacTree(FileTree):
     """An archive. ``permissions`` false lets everybody read everything, as ``vacfs -p`` does."""
+
+    ids: Ids
 
     def __init__(self, store: BlockStore, score: Score, *, permissions: bool = True) -> None:
         self._store = store
@@ -89,6 +92,9 @@ class VacTree(FileTree):
 
 class VacView(File):
     """A fid's view of a file in an archive; ``path`` has all directories from the top to it, and the file."""
+
+    ids: Ids
+    qid: Qid
 
     def __init__(self, tree: VacTree, path: tuple[VacFile, ...], user: str) -> None:
         self._tree = tree

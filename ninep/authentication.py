@@ -26,17 +26,17 @@ class Authentication(File):
         self._aname = aname
 
     @property
-    def qid(self) -> Qid:  # type: ignore[override]
+    def qid(self) -> Qid:
         """That of the conversation, which is no directory whatever its tree says."""
         return self._file.qid._replace(type=QTAUTH)
 
     @property
-    def iounit(self) -> int:  # type: ignore[override]
+    def iounit(self) -> int:
         """That of the conversation."""
         return self._file.iounit
 
     @property
-    def locks(self) -> LockTable:  # type: ignore[override]
+    def locks(self) -> LockTable:
         """There are none here."""
         raise NotSupported
 

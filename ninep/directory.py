@@ -10,6 +10,7 @@ from types import CoroutineType
 from typing import Any
 
 from ninep.errors import BadDirectoryOffset, FileError
+from ninep.maybe import arrived
 from ninep.wire.dialect import Maybe
 
 
@@ -45,7 +46,7 @@ class DirectoryReader:
             found = self._list(rewind)
             if isinstance(found, CoroutineType):
                 return self._read_on(count, found)
-            if not self._add(found):  # type: ignore[arg-type]
+            if not self._add(found):  # type: ignore[arg-type]  # no coroutine: see above
                 break
             rewind = False
         return self._take(count)
@@ -53,8 +54,7 @@ class DirectoryReader:
     async def _read_on(self, count: int, listing: Coroutine[Any, Any, Sequence[bytes]]) -> bytes:
         found = await listing
         while self._add(found) and self._size < count:
-            more = self._list(False)
-            found = await more if isinstance(more, CoroutineType) else more  # type: ignore[assignment]
+            found = await arrived(self._list(False))
         return self._take(count)
 
     def _add(self, found: Sequence[bytes]) -> bool:

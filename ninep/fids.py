@@ -206,7 +206,7 @@ class Fid:
             finally:
                 self._beginning = False
                 self._grant()
-            return await result if isinstance(result, CoroutineType) else result  # type: ignore[return-value]
+            return await arrived(result)
         finally:
             self.release(alone=turn.alone)
 

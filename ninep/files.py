@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ninep import emulation
 from ninep.attributes import Attributes, SetAttributes, Statfs, attributes_of
@@ -63,8 +63,10 @@ class Walked(NamedTuple):
 class File:
     """One fid's view of one place in a served tree. The defaults refuse; a subclass overrides what it can do.
 
+    Whoever serves a file only reads its attributes: a subclass may declare and set one, or compute it in a property.
+
     Attributes:
-        qid: type, version and path, current at all times. May be a property.
+        qid: type, version and path, current at all times.
         iounit: the count that moves as one unit in one message; 0 means whatever fits.
         appends: whether it understands OAPPEND in an open mode. Where not it never sees that bit: its writes come at
             the offsets that the client thinks are the end.
@@ -74,12 +76,26 @@ class File:
         locks: where record locks on this file are; None is with those of the tree.
     """
 
-    qid: Qid
-    iounit: int = 0
-    appends: bool = False
-    odd_names: bool = False
-    ids: Ids = PLAIN_IDS
-    locks: LockTable | None = None
+    if TYPE_CHECKING:
+
+        @property
+        def qid(self) -> Qid: ...
+        @property
+        def iounit(self) -> int: ...
+        @property
+        def appends(self) -> bool: ...
+        @property
+        def odd_names(self) -> bool: ...
+        @property
+        def ids(self) -> Ids: ...
+        @property
+        def locks(self) -> LockTable | None: ...
+    else:
+        # Plain attributes, which are read faster and can be set: a property of a base class could not.
+        iounit = 0
+        appends = odd_names = False
+        ids = PLAIN_IDS
+        locks = None
 
     def clone(self) -> Maybe[File]:
         """Another view of the same place, for a walk without names. This file is not open."""
@@ -282,7 +298,7 @@ class File:
 
 
 class FileTree:
-    """What a server serves, for all its connections.
+    """What a server serves, for all its connections. Its attributes are only read, as those of ``File`` are.
 
     Attributes:
         ids: which users the numbers are that clients of 9P2000.u and 9P2000.L attach as.
@@ -290,8 +306,15 @@ class FileTree:
             that wait then have no task.
     """
 
-    ids: Ids = PLAIN_IDS
-    taskless: bool = False
+    if TYPE_CHECKING:
+
+        @property
+        def ids(self) -> Ids: ...
+        @property
+        def taskless(self) -> bool: ...
+    else:
+        ids = PLAIN_IDS
+        taskless = False
 
     def user(self, uid: int, uname: str, aname: str) -> str:
         """Who attaches to ``aname`` as number ``uid``, and as ``uname`` as well if that is not empty.

@@ -14,8 +14,9 @@ class HostIds(Ids):
 
     def __init__(self) -> None:
         super().__init__()
-        self.uid = lru_cache(4096)(self._uid)  # type: ignore[method-assign]
-        self.gid = lru_cache(4096)(self._gid)  # type: ignore[method-assign]
+        # In place of the methods: each getattr asks for both, and what is found is found without a call of Python's.
+        self.uid = lru_cache(4096)(self._uid)  # type: ignore[method-assign]  # as above
+        self.gid = lru_cache(4096)(self._gid)  # type: ignore[method-assign]  # as above
         self._user = lru_cache(4096)(_user)
         self._group = lru_cache(4096)(_group)
 

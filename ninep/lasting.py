@@ -252,12 +252,12 @@ class LastingFile:
                 return self._file
             file = await tree.walk(self._path)
             try:
-                again = self._file is not None
-                if again and file.qid.path != self._file.qid.path:  # type: ignore[union-attr]
+                before = self._file
+                if before is not None and file.qid.path != before.qid.path:
                     raise FileRemoved(f"{self._path}: another file has that name since the connection broke")
                 if file.qid.type & QTEXCL:
                     raise NotSupported("an exclusive-use file does not outlive its connection")
-                await file.open(self._mode & ~m.OTRUNC if again else self._mode)
+                await file.open(self._mode if before is None else self._mode & ~m.OTRUNC)
             except BaseException:
                 await file.leave()
                 raise

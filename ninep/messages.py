@@ -152,7 +152,7 @@ class Tread(NamedTuple):
 
     fid: int
     offset: int
-    count: int  # type: ignore[assignment]
+    count: int  # type: ignore[assignment]  # and no method, which tuples have
 
 
 class Rread(NamedTuple):
@@ -172,7 +172,7 @@ class Twrite(NamedTuple):
 class Rwrite(NamedTuple):
     """How many bytes were taken."""
 
-    count: int  # type: ignore[assignment]
+    count: int  # type: ignore[assignment]  # and no method, which tuples have
 
 
 class Tclunk(NamedTuple):

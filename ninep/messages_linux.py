@@ -212,7 +212,7 @@ class Treaddir(NamedTuple):
 
     fid: int
     offset: int
-    count: int  # type: ignore[assignment]
+    count: int  # type: ignore[assignment]  # and no method, which tuples have
 
 
 class Rreaddir(NamedTuple):

@@ -77,12 +77,12 @@ class RamFile(File):
         self._listing: Iterator[Place] = iter(())
 
     @property
-    def qid(self) -> Qid:  # type: ignore[override]
+    def qid(self) -> Qid:
         """Current qid."""
         return self._node.qid
 
     @property
-    def ids(self) -> Ids:  # type: ignore[override]
+    def ids(self) -> Ids:
         """The tree's."""
         return self._tree.ids
 

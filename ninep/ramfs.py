@@ -28,6 +28,8 @@ class RamTree(FileTree):
     A user is a member of the group that has the user's name. Rights are those of 9P2000 in every dialect: they add up.
     """
 
+    ids: Ids
+
     def __init__(
         self,
         owner: str,

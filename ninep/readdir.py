@@ -54,7 +54,7 @@ class CookieReader:
                 found = self._file.list(False)
                 if isinstance(found, CoroutineType):
                     return self._read_on(offset, count, found)
-                if not self._add(found):  # type: ignore[arg-type]
+                if not self._add(found):  # type: ignore[arg-type]  # no coroutine: see above
                     break
             return self._take(offset, count)
         return self._start(offset, count)

@@ -100,7 +100,7 @@ class Requests:
         new = self._fids.add(newnumber)
         try:
             # A proxy's walk takes a round trip: many from one directory take no longer.
-            result = fid.run_beside(self._do_walk, fid, names, new)
+            result: Maybe[m.Reply] = fid.run_beside(self._do_walk, fid, names, new)
         except BaseException:
             del self._fids[newnumber]
             raise
@@ -108,7 +108,7 @@ class Requests:
             return self.setting_up(new, newnumber, result)
         if new.file is None:
             del self._fids[newnumber]
-        return result  # type: ignore[return-value]
+        return result
 
     def setting_up(self, fid: Fid, number: int, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
         """Holds a fid that is about to be; if it does not get its file it is taken out again."""
@@ -139,9 +139,9 @@ class Requests:
         if not good:
             raise IllegalName
         walked = file.walk(names if good == len(names) else names[:good])
-        if isinstance(walked, CoroutineType):
+        if not isinstance(walked, Walked):
             return _walking(fid, names, new, walked)
-        qids, leaving = _arrived(fid, names, new, walked)  # type: ignore[arg-type]
+        qids, leaving = _arrived(fid, names, new, walked)
         return m.Rwalk(qids) if leaving is None else after(leaving, m.Rwalk(qids))
 
     def _read(self, request: m.Tread) -> Maybe[m.Reply]:
@@ -150,10 +150,10 @@ class Requests:
         if fid.held or not fid.readable:
             return self._read_otherwise(fid, offset, count)
         most = fid.most
-        data = fid.file.read(offset, count if count < most else most)  # type: ignore[union-attr]
+        data = fid.file.read(offset, count if count < most else most)  # type: ignore[union-attr]  # it is readable
         if type(data) is CoroutineType:
-            return fid.run_shared(_made(data, m.Rread))
-        return m.Rread(data)  # type: ignore[arg-type]
+            return fid.run_shared(later(data, m.Rread))
+        return m.Rread(data)  # type: ignore[arg-type]  # no coroutine: see above
 
     def _read_otherwise(self, fid: Fid, offset: int, count: int) -> Maybe[m.Reply]:
         if fid.directory is not None:
@@ -170,10 +170,10 @@ class Requests:
             return fid.run_queued(_do_write, fid, offset, bytes(data), alone=False)
         if not fid.writable:
             raise BadFidUse
-        count = fid.file.write(offset, data)  # type: ignore[union-attr]
+        count = fid.file.write(offset, data)  # type: ignore[union-attr]  # it is writable
         if type(count) is CoroutineType:
-            return fid.run_shared(_made(count, m.Rwrite))
-        return m.Rwrite(count)  # type: ignore[arg-type]
+            return fid.run_shared(later(count, m.Rwrite))
+        return m.Rwrite(count)  # type: ignore[arg-type]  # no coroutine: see above
 
     def _clunk(self, request: m.Tclunk) -> Maybe[m.Reply]:
         fid = self._fids.take(request.fid)
@@ -235,15 +235,16 @@ def _do_read(fid: Fid, offset: int, count: int) -> Maybe[m.Reply]:
         data = fid.directory.read(offset, count)
     else:
         raise BadFidUse
-    return _made(data, m.Rread) if isinstance(data, CoroutineType) else m.Rread(data)  # type: ignore[arg-type]
+    if isinstance(data, CoroutineType):
+        return later(data, m.Rread)
+    return m.Rread(data)  # type: ignore[arg-type]  # no coroutine: see above
 
 
 def _do_write(fid: Fid, offset: int, data: bytes) -> Maybe[m.Reply]:
     file = standing(fid)
     if not fid.writable:
         raise BadFidUse
-    count = file.write(offset, data)
-    return _made(count, m.Rwrite) if isinstance(count, CoroutineType) else m.Rwrite(count)  # type: ignore[arg-type]
+    return then(file.write(offset, data), m.Rwrite)
 
 
 def _do_remove(fid: Fid) -> Maybe[m.Reply]:
@@ -251,7 +252,3 @@ def _do_remove(fid: Fid) -> Maybe[m.Reply]:
     fid.release_locks()
     waiting = file.remove()
     return m.Rremove() if waiting is None else after(waiting, m.Rremove())
-
-
-async def _made(work: Coroutine[Any, Any, T], reply: Callable[[T], m.Reply]) -> m.Reply:
-    return reply(await work)

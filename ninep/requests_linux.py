@@ -117,9 +117,9 @@ class LinuxRequests:
             if request.flags & lm.L_EXCL:
                 raise
             return self._open_existing(fid, file, name, mode)
-        if isinstance(made, CoroutineType):
-            return self._creating(fid, file, request, mode, made)
-        return self._created(fid, file, made, mode)  # type: ignore[arg-type]
+        if isinstance(made, File):
+            return self._created(fid, file, made, mode)
+        return self._creating(fid, file, request, mode, made)
 
     async def _creating(self, fid: Fid, file: File, request: lm.Tlcreate, mode: int, work: Any) -> Any:
         try:
@@ -217,10 +217,8 @@ class LinuxRequests:
         fid = self._fids[number]
         if fid.held:
             return fid.run_queued(lambda: then(do(standing(fid)), reply), alone=False)
-        found = do(standing(fid))
-        if isinstance(found, CoroutineType):
-            return fid.run_shared(later(found, reply))
-        return reply(found)  # type: ignore[arg-type]
+        answer = then(do(standing(fid)), reply)
+        return fid.run_shared(answer) if isinstance(answer, CoroutineType) else answer
 
     def _alone(self, number: int, do: Callable[[File], Maybe[T]], reply: Callable[[T], Any]) -> Maybe[Any]:
         fid = self._fids[number]
@@ -231,10 +229,10 @@ class LinuxRequests:
         fid = self._fids[number]
         if fid.held:
             return self._share(number, lambda file: file.getattr(mask), lm.Rgetattr)
-        found = fid.file.getattr(mask)  # type: ignore[union-attr]
+        found = fid.file.getattr(mask)  # type: ignore[union-attr]  # only a fid that is held may have none
         if type(found) is CoroutineType:
             return fid.run_shared(later(found, lm.Rgetattr))
-        return lm.Rgetattr(found)  # type: ignore[arg-type]
+        return lm.Rgetattr(found)  # type: ignore[arg-type]  # no coroutine: see above
 
     def _readlink(self, request: lm.Treadlink) -> Maybe[Any]:
         return self._share(request.fid, lambda file: file.readlink(), lm.Rreadlink)

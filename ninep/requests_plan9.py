@@ -104,10 +104,10 @@ class Plan9Requests:
         fid = self._fids[request.fid]
         if fid.held:
             return fid.run_queued(self._do_stat, fid, alone=False)
-        stat = fid.file.stat()  # type: ignore[union-attr]
+        stat = fid.file.stat()  # type: ignore[union-attr]  # only a fid that is held may have none
         if type(stat) is CoroutineType:
-            return fid.run_shared(self._stating(fid.file, stat))  # type: ignore[arg-type]
-        return self.told(fid.file, stat)  # type: ignore[arg-type]
+            return fid.run_shared(self._stating(fid.file, stat))  # type: ignore[arg-type]  # it has a file: see above
+        return self.told(fid.file, stat)  # type: ignore[arg-type]  # no coroutine: see above
 
     def _do_stat(self, fid: Fid) -> Maybe[m.Reply]:
         file = standing(fid)

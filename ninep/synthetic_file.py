@@ -62,7 +62,7 @@ class SyntheticFile(File):
         self._listed = False
 
     @property
-    def qid(self) -> Qid:  # type: ignore[override]
+    def qid(self) -> Qid:
         """By name."""
         return self._tree.qid(self._entry, self.place)
 

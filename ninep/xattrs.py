@@ -19,6 +19,8 @@ LARGEST = 65536
 class ReadXattr(File):
     """A value, or a list of names, that a client fetches."""
 
+    qid: Qid
+
     def __init__(self, qid: Qid, value: Buffer) -> None:
         self.qid = Qid(0, qid.version, qid.path)
         self._value = bytes(value)
@@ -30,6 +32,8 @@ class ReadXattr(File):
 
 class WriteXattr(File):
     """A value that a client is about to set. The file's own view lives in here and is clunked with it."""
+
+    qid: Qid
 
     def __init__(self, file: File, name: str, size: int, flags: int, commit: Callable[[], Maybe[None]]) -> None:
         """``commit`` makes it lasting. Raises ``FileSystemFull``: no value is as large as this."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import fnmatch
+import re
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -97,6 +98,7 @@ VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "base"
 MOST_LINES = 500
 EDGE = ("*.__main__", "*.commands", "*.commands.*", "*.commands_*", "ninep.wire.edge", "bench.*")
 """The only modules that may look at the environment or the command line."""
+BARE_MARK = re.compile(r"# (type: ignore(\[[^]]*\])?|noqa(: [A-Z0-9]+)?|pragma: [a-z ]+)\s*$")
 
 
 def sources() -> list[Path]:
@@ -200,6 +202,12 @@ def test_only_the_edge_looks_at_the_environment(path: Path) -> None:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             looked_at = f"{node.value.id}.{node.attr}"
             assert looked_at not in ("os.environ", "os.getenv", "sys.argv"), f"line {node.lineno}: {looked_at}"
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_what_the_tools_are_told_to_overlook_has_its_reason(path: Path) -> None:
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        assert not BARE_MARK.search(line), f"line {number}: say why behind it"
 
 
 def test_every_pattern_of_a_pure_module_is_in_use() -> None:

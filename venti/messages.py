@@ -43,7 +43,7 @@ class Tread(NamedTuple):
 
     score: Score
     blocktype: BlockType
-    count: int  # type: ignore[assignment]
+    count: int  # type: ignore[assignment]  # and no method, which tuples have
 
 
 class Rread(NamedTuple):

@@ -25,7 +25,7 @@ class ExportFile(ExportView):
     __slots__ = ()
 
     @property
-    def ids(self) -> Ids:  # type: ignore[override]
+    def ids(self) -> Ids:
         """Users and groups of this machine."""
         return self._tree.ids
 

@@ -20,6 +20,7 @@ from ninep.export.file import ExportFile
 from ninep.export.place import Place
 from ninep.files import File, FileTree
 from ninep.host_ids import HostIds
+from ninep.ids import Ids
 from ninep.qid import QTDIR, QTFILE, QTSYMLINK, Qid
 from ninep.stat import DMDEVICE, NO32, NO64, Stat
 
@@ -35,6 +36,8 @@ REMEMBERED = 65536
 
 class ExportTree(FileTree):
     """Serves the directory at a path. ``close`` gives up what it holds."""
+
+    ids: Ids
 
     def __init__(
         self, path: str | os.PathLike[str], *, read_only: bool = False, accounts: Accounts | None = None

@@ -66,7 +66,7 @@ class ExportView(File):
         self._entries: _Entries | None = None
 
     @property
-    def qid(self) -> Qid:  # type: ignore[override]
+    def qid(self) -> Qid:
         """Current qid."""
         return self._tree.qid(self._place.refresh())
 

@@ -109,8 +109,9 @@ async def _sockets(address: Address, table: Networks, proof: bool) -> list[trio.
 def where(listener: Listener) -> str:
     """The dial string that reaches a listener."""
     if isinstance(listener, trio.SSLListener):
-        plain = where(listener.transport_listener)  # type: ignore[arg-type]
-        return plain.replace("tcp!", "tls!", 1)
+        plain = listener.transport_listener
+        assert isinstance(plain, trio.SocketListener)
+        return where(plain).replace("tcp!", "tls!", 1)
     name = listener.socket.getsockname()
     if listener.socket.family == socket.AF_UNIX:
         return f"unix!{name}"

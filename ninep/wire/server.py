@@ -229,14 +229,15 @@ class _Connection(Generic[Q, R]):
             except Exception as error:
                 request, result = None, dialect.failure(error)
             if type(result) is CoroutineType:
-                self._start(tag, dialect.promises(request), result, len(frame))  # type: ignore[arg-type]
+                self._start(tag, request, result, len(frame))
                 if self._full():
                     await self._answer()
                     while self._full():
                         await self.ended.park()
             elif result is not None:
-                self.ready_for.append((tag, request, result))  # type: ignore[arg-type]
-                self.ready_size += encode(tag, result, ready)  # type: ignore[arg-type]
+                reply: R = result  # type: ignore[assignment]  # no coroutine: see above
+                self.ready_for.append((tag, request, reply))
+                self.ready_size += encode(tag, reply, ready)
                 if self.ready_size > most:
                     await self._answer()
         self.buffer.limit = dialect.limit
@@ -282,7 +283,8 @@ class _Connection(Generic[Q, R]):
             promised = request is not None and dialect.promises(request)
             self.ready_size += dialect.encode(tag, refusal if promised else reply, self.ready)
 
-    def _start(self, tag: int, promises: bool, work: Coroutine[Any, Any, R | None], size: int) -> None:
+    def _start(self, tag: int, request: Q | None, work: Coroutine[Any, Any, R | None], size: int) -> None:
+        promises = request is not None and self.dialect.promises(request)
         running: _Running[R] = _Running(tag, promises, size)
         self.running[tag] = running
         self.begun += 1

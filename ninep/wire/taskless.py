@@ -121,10 +121,10 @@ class Place(Protocol):
 
 def wake(waiter: Waiter) -> None:
     """Lets who waited go on: the task in its turn, what is carried at once."""
-    if type(waiter) is Carried:
+    if isinstance(waiter, Carried):
         waiter.go()
     else:
-        trio.lowlevel.reschedule(waiter)  # type: ignore[arg-type]
+        trio.lowlevel.reschedule(waiter)
 
 
 async def _fail(error: Exception) -> None:

@@ -112,7 +112,7 @@ async def test_what_one_was_let_do_is_nobody_elses(tmp_path: Path) -> None:
     """Not even of who calls himself the same: a file server goes by the proof and not by the name."""
 
     class Lenient(SecretTree):
-        def attach(self, uname: str, aname: str, *, local: bool = False) -> object:  # type: ignore[override]
+        def attach(self, uname: str, aname: str, *, local: bool = False) -> object:
             return self.tree.attach(GUEST, aname, local=local)
 
     tree = Lenient(RamTree("glenda", mode=0o777), {"glenda": GLENDA})

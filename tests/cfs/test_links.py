@@ -224,7 +224,7 @@ async def test_a_server_that_hangs_up_on_every_greeting(tmp_path: Path, autojump
             await trio.aclose_forcefully(one.links.pop())
             return stream
 
-        one.dial = dead  # type: ignore[method-assign]
+        one.dial = dead
         async with one.new_client(patience=20) as other:
             assert await other.refused(m.Tattach(0, m.NOFID, OWNER, "")) == ServerGone.text
         assert (await raw.ask(m.Tstat(fid))).stat.name == "f", "whoever has a link keeps it"

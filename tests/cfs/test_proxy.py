@@ -117,8 +117,8 @@ async def test_length_changed_without_a_new_version(tmp_path: Path) -> None:
     """Some servers leave the version alone when a wstat cuts a file."""
     async with setting(tmp_path, data=b"0123456789") as (one, raw, _):
         assert await whole(raw, "f") == b"0123456789"
-        node = one.tree._root.node.children["f"].node  # type: ignore[attr-defined]
-        one.tree.resize(node, 4)  # type: ignore[attr-defined]
+        node = one.tree._root.node.children["f"].node
+        one.tree.resize(node, 4)
         assert await whole(raw, "f") == b"0123"
 
 
@@ -475,7 +475,7 @@ class Hasty(File):
         self._file = file
 
     @property
-    def qid(self) -> Qid:  # type: ignore[override]
+    def qid(self) -> Qid:
         return self._file.qid
 
     async def walk(self, names: Sequence[str]) -> Walked:
@@ -517,4 +517,4 @@ async def test_a_server_that_does_not_keep_the_order_is_asked_one_thing_after_th
         for name in ("a", "b"):
             assert await whole(raw, name) == b"bytes of " + name.encode()
         assert tree.refused == 1
-        assert not next(iter(one.cache.clients)).live.in_order  # type: ignore[union-attr]
+        assert not next(iter(one.cache.clients)).live.in_order

@@ -501,7 +501,7 @@ def test_full_disk_turns_caching_off_for_a_while(
     def limited(self: Files, place: object, data: bytes) -> None:
         if full:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        write(self, place, data)  # type: ignore[arg-type]
+        write(self, place, data)
 
     monkeypatch.setattr(Files, "write", limited)
     with Store(tmp_path, 16 * MIB, SERVER, clock=lambda: now) as store:

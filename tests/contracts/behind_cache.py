@@ -49,7 +49,7 @@ class Tapped(trio.abc.Stream):
         self._rest = b""
 
     async def send_all(self, data: object) -> None:
-        self._rest += bytes(data)  # type: ignore[call-overload]
+        self._rest += bytes(data)
         while len(self._rest) >= 4:
             size = int.from_bytes(self._rest[:4], "little")
             if len(self._rest) < size:
@@ -57,7 +57,7 @@ class Tapped(trio.abc.Stream):
             frame, self._rest = self._rest[:size], self._rest[size:]
             self._sent[NAMES.get(frame[4], f"T{frame[4]}")] += 1
         await self._gate.event.wait()
-        await self._stream.send_all(data)  # type: ignore[arg-type]
+        await self._stream.send_all(data)
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._stream.wait_send_all_might_not_block()

@@ -50,11 +50,11 @@ class WaitingTree(FileTree):
         self.views = 0
 
     @property
-    def ids(self) -> Ids:  # type: ignore[override]
+    def ids(self) -> Ids:
         return self.tree.ids
 
     @property
-    def locks(self) -> LockTable:  # type: ignore[override]
+    def locks(self) -> LockTable:
         return self.tree.locks
 
     async def attach(self, uname: str, aname: str, *, local: bool = False) -> File:
@@ -73,11 +73,11 @@ class Waiting(File):
         tree.views += 1
 
     @property
-    def qid(self) -> Qid:  # type: ignore[override]
+    def qid(self) -> Qid:
         return self.file.qid
 
     @property
-    def ids(self) -> Ids:  # type: ignore[override]
+    def ids(self) -> Ids:
         return self.file.ids
 
 

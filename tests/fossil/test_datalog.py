@@ -25,7 +25,7 @@ class Counted(DiskFile):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.writes: list[tuple[int, int]] = []
-        self.room: int | None = None  # type: ignore[assignment]
+        self.room: int | None = None
         self.broken = False
 
     def write(self, data: Buffer, place: int) -> None:

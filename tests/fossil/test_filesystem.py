@@ -263,12 +263,12 @@ def test_like_a_dictionary_with_a_past(steps: list[tuple[str, str, int]]) -> Non
     """Random changes, snapshots and restarts against dictionaries of bytes."""
 
     def look(read: object, view: object) -> dict[str, bytes]:
-        root = view.node(2)  # type: ignore[attr-defined]
+        root = view.node(2)
         found = {}
-        for name in view.children(root):  # type: ignore[attr-defined]
+        for name in view.children(root):
             if name != "adm":
-                node = view.child(root, name)  # type: ignore[attr-defined]
-                data = view.read(node, 0, 1 << 30)  # type: ignore[attr-defined]
+                node = view.child(root, name)
+                data = view.read(node, 0, 1 << 30)
                 found[name] = bytes(
                     data if not hasattr(data, "send") else trio.run(lambda waiting=data: _wait(waiting))
                 )
@@ -332,7 +332,7 @@ def test_like_a_dictionary_with_a_past(steps: list[tuple[str, str, int]]) -> Non
 
 
 async def _wait(waiting: object) -> bytes:
-    return bytes(await waiting)  # type: ignore[misc]
+    return bytes(await waiting)
 
 
 async def test_stable_storage_can_be_asked_for_at_any_time(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def content(folder: Path) -> dict[str, bytes]:
     try:
         root = system.node(ROOT)
         nodes = {name: system.child(root, name) for name in system.children(root)}
-        return {name: bytes(system.read(node, 0, 99)) for name, node in nodes.items() if node and name != "adm"}  # type: ignore[arg-type]
+        return {name: bytes(system.read(node, 0, 99)) for name, node in nodes.items() if node and name != "adm"}
     finally:
         system.close()
 

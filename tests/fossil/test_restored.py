@@ -185,7 +185,7 @@ async def test_many_ask_at_once(tmp_path: Path, autojump_clock: MockClock) -> No
         reads = venti.reads
         calls = [raw.client.begin(m.Twalk(0, raw.fid(), [f"f{n:04}"])) for n in range(0, 1500, 10)]
         for call in calls:
-            assert len((await raw.client.wait(call)).wqids) == 1  # type: ignore[union-attr]
+            assert len((await raw.client.wait(call)).wqids) == 1
         assert venti.reads - reads < 100
         assert len(await raw.list()) == 1501
 

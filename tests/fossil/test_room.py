@@ -33,7 +33,7 @@ async def test_a_full_disk_refuses_what_grows_and_recovers(tmp_path: Path) -> No
                     for call in calls:
                         await raw.client.wait(call)
                 except Exception as error:
-                    assert str(error) == "file system is full"  # noqa: PT017
+                    assert str(error) == "file system is full"  # noqa: PT017 which write fails depends on the disk
                     refused.append(f"{names - 1}" * 20)
             assert opened.system.full
             assert opened.system.stopped is None

@@ -52,7 +52,7 @@ class Counted:
         self.opens += 1
         if self.away:
             raise OSError("connection refused")
-        yield self  # type: ignore[misc]
+        yield self
 
     async def read(self, score: Score, type: BlockType, limit: int) -> bytes:
         if self.away:

@@ -38,7 +38,7 @@ def their_fossil(part: Path, venti: str, port: int) -> Iterator[None]:
     child, terminal = pty.fork()
     if child == 0:
         os.environ["NAMESPACE"] = str(part.parent)
-        os.environ["venti"] = venti  # noqa: SIM112
+        os.environ["venti"] = venti  # noqa: SIM112 the name that the original programs use
         os.execv(command[0], command)
 
     def drain() -> None:

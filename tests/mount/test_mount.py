@@ -232,7 +232,7 @@ def test_refusals_are_the_ones_of_unix(place: Path) -> None:
         (lambda: os.unlink(place / "dir"), errno.EISDIR),
         (lambda: os.mkdir(place / ("x" * 256)), errno.ENAMETOOLONG),
     ):
-        with pytest.raises(OSError) as caught:  # noqa: PT011
+        with pytest.raises(OSError) as caught:  # noqa: PT011 which one is looked at, or up to the kernel
             attempt()
         assert caught.value.errno == number
 
@@ -264,7 +264,7 @@ def test_a_server_that_dies_leaves_errors_and_no_mount(tmp_path: Path) -> None:
         fd = os.open(mount.point / "file", os.O_RDWR)
         mount.server.kill()
         assert mount.end() == 3
-        with pytest.raises(OSError):  # noqa: PT011
+        with pytest.raises(OSError):  # noqa: PT011 which one is looked at, or up to the kernel
             os.pwrite(fd, b"x", 0)
         with contextlib.suppress(OSError):
             os.close(fd)

@@ -38,8 +38,8 @@ class OnlyPlan9(File):
         OnlyPlan9.views += 1
 
     @property
-    def qid(self) -> Qid:  # type: ignore[override]
-        return self.file.qid  # type: ignore[no-any-return]
+    def qid(self) -> Qid:
+        return self.file.qid
 
     async def clone(self) -> File:
         return OnlyPlan9(self.file.clone())
@@ -54,13 +54,13 @@ class OnlyPlan9(File):
         return OnlyPlan9(self.file.create(name, perm, mode))
 
     def read(self, offset: int, count: int) -> Buffer:
-        return self.file.read(offset, count)  # type: ignore[no-any-return]
+        return self.file.read(offset, count)
 
     def list(self, rewind: bool) -> Sequence[Stat]:
-        return self.file.list(rewind)  # type: ignore[no-any-return]
+        return self.file.list(rewind)
 
     async def stat(self) -> Stat:
-        return self.file.stat()  # type: ignore[no-any-return]
+        return self.file.stat()
 
     async def wstat(self, changes: Stat) -> None:
         self.file.wstat(changes)

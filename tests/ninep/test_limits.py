@@ -83,7 +83,7 @@ async def test_requests_in_flight_wait_and_the_rest_goes_on() -> None:
         greedy.client.send()
         other_fid = await other.walk("b")
         await other.ask(m.Topen(other_fid, m.OREAD))
-        while tree.log.count("read 0") < 4:  # noqa: ASYNC110
+        while tree.log.count("read 0") < 4:  # noqa: ASYNC110 a log has no event
             await trio.sleep(0.01)
         await trio.testing.wait_all_tasks_blocked(0.05)
         assert tree.log.count("read 0") == 4

@@ -38,7 +38,7 @@ def score_of(name: str) -> Score:
 class Broken(MemoryStore):
     """The recorded blocks, without some and with others damaged."""
 
-    def __init__(self, lost: set[Score], damaged: set[Score] = frozenset()) -> None:  # type: ignore[assignment]
+    def __init__(self, lost: set[Score], damaged: set[Score] = frozenset()) -> None:
         super().__init__()
         self.lost = lost
         self.damaged = damaged

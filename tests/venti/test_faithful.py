@@ -132,7 +132,7 @@ class Talk:
 
     def packed(self, tag: int, request: m.Request) -> bytes:
         pieces: list[bytes] = []
-        self.dialect.encode(tag, request, pieces)  # type: ignore[arg-type]
+        self.dialect.encode(tag, request, pieces)
         return b"".join(pieces)
 
     async def begin(self) -> None:
@@ -191,7 +191,7 @@ async def test_answers_are_not_lost_when_the_client_leaves(how: str) -> None:
         end = talk.packed(99, m.Tgoodbye()) if how == "goodbye" else b""
         await talk.stream.send_all(writes + end)
         if how == "half close":
-            await talk.stream.send_eof()  # type: ignore[attr-defined]
+            await talk.stream.send_eof()
         for n in range(50):
             assert await talk.reply() == m.Rwrite(Score.of(b"%d" % n * 1000))
         assert await rest_of(talk.stream) == b""

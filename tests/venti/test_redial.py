@@ -80,8 +80,8 @@ class Network:
     def cut(self) -> None:
         """Every connection breaks now, with whatever is under way on it."""
         for stream in self.streams:
-            stream.send_stream.close()  # type: ignore[attr-defined]
-            stream.receive_stream.close()  # type: ignore[attr-defined]
+            stream.send_stream.close()
+            stream.receive_stream.close()
         self.streams.clear()
 
 
@@ -92,7 +92,7 @@ class TestRedialled(BlockStoreContract):
 
 class TestWriteBehindRedialled(BlockStoreContract):
     @asynccontextmanager
-    async def store(self) -> AsyncIterator[BlockStore]:  # type: ignore[override]
+    async def store(self) -> AsyncIterator[BlockStore]:
         async with redialled(Network(MemoryStore()).dial) as store, write_behind(store) as behind:
             yield behind
 

@@ -197,7 +197,7 @@ async def test_export_goes_on_where_it_was_interrupted(
     async with serving(target) as address:
         assert await venti("export", "--store", source, "-h", address) == 1
         assert capsys.readouterr().err == "venti: no space left in arenas\n"
-        target.write_nowait = MemoryStore().write_nowait  # type: ignore[method-assign]
+        target.write_nowait = MemoryStore().write_nowait
         assert await venti("export", "--json", "--store", source, "-h", address) == 0
         assert json.loads(capsys.readouterr().out)["blocks"] < 40
 

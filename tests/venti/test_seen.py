@@ -44,7 +44,7 @@ async def test_the_hash_of_a_block_that_comes_again_is_not_computed(tmp_path: Pa
     hashed: list[bytes] = []
 
     def score_of(data: object) -> Score:
-        hashed.append(bytes(data))  # type: ignore[call-overload]
+        hashed.append(bytes(data))
         return Score(hashlib.sha1(hashed[-1]).digest())
 
     async with open_disk_store(tmp_path, score_of=score_of) as store:

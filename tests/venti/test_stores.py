@@ -128,7 +128,7 @@ async def test_sealed_arenas_verify_and_notice_damage(tmp_path: Path) -> None:
     try:
         footer = arenas.verify_seal(file)
         assert footer["number"] == 0
-        assert len(footer["directory"]) == footer["clumps"] * 37  # type: ignore[arg-type,operator]
+        assert len(footer["directory"]) == footer["clumps"] * 37
         file.write((b"\xff",), 1000)
         with pytest.raises(DamagedStore):
             arenas.verify_seal(file)

@@ -208,7 +208,7 @@ async def test_trees_that_are_too_large() -> None:
 
 
 def damaged(**changes: object) -> Callable[[Entry], Entry]:
-    return lambda entry: entry._replace(**changes)  # type: ignore[arg-type]
+    return lambda entry: entry._replace(**changes)
 
 
 @pytest.mark.parametrize(

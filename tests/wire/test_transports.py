@@ -163,7 +163,7 @@ async def test_a_socket_from_systemd(tmp_path: Path) -> None:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         port = listening.getsockname()[1]
-        process = subprocess.Popen(  # noqa: ASYNC220
+        process = subprocess.Popen(  # noqa: ASYNC220 passes a descriptor on
             [sys.executable, "-c", passes, str(listening.fileno()), str(tmp_path), getpass.getuser()],
             pass_fds=[listening.fileno()],
             env=environment(),

@@ -7,7 +7,7 @@ at once, under the first path that leads to it.
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
 from venti import geometry
@@ -91,8 +91,8 @@ class Checker:
         self._add(self._root, score, True)
         await self._jobs.run()
 
-    def _add(self, work: Callable[..., object], *arguments: object) -> None:
-        self._jobs.add(functools.partial(work, *arguments))  # type: ignore[arg-type]
+    def _add(self, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        self._jobs.add(functools.partial(work, *arguments))
 
     def _fault(self, path: str, link: Link | None, problem: str, detail: str = "") -> None:
         self.faults += 1

@@ -6,7 +6,7 @@ import errno
 import functools
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
 
 import trio
@@ -18,7 +18,7 @@ from venti.fetch import fetch
 from venti.store import PipelinedStore
 from venti.tree import TreeReader
 from venti.vac import mode as modes
-from venti.vac.direntry import safe_name
+from venti.vac.direntry import DirEntry, safe_name
 from venti.vac.jobs import Jobs
 from venti.vac.landing import Landing, finish_file, write_piece
 from venti.vac.reader import Listing, VacFile
@@ -114,10 +114,10 @@ class Unpacker:
                 await self._guarded(file.path, trio.to_thread.run_sync, self._landing.set_times, names, file.info)
         return Done(self._files, self._made, self._size, self._failures, self._damage, tuple(self._missing))
 
-    async def _guarded(self, path: str, work: Callable[..., object], *arguments: object) -> None:
+    async def _guarded(self, path: str, work: Callable[..., Awaitable[object]], *arguments: object) -> None:
         """Does something for one file, whose failure is not that of others."""
         try:
-            await work(*arguments)  # type: ignore[misc]
+            await work(*arguments)
         except VentiError as error:
             self._failed(path, error)
         except OSError as error:
@@ -190,7 +190,7 @@ class Unpacker:
         if group:
             self._jobs.add(functools.partial(self._group, group, names))
 
-    async def _alone(self, file: VacFile, names: Names, work: Callable[[VacFile, Names], object]) -> None:
+    async def _alone(self, file: VacFile, names: Names, work: Callable[[VacFile, Names], Awaitable[None]]) -> None:
         await self._guarded(file.path, work, file, names)
 
     async def _group(self, files: list[VacFile], names: Names) -> None:
@@ -219,9 +219,9 @@ class Unpacker:
         ]
         await self._guarded("/".join(names) or ".", self._write, files, names, ready)
 
-    async def _write(self, files: list[VacFile], names: Names, ready: list[tuple[object, bytes]]) -> None:
+    async def _write(self, files: list[VacFile], names: Names, ready: list[tuple[DirEntry, bytes]]) -> None:
         failures = await trio.to_thread.run_sync(
-            functools.partial(self._landing.write_files, names, ready, times=self._times)  # type: ignore[arg-type]
+            functools.partial(self._landing.write_files, names, ready, times=self._times)
         )
         failed = {error.filename for error in failures}
         for error in failures:
