@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
@@ -200,11 +201,11 @@ class _Connection(Generic[Q, R]):
         dialect, running, begin = self.dialect, self.running, self.session.begin
         decode, encode = dialect.decode_request, dialect.encode
         flushes, resets, ready, most = dialect.flushes, dialect.resets, self.ready, self.limits.reply_bytes
-        ahead = self._ahead(frames) if self.prepare is not None and len(frames) >= AHEAD else ()
+        ahead = self._ahead(frames) if self.prepare is not None and len(frames) >= AHEAD else None
         request: Q | None
-        for number, frame in enumerate(frames):
+        for frame in frames:
             try:
-                tag, request = ahead[number] if number < len(ahead) else decode(frame)
+                tag, request = ahead.popleft() if ahead else decode(frame)
                 kind = type(request)
                 if kind in flushes:
                     self._flush(tag, getattr(request, flushes[kind]))
@@ -243,14 +244,14 @@ class _Connection(Generic[Q, R]):
         self.buffer.limit = dialect.limit
         await self._answer()
 
-    def _ahead(self, frames: list[memoryview]) -> list[tuple[int, Q]]:
+    def _ahead(self, frames: list[memoryview]) -> deque[tuple[int, Q]]:
         """These requests as far as they can be read, after the session has seen all of them."""
         requests: list[tuple[int, Q]] = []
         with contextlib.suppress(UnknownMessage, Malformed):  # which is told when its turn comes
             requests.extend(map(self.dialect.decode_request, frames))
         assert self.prepare is not None
         self.prepare([request for _, request in requests])
-        return requests
+        return deque(requests)
 
     def _full(self) -> bool:
         return self.begun >= self.limits.requests or self.begun_bytes >= self.limits.request_bytes
