@@ -307,7 +307,9 @@ class FileSystem:
             self._directory_changed(changed, uid)
 
     def write(self, node: Node, offset: int, data: Buffer, uid: str) -> int:
-        """Writes; the data is with the operating system when that has been recorded.
+        """Writes, and returns how much: less than all of it where the disk filled up on the way, as write(2) does.
+
+        The data is with the operating system when that has been recorded.
 
         Raises:
             FileSystemFull: the disk is full; the file is as before.
@@ -319,8 +321,14 @@ class FileSystem:
             raise FileTooBig
         self._room.take(size, full=self.full)
         view = memoryview(data)
-        for first in range(0, size, LONGEST):
-            self.writer.write(node, offset + first, view[first : first + LONGEST], long=size >= LONG)
+        first = 0
+        try:
+            for first in range(0, size, LONGEST):
+                self.writer.write(node, offset + first, view[first : first + LONGEST], long=size >= LONG)
+        except FileSystemFull:
+            if not first:
+                raise
+            size, end = first, offset + first
         node.length = max(node.length, end)
         node.next_version()
         node.mtime = self.now()

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 from blake3 import blake3
 
+from contracts.ninep_client import connected
 from contracts.opened_fossil import Opened, client
+from contracts.served_file import OWNER
 from fossil.datalog import DataLog
 from fossil.disk import DiskFile
 from fossil.history import SNAPSHOT
 from ninep import messages as m
+from ninep import messages_linux as lm
+from ninep import stat as st
+from ninep.errors import FileSystemFull, NinepError
+from ninep.wire.dialect import Buffer
 
 
 @pytest.mark.expects_errors
@@ -158,3 +165,71 @@ def test_a_piece_that_is_freed_twice_gives_nothing_of_others_back(tmp_path: Path
         for number in range(9):
             log.free(places[number], 1000)
         assert before - (tmp_path / "data").stat().st_blocks == 2 * 4096 // 512
+
+
+class Filling:
+    """A disk that has room for so many more bytes of data."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, room: int) -> None:
+        self.room = room
+        write = DiskFile.write
+
+        def limited(file: DiskFile, data: Buffer, place: int) -> None:
+            if len(data) > self.room:
+                raise OSError(28, "No space left on device")
+            self.room -= len(data)
+            write(file, data, place)
+
+        patch.setattr(DiskFile, "write", limited)
+        patch.setattr(DiskFile, "reserve", lambda *_: False)
+
+
+@pytest.mark.parametrize("version", [m.VERSION, "9P2000.L"])
+@pytest.mark.parametrize("perm", [0o644, st.DMAPPEND | 0o644])
+async def test_a_large_write_on_a_disk_that_fills_up_is_a_short_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, perm: int
+) -> None:
+    """What was put there counts, as with write(2): the length, the version and the answer say so."""
+    old, new = os.urandom(900_000), os.urandom(900_000)
+    appends = bool(perm & st.DMAPPEND)
+    with Opened(tmp_path) as opened:
+        opened.system.writer.flush()
+        async with connected(opened.tree, OWNER, msize=1 << 20) as raw:
+            await raw.made("file", perm=perm, data=old)
+            before = (await raw.stat("file")).qid.version
+        async with connected(opened.tree, OWNER, msize=1 << 20, version=version, attach=False) as raw:
+            await raw.ask(m.Tattach(0, m.NOFID, OWNER, ""))
+            fid = raw.fid()
+            await raw.ask(m.Twalk(0, fid, ["file"]))
+            await raw.ask(m.Topen(fid, m.OWRITE) if version == m.VERSION else lm.Tlopen(fid, os.O_WRONLY))
+            with monkeypatch.context() as patch:
+                disk = Filling(patch, 200_000)
+                written = (await raw.ask(m.Twrite(fid, 0, new))).count
+                assert 131_072 <= written <= 200_000
+                for _ in range(2):
+                    with pytest.raises(NinepError) as refused:
+                        await raw.ask(m.Twrite(fid, written, new[written:]))
+                    assert isinstance(refused.value, FileSystemFull)
+                disk.room = 1 << 30
+                assert (await raw.ask(m.Twrite(fid, written, new[written:]))).count == len(new) - written
+        async with client(opened) as raw:
+            assert await raw.content("file") == (old + new if appends else new)
+            assert (await raw.stat("file")).qid.version == before + 2
+    with Opened(tmp_path) as opened:
+        async with client(opened) as raw:
+            assert await raw.content("file") == (old + new if appends else new)
+
+
+async def test_what_a_short_write_took_outlasts_a_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = os.urandom(900_000), os.urandom(900_000)
+    (tmp_path / "a").mkdir()
+    with Opened(tmp_path / "a") as opened:
+        async with connected(opened.tree, OWNER, msize=1 << 20) as raw:
+            fid = await raw.create("file", data=old)
+            with monkeypatch.context() as patch:
+                Filling(patch, 200_000)
+                written = (await raw.ask(m.Twrite(fid, 0, new))).count
+                shutil.copytree(tmp_path / "a", tmp_path / "b")
+    with Opened(tmp_path / "b") as opened:
+        async with client(opened) as raw:
+            assert await raw.content("file") == new[:written] + old[written:]
