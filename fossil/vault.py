@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol, runtime_checkable
 
 import trio
 
 from fossil.errors import ArchiveAway
-from ninep.wire.errors import WireError
+from ninep.wire.errors import Unreachable, WireError
 from venti.errors import StoreFailed, StoreInUse, VentiError
 from venti.store import BlockStore
 
@@ -26,10 +27,23 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 """Seconds until it is dialled again: after the first failure, and at most."""
 OPENING = 30.0
 """Seconds that dialling may take."""
+ASKED = 10.0
+"""Seconds after which a store that is used and that may fall silent is asked whether it is there."""
+SILENCE = 30.0
+"""Seconds that it may then take to answer."""
 IDLE = 3.0
 """Seconds after the last use until it is closed."""
 
+SILENT = "it does not answer"
 _lost = (WireError, OSError, StoreFailed, StoreInUse, trio.TooSlowError, trio.BrokenResourceError)
+
+
+@runtime_checkable
+class Distant(Protocol):
+    """A store whose other end can be gone without anybody telling: after a cut line, or a loss of power there."""
+
+    async def ping(self) -> None:
+        """Returns when it has answered."""
 
 
 class Vault:
@@ -64,7 +78,7 @@ class Vault:
                 yield store
             except _lost as error:
                 self._broken.set()
-                raise ArchiveAway(str(error) or type(error).__name__) from error
+                raise ArchiveAway(self.trouble or str(error) or type(error).__name__) from error
         finally:
             self._users -= 1
             self._changed.unpark_all()
@@ -96,9 +110,10 @@ class Vault:
                 found: BaseException = error
                 while isinstance(found, BaseExceptionGroup):
                     found = found.exceptions[0]
+                text = str(found) or SILENT
                 if self.trouble is None:
-                    log.warning("venti is away: %s", found)
-                self.trouble = str(found) or "it does not answer"
+                    log.warning("venti is away: %s", text)
+                self.trouble = text
                 self._changed.unpark_all()
                 self._hurry = trio.Event()
                 with trio.move_on_after(wait):
@@ -119,13 +134,28 @@ class Vault:
                 self.trouble, self._store = None, store
                 self._changed.unpark_all()
                 try:
-                    await self._until_unused()
+                    async with trio.open_nursery() as nursery:
+                        if isinstance(store, Distant):
+                            nursery.start_soon(self._ask, store)
+                        await self._until_unused()
+                        nursery.cancel_scope.cancel()
                 finally:
                     self._store = None
         if opening.cancelled_caught:
             raise trio.TooSlowError
         if self._broken.is_set():
             self._wanted.set()
+
+    async def _ask(self, store: Distant) -> None:
+        while True:
+            await trio.sleep(ASKED)
+            if self._users:
+                with trio.move_on_after(SILENCE) as asking:
+                    await store.ping()
+                if asking.cancelled_caught:
+                    self.trouble = SILENT
+                    log.warning("venti is away: %s", SILENT)
+                    raise Unreachable(SILENT)
 
     async def _until_unused(self) -> None:
         while True:

@@ -99,6 +99,10 @@ class RemoteStore:
         """See ``BlockStore``."""
         await self._client.call(m.Tsync())
 
+    async def ping(self) -> None:
+        """Returns when the server has answered, whatever else it is asked. Raises ``ConnectionLost``."""
+        await self._client.call(m.Tping())
+
     async def aclose(self) -> None:
         """Syncs, if the server is still there. The connection ends with the context that made it."""
         if self._client.lost is None:

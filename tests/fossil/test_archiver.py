@@ -249,6 +249,24 @@ async def test_venti_goes_away_in_the_middle_and_comes_back(tmp_path: Path, auto
     assert found["active/f01234"] == b"1234" * 100
 
 
+async def test_a_venti_that_says_nothing_more_is_dialled_again(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """As after a cut line, or when its machine lost its power: nobody tells that the connection is lost."""
+    venti = FlakyVenti()
+    async with opened(tmp_path, venti) as fossil:
+        fill(fossil.system, fossil.system.node(ROOT), 3000)
+        venti.mute_after = 2000
+        fossil.history.take(ARCHIVE)
+        with trio.fail_after(300):
+            with pytest.raises(FossilError, match="it does not answer"):
+                await fossil.archiver.idle()
+            await trio.sleep(60)
+        assert not fossil.history.waiting()
+        score = fossil.history.last().score
+        assert score is not None
+        assert venti.dialled == 2
+    assert (await tree_of((await reader(venti, score)).top))["active/f01234"] == b"1234" * 100
+
+
 async def test_an_archive_goes_on_after_a_restart(tmp_path: Path, autojump_clock: MockClock) -> None:
     venti = FlakyVenti()
     async with opened(tmp_path, venti) as fossil:
