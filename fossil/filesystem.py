@@ -307,7 +307,7 @@ class FileSystem:
             self._directory_changed(changed, uid)
 
     def write(self, node: Node, offset: int, data: Buffer, uid: str) -> int:
-        """Writes, and returns how much: less than all of it where the disk filled up on the way, as write(2) does.
+        """Puts bytes into a file, and returns how many: fewer where the disk filled up on the way, as Unix has it.
 
         The data is with the operating system when that has been recorded.
 
