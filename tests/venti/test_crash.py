@@ -15,7 +15,7 @@ from contracts.quick_disk import quick_path
 from contracts.recorded_disk import RecordedDisk
 from venti.blocktype import BlockType
 from venti.disk import DiskStore, open_disk_store
-from venti.disk.arena import START
+from venti.disk.arena import START, Gap, is_whole
 from venti.disk.index import Index
 from venti.disk.log import Position
 from venti.errors import BlockNotFound, StoreFailed, StoreFull
@@ -101,8 +101,13 @@ async def check(path: Path, disk: RecordedDisk, index: Path | None, certain: set
                 assert await store.read(score, DATA, 8192) == data
             except BlockNotFound:
                 assert score not in certain
+        gaps: list[Gap] = []
         for number in store.log.numbers:
-            assert {found.clump.score for found in store.log.clumps(number)} <= BLOCKS.keys()
+            left = list(store.log.clumps(number, gaps=gaps))
+            assert {found.clump.score for found in left} <= BLOCKS.keys()
+            # Nothing is left that looks like damage: none was done.
+            assert all(is_whole(store.log.file(number), found) for found in left)
+        assert gaps == []
         for score, data in BLOCKS.items():
             assert await store.write(DATA, data) == score
         await store.sync()

@@ -147,8 +147,9 @@ async def test_the_index_is_only_a_copy(tmp_path: Path, how: str, caplog: pytest
     await check(tmp_path, written)
 
 
-async def test_index_ahead_of_the_log(tmp_path: Path) -> None:
-    """The disk kept the index and lost the end of the log: what is left is found, what is lost is missing."""
+@pytest.mark.expects_errors
+async def test_index_ahead_of_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The disk kept the index and lost the end of the log: what is left is found, what is lost is told and missing."""
     written = blocks(20)
     await fill(tmp_path, written, arena_size=1 << 30)
     path = arenas.arena_path(tmp_path / "arenas", 0)
@@ -159,6 +160,8 @@ async def test_index_ahead_of_the_log(tmp_path: Path) -> None:
         with pytest.raises(BlockNotFound):
             await store.read(Score.of(written[-1]), DATA, 8192)
         await store.write(DATA, written[-1])
+    assert "00000000.arena ends 100 bytes before what was safe in it" in caplog.text
+    assert f"block {Score.of(written[-1])} was at arena 0 offset " in caplog.text
     await check(tmp_path, written)
 
 
@@ -173,6 +176,7 @@ async def test_a_torn_tail_is_cut_wherever_it_is_torn(tmp_path: Path) -> None:
             path = tmp_path / "copy"
             shutil.copytree(original, path)
             shutil.rmtree(path / "index")
+            (path / "synced").unlink()
             arenas.arena_path(path / "arenas", 0).write_bytes(whole[:size] + tail)
             async with open_disk_store(path) as store:
                 assert await store.read(Score.of(first), DATA, 8192) == first
@@ -182,6 +186,7 @@ async def test_a_torn_tail_is_cut_wherever_it_is_torn(tmp_path: Path) -> None:
             shutil.rmtree(path)
 
 
+@pytest.mark.expects_errors
 async def test_damage_in_the_middle_costs_what_it_hit(tmp_path: Path) -> None:
     written = blocks(5)
     await fill(tmp_path, written, arena_size=1 << 30)

@@ -26,9 +26,10 @@ from typing import Any, NamedTuple
 import msgpack
 from blake3 import blake3
 
-from venti.disk.clump import HEADER, MAGIC, BadClump, Clump, unpack, unpack_header
+from venti.disk.clump import HEADER, MAGIC, BadClump, Clump, recognise, unpack, unpack_header
 from venti.disk.files import ArenaFile, ArenaFolder
 from venti.errors import DamagedStore, StoreFailed
+from venti.messages import LARGEST_BLOCK
 
 START = 64
 """Where the first clump begins."""
@@ -171,6 +172,14 @@ def is_genuine(file: ArenaFile, found: Found) -> bool:
         return False
 
 
+def recognised(file: ArenaFile, gap: Gap) -> Found | None:
+    """The clump whose header is damaged, if a gap is one clump and its block says by one of its hashes whose it is."""
+    if not HEADER <= gap.end - gap.start <= HEADER + LARGEST_BLOCK:
+        return None
+    clump = recognise(file.read(gap.end - gap.start, gap.start))
+    return None if clump is None else Found(gap.start, clump)
+
+
 def sealed_at(file: ArenaFile) -> int | None:
     """Where the footer of a sealed arena begins; None for one that is not sealed.
 
@@ -258,6 +267,22 @@ def verify_seal(file: ArenaFile) -> dict[str, Any]:
     if start is None or found.get("blake3") != _digest(file, start):
         raise DamagedStore("arena is not what it was when it was sealed")
     return found
+
+
+def was_sealed(file: ArenaFile, number: int) -> bool:
+    """Whether an arena whose seal does not verify was sealed and has been damaged since.
+
+    Its footer is that of this arena and knows every clump that is left. No block that only looks like a footer does.
+    """
+    try:
+        found = footer(file)
+    except DamagedStore:
+        return False
+    end = sealed_at(file)
+    if end is None or found.get("number") != number or found.get("end") != end:
+        return False
+    known = {(entry.offset, entry.score, entry.type) for entry in listed(found["directory"])}
+    return all((found.offset, found.clump.score, found.clump.type) in known for found in clumps(file, START, end))
 
 
 def _digest(file: ArenaFile, end: int) -> bytes:

@@ -22,6 +22,9 @@ holds from end to end.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
+from hashlib import sha1
 from struct import Struct
 from struct import error as StructError
 from typing import NamedTuple
@@ -31,6 +34,7 @@ import lz4.block
 from blake3 import blake3
 
 from ninep.wire.dialect import Buffer
+from venti.blocktype import BlockType
 from venti.compression import LZ4, PLAIN
 from venti.messages import LARGEST_BLOCK
 
@@ -39,6 +43,7 @@ HEADER = 80
 
 _HEAD = Struct("<4sBBHIIQ20s32s")
 _CRC = Struct("<I")
+_TYPES = frozenset(kind.wire for kind in BlockType)
 
 
 class BadClump(Exception):
@@ -80,6 +85,38 @@ def unpack_header(data: Buffer, at: int = 0) -> Clump:
     if size > LARGEST_BLOCK or stored > size:
         raise BadClump(f"sizes {stored} and {size} are impossible")
     return Clump(type_, encoding, stored, size, time, score, digest)
+
+
+def recognise(data: Buffer) -> Clump | None:
+    """The header of a whole clump, as it was before it was damaged; None where the block does not prove it.
+
+    One of the two hashes in the header must be that of the block. The type is the one that makes the checksum right; if
+    there is none, type and time are taken as they stand.
+    """
+    view = memoryview(data)
+    if len(view) < HEADER:
+        return None
+    _, type_, _, _, _, size, time, score, digest = _HEAD.unpack_from(view)
+    stored = view[HEADER:]
+    for encoding, block in _decodings(stored, size):
+        found = sha1(block, usedforsecurity=False).digest(), blake3(block).digest()
+        if found[0] != score and found[1] != digest:
+            continue
+        for guess in _TYPES:
+            header = pack_header(guess, encoding, len(stored), len(block), time, *found)
+            if header[-_CRC.size :] == view[HEADER - _CRC.size : HEADER]:
+                return Clump(guess, encoding, len(stored), len(block), time, *found)
+        return Clump(type_, encoding, len(stored), len(block), time, *found) if type_ in _TYPES else None
+    return None
+
+
+def _decodings(stored: Buffer, size: int) -> Iterator[tuple[int, bytes]]:
+    """What stored bytes may mean, when it is not certain how they were encoded."""
+    yield PLAIN, bytes(stored)
+    for guess in (size, LARGEST_BLOCK):
+        if len(stored) <= guess <= LARGEST_BLOCK:
+            with suppress(lz4.block.LZ4BlockError):
+                yield LZ4, lz4.block.decompress(stored, uncompressed_size=guess)
 
 
 def unpack(clump: Clump, stored: Buffer) -> bytes:

@@ -7,7 +7,7 @@ sealed and then made read-only on the disk: it is never opened for writing again
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -30,6 +30,14 @@ class Position(NamedTuple):
     offset: int
 
 
+class Since(NamedTuple):
+    """A clump that an index does not know; ``damaged`` where its block cannot be read although it was once durable."""
+
+    number: int
+    found: Found
+    damaged: bool
+
+
 BEGINNING = Position(0, START)
 """Where the first clump of all is."""
 
@@ -48,12 +56,18 @@ class Log:
         clock: Callable[[], float],
         read_only: bool = False,
         known: Position = BEGINNING,
+        certain: Mapping[int, int] | None = None,
     ) -> None:
-        """``known`` is a place up to where all is known to be sound, so that it need not be looked through."""
+        """``known`` is a place up to where all is in the index, so that it need not be looked through.
+
+        ``certain`` says of arenas up to which offset they were once durable: no crash has cut or torn that.
+        """
         self.folder = folder
         self.read_only = read_only
         self._arena_size = arena_size
         self._clock = clock
+        self._certain = dict(certain or {})
+        self._certain[known.arena] = max(known.offset, self._certain.get(known.arena, START))
         self._files: dict[int, ArenaFile] = {}
         self._ends: dict[int, int] = {}
         self._unsealed: set[int] = set()
@@ -112,21 +126,49 @@ class Log:
         """Every clump of an arena from ``start`` on whose header is whole; see ``arena.clumps``."""
         return arenas.clumps(self.file(number), start, self.end(number), gaps)
 
-    def since(self, position: Position) -> Iterator[tuple[int, Found]]:
-        """Every sound clump from a position on: what an index that reaches to there does not know.
+    def since(self, position: Position) -> Iterator[Since]:
+        """Every clump from a position on that counts as stored: what an index that reaches to there does not know.
 
-        A sealed arena counts as sound: all of it had been synced. In one that is not, a crash may have kept the header
-        of a clump and lost its block, and such a clump must not be taken for stored.
+        A sealed arena counts whole: all of it had been synced. In one that is not, a crash may have kept the header of
+        a clump and lost its block; such a clump must not be taken for stored, unless it was once durable.
         """
         for number in self.numbers[position.arena :]:
             start = position.offset if number == position.arena else START
-            for found in self.clumps(number, start):
-                if self.is_sealed(number) or arenas.is_whole(self.file(number), found):
-                    yield number, found
-                else:
-                    log.warning(
-                        "arena %d offset %d: block %s is not whole", number, found.offset, found.clump.score.hex()
+            if self.is_sealed(number):
+                for found in self.clumps(number, start):
+                    yield Since(number, found, damaged=False)
+            else:
+                yield from self._since(number, start)
+
+    def _since(self, number: int, start: int) -> Iterator[Since]:
+        file = self.file(number)
+        certain = self._certain.get(number, START)
+        gaps: list[arenas.Gap] = []
+        for found in self.clumps(number, start, gaps):
+            yield from self._hidden(number, gaps, certain)
+            if arenas.is_whole(file, found):
+                yield Since(number, found, damaged=False)
+            elif found.offset < certain:
+                yield Since(number, found, damaged=True)
+            else:
+                log.warning("arena %d offset %d: block %s is not whole", number, found.offset, found.clump.score.hex())
+        yield from self._hidden(number, gaps, certain)
+
+    def _hidden(self, number: int, gaps: list[arenas.Gap], certain: int) -> Iterator[Since]:
+        """The clumps whose damaged headers still say whose they were."""
+        for gap in gaps:
+            if gap.start < certain:
+                found = arenas.recognised(self.file(number), gap)
+                if found is None:
+                    log.error(
+                        "arena %d offset %d: %d bytes that were safe are no clump any more: see verify and repair",
+                        number,
+                        gap.start,
+                        gap.end - gap.start,
                     )
+                else:
+                    yield Since(number, found, damaged=True)
+        gaps.clear()
 
     # Opening
 
@@ -160,33 +202,55 @@ class Log:
             return START
         arenas.check_head(file, number, path)
         sealed = arenas.sealed_at(file)
-        if sealed is not None and self._is_true_seal(file, number, path):
+        if sealed is not None and self._is_true_seal(file, number, path, last=last):
             return sealed
         if self.folder.protected(name):
             log.error("%s has lost its end: what is left is served; restore the file from a copy", path)
             return size
         self._unsealed.add(number)
-        end = known.offset if number == known.arena and known.offset <= size else START
-        for found in arenas.clumps(file, end, size):
-            if arenas.is_whole(file, found):
-                end = found.end
+        start = known.offset if number == known.arena and known.offset <= size else START
+        certain = self._certain.get(number, START)
+        if certain > size:
+            log.error("%s ends %d bytes before what was safe in it: restore the file from a copy", path, certain - size)
+        certain = max(start, min(certain, size))
         if self.read_only:
-            return end
-        file = self._reopen(number)
+            return max([certain, *(found.end for found in arenas.clumps(file, start, size) if _is_left(file, found))])
+        return self._closed_up(self._reopen(number), number, start, certain, size)
+
+    def _closed_up(self, file: ArenaFile, number: int, start: int, certain: int, size: int) -> int:
+        """Cuts what a crash left half written; what is whole behind it moves up. Returns where the arena ends then.
+
+        So nothing is left in a log that looks like damage and never was stored.
+        """
+        end = certain
+        moved = 0
+        for found in arenas.clumps(file, start, size):
+            if found.offset < certain or not _is_left(file, found):
+                continue
+            if found.offset > end:
+                file.write((file.read(found.end - found.offset, found.offset),), end)
+                moved += 1
+            end += found.end - found.offset
         if end < size:
             log.warning("arena %d: %d bytes at its end are no whole clump and are cut", number, size - end)
             file.truncate(end)
+            if moved:
+                log.warning("arena %d: %d blocks that were behind moved up", number, moved)
+                file.sync()
         return end
 
-    def _is_true_seal(self, file: ArenaFile, number: int, path: str) -> bool:
+    def _is_true_seal(self, file: ArenaFile, number: int, path: str, *, last: bool) -> bool:
         """Whether an arena that looks sealed is. One that is protected has been looked at before."""
         if self.folder.protected(arena_name(number)):
             return True
         try:
             found = arenas.verify_seal(file).get("number")
         except DamagedStore as error:
-            log.warning("%s looks sealed and is not: %s", path, error)
-            return False
+            if last or not arenas.was_sealed(file, number):
+                log.warning("%s looks sealed and is not: %s", path, error)
+                return False
+            log.error("%s is damaged: what is sound is served, see verify and repair: %s", path, error)
+            found = number
         if found != number:
             return False
         if not self.read_only:
@@ -235,6 +299,14 @@ class Log:
         self._unsealed.add(self._number)
         self._tail = self._flushed = START
 
+    def unsealed_ends(self) -> dict[int, int]:
+        """Where the arenas end that are not sealed, as far as the system has them."""
+        return {number: self.end(number) for number in self._unsealed}
+
+    def durable_ends(self) -> dict[int, int]:
+        """What is left, in arenas that are not sealed, of what was once durable."""
+        return {n: min(end, self.end(n)) for n, end in self._certain.items() if n in self._unsealed}
+
     def to_sync(self) -> list[ArenaFile]:
         """The files whose ``sync`` makes everything durable that was flushed."""
         return [self.file(number) for number in sorted(self._unsealed)]
@@ -254,6 +326,14 @@ class Log:
         for file in self._files.values():
             file.close()
         self._files.clear()
+
+
+def _is_left(file: ArenaFile, found: Found) -> bool:
+    """Whether a clump that was never durable is whole; told if it is not."""
+    if arenas.is_whole(file, found):
+        return True
+    log.warning("offset %d: block %s is not whole", found.offset, found.clump.score.hex())
+    return False
 
 
 def _has_head(file: ArenaFile, number: int, path: str) -> bool:

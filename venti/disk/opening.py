@@ -12,6 +12,7 @@ import trio
 from ninep.wire.dialect import Buffer
 from venti.disk import index as indexes
 from venti.disk import space as spaces
+from venti.disk import synced
 from venti.disk.claim import claimed
 from venti.disk.damaged import DamagedList
 from venti.disk.files import ArenaFolder, OsFolder
@@ -19,6 +20,7 @@ from venti.disk.index import Index
 from venti.disk.log import BEGINNING, Log
 from venti.disk.space import Space
 from venti.disk.store import DiskStore
+from venti.disk.synced import SyncedFile
 from venti.score import Score
 from venti.workers import Workers
 
@@ -55,12 +57,27 @@ async def open_disk_store(
     with claimed(path, read_only=read_only):
         index = Index(path / "index", memory=index_memory, read_only=read_only)
         try:
-            arenas = folder(path / "arenas")
-            known = index.covered or BEGINNING
-            blocks = Log(arenas, arena_size=arena_size, clock=clock, read_only=read_only, known=known)
+            arenas, root = folder(path / "arenas"), folder(path)
+            blocks = Log(
+                arenas,
+                arena_size=arena_size,
+                clock=clock,
+                read_only=read_only,
+                known=index.covered or BEGINNING,
+                certain=synced.read(root),
+            )
             space = Space(arenas, reserve=0 if read_only else reserve, now=trio.current_time)
             notes = None if read_only else DamagedList(path)
-            store = DiskStore(blocks, index, space, clock=clock, score_of=score_of, workers=workers, notes=notes)
+            store = DiskStore(
+                blocks,
+                index,
+                space,
+                clock=clock,
+                score_of=score_of,
+                workers=workers,
+                notes=notes,
+                synced=None if read_only else SyncedFile(root),
+            )
         except BaseException:
             index.close()
             raise

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from venti.disk.arena import START, Found
+from venti.disk import synced
+from venti.disk.arena import START
 from venti.disk.claim import claimed
 from venti.disk.files import OsFolder
 from venti.disk.index import Index, pack_place
-from venti.disk.log import Log, Position
+from venti.disk.log import Log, Position, Since
 from venti.disk.store import BATCH
 
 _NEVER = 1 << 62
@@ -42,7 +43,8 @@ class Rebuild:
         self._stack = ExitStack()
         with ExitStack() as stack:
             stack.enter_context(claimed(path))
-            self._log = Log(OsFolder(path / "arenas"), arena_size=_NEVER, clock=time.time)
+            certain = synced.read(OsFolder(path))
+            self._log = Log(OsFolder(path / "arenas"), arena_size=_NEVER, clock=time.time, certain=certain)
             stack.callback(self._log.close)
             shutil.rmtree(path / "index", ignore_errors=True)
             self._index = Index(path / "index")
@@ -57,14 +59,14 @@ class Rebuild:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def _clumps(self) -> Iterator[tuple[int, Found]]:
+    def _clumps(self) -> Iterator[Since]:
         return self._log.since(Position(0, START))
 
     def step(self) -> bool:
         """Adds one batch; True when all is in the index. In any thread, one at a time."""
         batch: dict[bytes, bytes] = {}
         covered = None
-        for number, found in self._found:
+        for number, found, _ in self._found:
             clump = found.clump
             key = clump.score + bytes((clump.type,))
             batch[key] = pack_place(number, found.offset, clump.stored, clump.size, clump.digest[:16])

@@ -18,6 +18,7 @@ from typing import Any
 
 import trio
 
+from venti.disk import synced
 from venti.disk.arena import START
 from venti.disk.damaged import noted
 from venti.disk.files import OsFolder
@@ -166,7 +167,13 @@ class Scrubber:
         if number != journal.current:
             journal.current, journal.offset, journal.faults = number, START, 0
         try:
-            survey = Survey(self._arenas, number, journal.offset, noted=noted(self._path).get(number, ()))
+            survey = Survey(
+                self._arenas,
+                number,
+                journal.offset,
+                certain=synced.read(OsFolder(self._path)).get(number, 0),
+                noted=noted(self._path).get(number, ()),
+            )
         except OSError as error:
             await self._judge(Fault(number, 0, None, None, f"it cannot be read: {error.strerror}"))
         else:

@@ -27,6 +27,7 @@ from venti.disk.index import CHECK, PLACE, Index, Place, pack_place, parts, unpa
 from venti.disk.log import BEGINNING, Log, Position
 from venti.disk.seen import Seen
 from venti.disk.space import Space
+from venti.disk.synced import SyncedFile
 from venti.errors import (
     BlockNotFound,
     BlockTooLarge,
@@ -50,6 +51,8 @@ BATCHES = 4
 """So many batches may collect; then writes wait for the index."""
 RETRY = 2.0
 """Seconds after which work in the background that failed is tried again."""
+MOST_TOLD = 100
+"""Lost blocks that the log names when a store is opened; the file ``damaged`` names more."""
 MOST_DAMAGED = 100_000
 """Damaged blocks that are remembered, so that whoever has them can write them again."""
 
@@ -75,6 +78,7 @@ class DiskStore:
         score_of: Callable[[Buffer], Score] = Score.of,
         workers: Workers | None = None,
         notes: DamagedList | None = None,
+        synced: SyncedFile | None = None,
     ) -> None:
         self.log = log
         self.read_only = log.read_only
@@ -87,6 +91,7 @@ class DiskStore:
         self._waiting: dict[bytes, Buffer] = {}
         self._damaged: set[bytes] = set()
         self._notes = notes
+        self._synced_file = synced
         self._seen = Seen()
         self._workers = workers
         # By the identity of the data, which cannot be another's as long as the data is kept here.
@@ -101,6 +106,8 @@ class DiskStore:
         self._synced = Position(-1, 0)
         self._closed = False
         self._catch_up()
+        if synced is not None:
+            synced.write(self.log.durable_ends())
         if self.log.full and not self.read_only:
             self._wake.set()
 
@@ -110,17 +117,36 @@ class DiskStore:
         if covered.arena >= len(self.log.numbers) or covered.offset > self.log.end(covered.arena):
             if self._index.covered is not None:
                 log.warning("the index is ahead of the arenas: it is made anew")
+                self._tell_lost()
                 self._index.clear()
             covered = BEGINNING
-        for number, found in self.log.since(covered):
+        for number, found, damaged in self.log.since(covered):
             clump = found.clump
+            key = clump.score + bytes((clump.type,))
+            if damaged and self._value(key) is not None:
+                continue
             # Of two clumps with one key the later one is good: it was written because the other was damaged.
-            self._recent[clump.score + bytes((clump.type,))] = pack_place(
-                number, found.offset, clump.stored, clump.size, clump.digest[:16]
-            )
+            self._recent[key] = pack_place(number, found.offset, clump.stored, clump.size, clump.digest[:16])
+            if damaged:
+                self.distrust(number, found, "it was safe, and is not any more")
             if len(self._recent) >= BATCH and not self.read_only:
                 self._write_index(self._recent, Position(number, found.end))
                 self._recent = {}
+
+    def _tell_lost(self) -> None:
+        """Names the blocks that the index places behind the end of the log."""
+        lost = 0
+        for key, value in self._index.items():
+            place = Place.unpack(value)
+            if place.arena in self.log.numbers and place.offset + HEADER + place.stored <= self.log.end(place.arena):
+                continue
+            lost += 1
+            if lost <= MOST_TOLD:
+                log.error("block %s was at arena %d offset %d, which is gone", key[:20].hex(), *place[:2])
+            if self._notes is not None and lost <= MOST_DAMAGED:
+                self._notes.add(place.arena, [Listed(key[:20], key[20], place.offset, place.stored, place.size)])
+        if lost > MOST_TOLD:
+            log.error("and %d blocks more", lost - MOST_TOLD)
 
     # Reading
 
@@ -356,7 +382,7 @@ class DiskStore:
     async def _sync_log(self) -> None:
         """Makes everything durable that has been flushed; the caller holds ``_work``."""
         reached = self.log.flushed
-        files = self.log.to_sync()
+        files, ends = self.log.to_sync(), self.log.unsealed_ends()
         try:
             for file in files:
                 await trio.to_thread.run_sync(file.sync)
@@ -365,6 +391,8 @@ class DiskStore:
             self._fail(f"fdatasync failed: {error.strerror}")
             raise StoreFailed(self._failed) from error
         self._synced = reached
+        if self._synced_file is not None:
+            self._synced_file.write(ends)
 
     def _fail(self, text: str) -> None:
         log.error("%s; the store takes no more writes", text)
@@ -442,6 +470,8 @@ class DiskStore:
         finally:
             self._index.close()
             self.log.close()
+            if self._synced_file is not None:
+                self._synced_file.close()
 
 
 def _inside(entries: Iterable[tuple[bytes, bytes]], number: int, gap: Gap) -> list[Listed]:

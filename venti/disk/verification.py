@@ -10,6 +10,7 @@ from pathlib import Path
 import lmdb
 
 from venti.disk import arena as arenas
+from venti.disk import synced
 from venti.disk.agreement import Agreement, Difference
 from venti.disk.arena import Found, Gap, Listed, arena_name
 from venti.disk.claim import claimed
@@ -57,6 +58,7 @@ class Verification:
         self.index_damaged = False
         self._folder = OsFolder(path / "arenas")
         self._noted = noted(path)
+        self._synced = synced.read(OsFolder(path))
         self._numbers = numbers(self._folder)
         self.arenas = len(self._numbers)
         self.total = sum(_size(self._folder, number) for number in self._numbers)
@@ -136,9 +138,10 @@ class Verification:
         number = next(self._waiting, None)
         if number is None:
             return False
-        certain = 0
+        certain = self._synced.get(number, 0)
         if number <= self._limit.arena:
-            certain = self._limit.offset if number == self._limit.arena else _size(self._folder, number)
+            covered = self._limit.offset if number == self._limit.arena else _size(self._folder, number)
+            certain = max(certain, covered)
         survey = Survey(
             self._folder,
             number,
@@ -231,6 +234,16 @@ class Verification:
             what = "the end of its arena is missing" if number in self._gaps else "its arena is missing"
             for entry in sorted(entries, key=lambda entry: entry.offset):
                 self._tell(fault(number, entry.offset, what, entry.score, entry.type))
+        self._tell_forgotten()
+
+    def _tell_forgotten(self) -> None:
+        """Blocks that were found to be lost and are still: the index was made without them."""
+        if self._index is None or self.index_damaged:
+            return
+        for number, entries in self._noted.items():
+            for entry in entries:
+                if self._index.get(entry.score + bytes((entry.type,))) is None:
+                    self._tell(fault(number, entry.offset, "it was here and is lost", entry.score, entry.type))
 
 
 def _opened(path: Path, stack: ExitStack) -> Index:
