@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -42,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print figures for programs")
     parser.add_argument("--save", metavar="FILE", help="write the figures for programs to a file as well")
     parser.add_argument("--plot", metavar="FILE", help="draw it as an SVG file: beside peers, or growing")
+    parser.add_argument(
+        "--keep", metavar="DIR", type=Path, help="venti-index: leave the store in DIR, and go on with what is there"
+    )
     arguments = parser.parse_args(argv)
     suites = arguments.suite or list(DEFAULT)
     suites = list(SUITES) if "all" in suites else suites
@@ -54,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     ours: set[str] = set()
     failed = False
     try:
-        for step in (step for name in suites for step in SUITES[name](arguments.scale)):
+        plans = SUITES | {"venti-index": partial(index.plan, kept=arguments.keep)}
+        for step in (step for name in suites for step in plans[name](arguments.scale)):
             print(f"measuring {step.name} ...", file=sys.stderr)
             if step.ours:
                 ours.add(step.name)

@@ -7,8 +7,11 @@ a block is.
 from __future__ import annotations
 
 import random
+import socket
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from bench import servers
 from bench.measure import Result
@@ -31,17 +34,20 @@ def block(number: int) -> bytes:
     return b"%x" % number
 
 
-def plan(scale: float) -> list[Step]:
-    """Ours alone: the index of the original has a fixed size."""
+def plan(scale: float, kept: Path | None = None) -> list[Step]:
+    """Ours alone: the index of the original has a fixed size.
+
+    ``kept`` is a directory for the store, which is left there; what an earlier run wrote is not written again.
+    """
 
     async def work(port: int) -> list[Result]:
         return run(port, "venti", scale)
 
-    return [Step("venti", servers.our_venti, work)]
+    return [Step("venti", servers.our_venti if kept is None else servers.our_kept_venti(kept), work)]
 
 
 def run(port: int, server: str, scale: float) -> list[Result]:
-    """Writes blocks, then looks up some that are there and some that are not."""
+    """Writes the blocks that are not there, then looks up some that are there and some that are not."""
     count = max(GROUP, int(COUNT * scale))
     process = listener(port)
     results: list[Result] = []
@@ -61,19 +67,35 @@ def run(port: int, server: str, scale: float) -> list[Result]:
             wanted = (score_of(source.randrange(count)) for _ in range(max(GROUP, int(LOOKUPS * min(1.0, scale * 4)))))
             results.append(measure(workload, [Tread(score, BlockType.DATA, 100) for score in wanted]))
 
-        groups = [
-            measure("", [Twrite(BlockType.DATA, block(number)) for number in range(first, first + GROUP)])
-            for first in range(0, count, GROUP)
-        ]
+        groups = {
+            first: measure("", [Twrite(BlockType.DATA, block(number)) for number in range(first, first + GROUP)])
+            for first in range(_written(connection, count), count, GROUP)
+        }
+        tenth = max(GROUP, count // 10)
         for workload, part in (
-            ("new, first", groups[: max(1, len(groups) // 10)]),
-            ("new, last", groups[-len(groups) // 10 :]),
+            ("new, first", range(0, tenth, GROUP)),
+            ("new, last", range(count - tenth, count, GROUP)),
         ):
-            results.append(_together(part, f"{workload} tenth, {count / 1e6:.2g}M blocks"))
-        pipeline([connection], [Tsync()], 1)
+            if groups.keys() >= set(part):
+                written = [groups[first] for first in part]
+                results.append(_together(written, f"{workload} tenth, {count / 1e6:.2g}M blocks"))
+        if groups:
+            pipeline([connection], [Tsync()], 1)
         looked_up("read", lambda number: Score.of(block(number)))
         looked_up("absent score", lambda number: Score(random.Random(number).randbytes(SIZE)))
     return results
+
+
+def _written(connection: socket.socket, count: int) -> int:
+    """The first group that is not there whole: they were written in their order."""
+
+    def is_there(first: int) -> bool:
+        replies: list[bytes] = []
+        pipeline([connection], [Tread(Score.of(block(first + GROUP - 1)), BlockType.DATA, 100)], 1, replies)
+        return replies == [block(first + GROUP - 1)]
+
+    firsts = range(0, count, GROUP)
+    return GROUP * bisect_left(firsts, True, key=lambda first: not is_there(first))
 
 
 def _together(results: Sequence[Result], workload: str) -> Result:

@@ -87,6 +87,16 @@ def our_venti() -> Iterator[int]:
     yield from ours("venti", "serve", "tcp!127.0.0.1!PORT", "--store", "DIR/store")
 
 
+def our_kept_venti(store: Path) -> Server:
+    """The same with its store in a directory that outlasts it."""
+
+    @contextlib.contextmanager
+    def server() -> Iterator[int]:
+        yield from ours("venti", "serve", "tcp!127.0.0.1!PORT", "--store", str(store))
+
+    return server
+
+
 @contextlib.contextmanager
 def our_fossil() -> Iterator[int]:
     """Our file server on an embedded archive."""
