@@ -14,6 +14,7 @@ import trio
 from ninep.errors import FileError, NinepError
 from ninep.lasting import Link
 from ninep.mount.operations import MountOperations
+from ninep.mount.signalled import Signalled
 from ninep.wire import busypoll
 from ninep.wire.errors import ConnectionLost, Unreachable, WireError
 
@@ -41,7 +42,8 @@ async def mount(
         Unreachable: the server went away. Programs that were using the mount have got errors.
     """
     tree = await link.tree()
-    operations = MountOperations(tree.root, keep, link.patience)
+    signalled = Signalled(os.fspath(directory))
+    operations = MountOperations(tree.root, signalled, keep, link.patience)
     options = {f"fsname={source}", "subtype=ninep"}
     options |= {"allow_other", "default_permissions"} if others else set()
     try:
@@ -77,6 +79,7 @@ async def mount(
 
             nursery.start_soon(serve)
             nursery.start_soon(watch)
+            nursery.start_soon(signalled.run)
             mounted()
     finally:
         if lost is None:

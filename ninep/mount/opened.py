@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable
 
+import trio
+
+from ninep import messages as m
 from ninep.errors import FileError
 from ninep.mount.nodes import Node
 from ninep.mount.readahead import ReadAhead
@@ -21,6 +24,7 @@ class OpenFile:
         node: the file.
         file: its fid, open.
         streams: whether it has no content of its own, so that a read may take as long as it likes.
+        opener: the thread that has opened it; whoever has the descriptor now may be another.
         flags: how it was opened, as Linux has it, less what is done once.
         written: whether something was written through it.
     """
@@ -33,11 +37,13 @@ class OpenFile:
         connected: Callable[[], Awaitable[None]],
         *,
         streams: bool = False,
+        opener: int = 0,
     ) -> None:
         """``connected`` returns when there is a connection after one that broke, and the file was renewed."""
         self.node = node
         self.file = file
         self.streams = streams
+        self.opener = opener
         self.flags = flags & ~_ONCE
         self.written = False
         self._connected = connected
@@ -74,9 +80,24 @@ class OpenFile:
     async def read(self, offset: int, size: int) -> bytes:
         """Bytes from the file."""
         self.check()
-        if self.streams:
-            return bytes(await self.file.read(offset, size))
         return await self._ahead.read(offset, size)
+
+    async def follow(self, offset: int, size: int) -> bytes:
+        """What there is to read next of a stream; waits for it.
+
+        Cancelled, nothing is lost: what has been answered all the same is returned.
+        """
+        self.check()
+        file = self.file
+        client = file.connection.client
+        call = client.begin(m.Tread(file.fid, offset, min(size, file.iounit)))
+        try:
+            reply = await client.wait(call)
+        except trio.Cancelled:
+            if not isinstance(call.reply, m.Rread):
+                raise
+            reply = call.reply
+        return bytes(reply.data)
 
     async def write(self, offset: int, data: bytes) -> None:
         """Sends bytes to the file."""

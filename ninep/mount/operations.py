@@ -31,6 +31,7 @@ from ninep.errors import FileError, FileRemoved, FunctionNotImplemented, NotSupp
 from ninep.mount import requests
 from ninep.mount.nodes import Node, Nodes
 from ninep.mount.opened import OpenFile
+from ninep.mount.signalled import Signalled
 from ninep.remote import RemoteFile
 from ninep.wire.errors import ConnectionLost, WireError
 
@@ -45,7 +46,19 @@ AT_ONCE = 64
 _UNASKED = frozenset(("getxattr", "setxattr", "listxattr", "removexattr"))
 _HARMLESS = frozenset(
     (
-        *("lookup", "getattr", "setattr", "readlink", "opendir", "_listed", "fsyncdir", "open", "_read", "_alive"),
+        *(
+            "lookup",
+            "getattr",
+            "setattr",
+            "readlink",
+            "opendir",
+            "_listed",
+            "fsyncdir",
+            "open",
+            "_read",
+            "_follow",
+            "_alive",
+        ),
         *("write", "flush", "fsync", "statfs", "listxattr", "getxattr", "removexattr"),
     )
 )
@@ -89,12 +102,14 @@ class MountOperations(pyfuse3.Operations):
     supports_dot_lookup = False
     enable_writeback_cache = False
 
-    def __init__(self, root: RemoteFile, keep: float, patience: float = 0) -> None:
-        """``keep`` is how long names and attributes may be old, in seconds.
+    def __init__(self, root: RemoteFile, signalled: Signalled, keep: float, patience: float = 0) -> None:
+        """``signalled`` tells which readers need not be waited for any more.
 
-        ``patience`` is how long requests wait for another connection when one broke.
+        ``keep`` is how long names and attributes may be old, in seconds; ``patience`` is how long requests wait for
+        another connection when one broke.
         """
         super().__init__()
+        self.signalled = signalled
         self.patience = patience
         self._connection: Connection = root.connection
         self._back = trio.lowlevel.ParkingLot()
@@ -321,8 +336,10 @@ class MountOperations(pyfuse3.Operations):
         table[self._handles] = value
         return self._handles
 
-    def _opened(self, node: Node, file: RemoteFile, flags: int, *, streams: bool = False) -> pyfuse3.FileInfo:
-        opened = OpenFile(node, file, flags, self.connected, streams=streams)
+    def _opened(
+        self, node: Node, file: RemoteFile, flags: int, *, streams: bool = False, opener: int = 0
+    ) -> pyfuse3.FileInfo:
+        opened = OpenFile(node, file, flags, self.connected, streams=streams, opener=opener)
         same = node.kept is not None and node.kept == file.qid.version and file.qid.version != 0
         node.kept = file.qid.version
         return pyfuse3.FileInfo(
@@ -341,7 +358,7 @@ class MountOperations(pyfuse3.Operations):
         streams = flags & os.O_ACCMODE == os.O_RDONLY and not opened_file.qid.version
         if streams and (await file.getattr()).size:
             streams = False
-        return self._opened(node, opened_file, flags, streams=streams)
+        return self._opened(node, opened_file, flags, streams=streams, opener=ctx.pid)
 
     @translated
     async def create(
@@ -354,14 +371,18 @@ class MountOperations(pyfuse3.Operations):
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
         opened = self._files[fh]
-        while True:
-            try:
-                return await self._read(opened, off, size)
-            except pyfuse3.FUSEError as error:
-                # A read may take as long as it likes, as of a stream; but not from a server that is gone.
-                if error.errno != errno.ETIMEDOUT or not opened.streams:
-                    raise
-                await self._alive()
+        if not opened.streams:
+            return await self._read(opened, off, size)
+        with self.signalled.waiting(opened.node.inode, opened.opener):
+            while True:
+                try:
+                    return await self._follow(opened, off, size)
+                except pyfuse3.FUSEError as error:
+                    # A read may take as long as it likes, but not from a server that is gone.
+                    if error.errno != errno.ETIMEDOUT:
+                        raise
+                    await self._alive()
+        raise pyfuse3.FUSEError(errno.EINTR)
 
     @translated
     async def _read(self, opened: OpenFile, off: int, size: int) -> bytes:
@@ -369,6 +390,10 @@ class MountOperations(pyfuse3.Operations):
             if other.pending:
                 await other.settle()
         return await opened.read(off, size)
+
+    @translated
+    async def _follow(self, opened: OpenFile, off: int, size: int) -> bytes:
+        return await opened.follow(off, size)
 
     @translated
     async def _alive(self) -> None:
