@@ -80,7 +80,7 @@ async def run_serve(arguments: argparse.Namespace) -> None:
     )
 
     async def run() -> None:
-        async with open_file_server(around) as server:
+        async with open_file_server(around, Interpreter) as server:
             if lines:
                 sys.stdout.writelines(await start(Interpreter(server), lines))
             else:

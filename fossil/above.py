@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from fossil.filesystem import ROOT
 from fossil.pastfile import PastFile
 from fossil.shelf import Shelf, path_of
+from fossil.standpoint import Standpoint
 from fossil.storedfile import BATCH
 from fossil.unixfile import UnixFile
 from ninep import stat as st
@@ -20,9 +21,6 @@ from ninep.messages import ORCLOSE
 from ninep.qid import QTDIR, Qid
 from ninep.stat import Stat
 
-if TYPE_CHECKING:
-    from fossil.served import FossilTree
-
 ACTIVE = "active"
 
 
@@ -31,7 +29,7 @@ class Above(File):
 
     qid: Qid
 
-    def __init__(self, tree: FossilTree, user: str, names: tuple[str, ...], shelf: Shelf) -> None:
+    def __init__(self, tree: Standpoint, user: str, names: tuple[str, ...], shelf: Shelf) -> None:
         self._tree = tree
         self._user = user
         self._names = names

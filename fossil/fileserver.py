@@ -8,15 +8,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import trio
 
 from fossil.connections import Clients, Way
-from fossil.console import Console
+from fossil.console import Commander, Console
 from fossil.errors import ConsoleRefused
 from fossil.fsys import Fsys
-from fossil.interpreter import ALL, Interpreter
 from fossil.lock import held
 from fossil.news import News
 from fossil.prompt import serve_prompts
@@ -32,6 +31,8 @@ from venti.store import BlockStore
 
 log = logging.getLogger(__name__)
 
+ALL = "all"
+"""What stands for each file system in commands, and is the name of none."""
 SERVICE = "9fs"
 """The service of an address that names none: port 564."""
 
@@ -77,6 +78,10 @@ class Door(NamedTuple):
     serves_files: bool = True
 
 
+Interpreting: TypeAlias = Callable[["FileServer", str | None], Commander]
+"""Makes what carries out commands to a server; those without a name are for the file system of that name, if any."""
+
+
 class FileServer:
     """A server that runs; made by ``open_file_server``.
 
@@ -89,8 +94,11 @@ class FileServer:
         users: the table of users, which all file systems share.
     """
 
-    def __init__(self, surroundings: Surroundings, systems: trio.Nursery, doors: trio.Nursery) -> None:
+    def __init__(
+        self, surroundings: Surroundings, interpreter: Interpreting, systems: trio.Nursery, doors: trio.Nursery
+    ) -> None:
         self.surroundings = surroundings
+        self._interpreter = interpreter
         self._systems = systems
         self._doors = doors
         self.table: dict[str, Fsys] = {}
@@ -152,7 +160,7 @@ class FileServer:
             durable=around.durable,
             local_size=around.local_size,
         ) as fossil:
-            console = Console(lambda: Interpreter(self, fsys.name))
+            console = Console(lambda: self._interpreter(self, fsys.name))
             async with trio.open_nursery() as nursery:
                 await nursery.start(console.serve, fsys.folder / CONSOLE)
                 fsys.fossil = fossil
@@ -195,7 +203,7 @@ class FileServer:
 
     async def _hold_console(self, folder: Path, *, task_status: trio.TaskStatus[None]) -> None:
         with held(folder):
-            await Console(lambda: Interpreter(self)).serve(folder / CONSOLE, task_status=task_status)
+            await Console(lambda: self._interpreter(self, None)).serve(folder / CONSOLE, task_status=task_status)
 
     # Ways in
 
@@ -219,7 +227,8 @@ class FileServer:
 
     async def post_console(self, name: str) -> None:
         """Serves a console, for people and scripts, on a Unix socket. Raises as ``listen`` does."""
-        await self._post(name, partial(serve_prompts, lambda: Interpreter(self), self.news), 0o600, serves_files=False)
+        converse = partial(serve_prompts, lambda: self._interpreter(self, None), self.news)
+        await self._post(name, converse, 0o600, serves_files=False)
 
     async def _post(
         self, name: str, converse: Callable[..., Awaitable[None]], mode: int, *, serves_files: bool = True
@@ -265,8 +274,8 @@ class FileServer:
 
 
 @asynccontextmanager
-async def open_file_server(surroundings: Surroundings) -> AsyncIterator[FileServer]:
-    """A server without any file system yet; an ``Interpreter`` gives it commands.
+async def open_file_server(surroundings: Surroundings, interpreter: Interpreting) -> AsyncIterator[FileServer]:
+    """A server without any file system yet; ``interpreter`` makes what understands a console of it.
 
     At the end nobody is let in, then connections end, then file systems are made durable and closed.
     """
@@ -274,7 +283,7 @@ async def open_file_server(surroundings: Surroundings) -> AsyncIterator[FileServ
     async with trio.open_nursery() as systems:
         async with trio.open_nursery() as doors:
             try:
-                yield FileServer(surroundings, systems, doors)
+                yield FileServer(surroundings, interpreter, systems, doors)
             except Exception as error:
                 # Out of the nurseries' reach, so that it comes to the caller as it is and not in a group.
                 failure = error

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from blake3 import blake3
 
 from fossil import extents as ranges
-from fossil.datalog import BLOCK
+from fossil.datalog import BLOCK, DataLog
+from fossil.errors import WritesStopped
 from fossil.extents import LONGEST, Extent
+from fossil.freed import Freed
 from fossil.node import Node
+from fossil.pending import Pending
 from ninep.errors import FileSystemFull
-
-if TYPE_CHECKING:
-    from fossil.filesystem import FileSystem
 
 _full = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
@@ -38,10 +38,28 @@ class _Growing:
         self.fresh = False
 
 
+class Keeper(Protocol):
+    """What the file system is to who writes its files."""
+
+    epoch: int
+    log: DataLog
+    pending: Pending
+    freed: Freed
+
+    def extents(self, node: Node) -> list[Extent]:
+        """The extents of a file, sorted."""
+
+    def truncate(self, node: Node, length: int, uid: str, *, counts: bool) -> None:
+        """Cuts a file. ``counts`` tells whether its version changes."""
+
+    def stop(self, text: str) -> WritesStopped:
+        """Takes no more changes, and returns what to raise for that."""
+
+
 class FileWriter:
     """Puts pieces into the log and into files. Small writes that follow each other become one piece."""
 
-    def __init__(self, system: FileSystem) -> None:
+    def __init__(self, system: Keeper) -> None:
         self._system = system
         self._growing: _Growing | None = None
 

@@ -5,14 +5,25 @@ A piece may still be shared with another file or shown by a snapshot, and is the
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from fossil.filesystem import FileSystem
+from fossil.datalog import DataLog
 
 Piece = tuple[int, int]
 """Where a piece is, and how many bytes it has. A negative place is a source: a file that is in venti alone."""
+
+
+class Keeper(Protocol):
+    """What the file system is to who gives back its room."""
+
+    log: DataLog
+    database: sqlite3.Connection
+
+    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        """A transaction on the database. Raises ``FileSystemFull``, ``WritesStopped``."""
 
 
 class Freed:
@@ -23,7 +34,7 @@ class Freed:
         settling: what had been freed before it began, and may be given back when it has ended.
     """
 
-    def __init__(self, system: FileSystem) -> None:
+    def __init__(self, system: Keeper) -> None:
         self._system = system
         self.pieces: list[Piece] = []
         self.settling: list[Piece] = []

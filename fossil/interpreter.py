@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import fossil.commands  # noqa: F401 - they enter themselves into the registry
 from fossil.errors import ConsoleRefused, FossilError, Unlisted
+from fossil.fileserver import ALL, FileServer
 from fossil.fsys import Fsys
 from fossil.registry import FSYS, SERVER, FsysCommand
 from fossil.words import Given, split_words
 from ninep.errors import NinepError
 from ninep.wire.errors import WireError
 from venti.errors import VentiError
-
-if TYPE_CHECKING:
-    from fossil.fileserver import FileServer
-
-ALL = "all"
 
 
 class Interpreter:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import trio
 
 from fossil.errors import FossilError, Unlisted
 from fossil.filesystem import ROOT
 from fossil.node import Node
+from fossil.standpoint import Standpoint
 from fossil.unixview import UnixView
 from fossil.users import NOBODY
 from ninep import stat as st
@@ -35,9 +36,6 @@ from ninep.permissions import WRITE, inherited, settled, wanted
 from ninep.stat import NO32, NO64, Stat
 from ninep.wire.dialect import Buffer, Maybe
 
-if TYPE_CHECKING:
-    from fossil.served import FossilTree
-
 LONGEST_NAME = 2048
 """Bytes of a name: a directory entry must fit a block of an archive with all else that it says."""
 LEASE = 300.0
@@ -54,7 +52,7 @@ class LiveFile(UnixView):
     _leased = False
     _unread = False
 
-    def __init__(self, tree: FossilTree, node: Node, user: str, *, below: bool = False) -> None:
+    def __init__(self, tree: Standpoint, node: Node, user: str, *, below: bool = False) -> None:
         """``below`` tells that the walk began above the trees, so that ``..`` leads there."""
         super().__init__(tree, tree.system, node, user)
         self._system = tree.system

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from fossil.history import ARCHIVE
 from fossil.node import Node
 from fossil.past import Past
+from fossil.standpoint import Standpoint
 from fossil.unixview import UnixView
 from ninep import stat as st
 from ninep.errors import ReadOnly
@@ -16,14 +15,11 @@ from ninep.permissions import settled, wanted
 from ninep.stat import Stat
 from ninep.wire.dialect import Buffer
 
-if TYPE_CHECKING:
-    from fossil.served import FossilTree
-
 
 class PastFile(UnixView):
     """A fid's view of a file in a snapshot. Opening for writing is allowed, writing is not, as in the original."""
 
-    def __init__(self, tree: FossilTree, past: Past, node: Node, user: str, names: tuple[str, ...]) -> None:
+    def __init__(self, tree: Standpoint, past: Past, node: Node, user: str, names: tuple[str, ...]) -> None:
         super().__init__(tree, past, node, user)
         self._past = past
         self._names = names

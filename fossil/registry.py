@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
+from fossil.fileserver import FileServer
+from fossil.fsys import Fsys
 from fossil.words import Given, Usage
 
-if TYPE_CHECKING:
-    from fossil.fsys import Fsys
-    from fossil.interpreter import Interpreter
 
-ServerFunction: TypeAlias = Callable[["Interpreter", Given], Awaitable[str]]
+class Speaker(Protocol):
+    """Who gives a command.
+
+    Attributes:
+        server: to which server.
+    """
+
+    @property
+    def server(self) -> FileServer: ...
+
+    async def execute(self, line: str) -> str:
+        """Does another line, and returns what it prints. Raises ``ConsoleRefused``."""
+
+
+ServerFunction: TypeAlias = Callable[[Speaker, Given], Awaitable[str]]
 """Does a command and returns the text to print; raises FossilError to refuse."""
-FsysFunction: TypeAlias = Callable[["Interpreter", "Fsys", Given], Awaitable[str]]
+FsysFunction: TypeAlias = Callable[[Speaker, Fsys, Given], Awaitable[str]]
 """The same for one file system."""
 
 ANY = 1 << 30

@@ -6,12 +6,13 @@ import logging
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from itertools import islice
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from fossil.errors import ArchiveAway, DamagedData, FossilError, Unlisted
 from fossil.filesystem import FileSystem
 from fossil.node import Node
 from fossil.past import Past
+from fossil.standpoint import Standpoint
 from ninep import stat as st
 from ninep.errors import FileError, FileNotFound, FileRemoved, InputOutput, NotDirectory, PermissionDenied
 from ninep.files import File
@@ -20,9 +21,6 @@ from ninep.permissions import EXECUTE
 from ninep.qid import Qid
 from ninep.stat import Stat
 from ninep.wire.dialect import Buffer, Maybe
-
-if TYPE_CHECKING:
-    from fossil.served import FossilTree
 
 T = TypeVar("T")
 
@@ -39,7 +37,7 @@ class StoredFile(File):
 
     _listing: Iterator[tuple[str, tuple[int, int]]] = iter(())
 
-    def __init__(self, tree: FossilTree, view: FileSystem | Past, node: Node, user: str) -> None:
+    def __init__(self, tree: Standpoint, view: FileSystem | Past, node: Node, user: str) -> None:
         self._tree = tree
         self._view = view
         self._node = node

@@ -6,7 +6,7 @@ import ast
 import fnmatch
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +24,9 @@ ALLOWED = {
     "bench": {"trio", "aio9p", "pyroute2", "ninep", "venti", "fossil", "cfs", "rich"},
 }
 """What each package may import beside itself and the standard library; a name stands for what is below it, too."""
+
+ONE_WAY = ("ninep.wire", "venti", "fossil", "cfs", "bench")
+"""In these no modules import each other."""
 
 PURE = (
     "ninep.wire.address",
@@ -210,6 +213,38 @@ def test_what_the_tools_are_told_to_overlook_has_its_reason(path: Path) -> None:
         assert not BARE_MARK.search(line), f"line {number}: say why behind it"
 
 
+def circles(imported: Mapping[str, set[str]]) -> list[list[str]]:
+    """Modules that import each other, directly or by way of others."""
+    reached: dict[str, set[str]] = {}
+    for module in imported:
+        found: set[str] = set()
+        waiting = [module]
+        while waiting:
+            new = imported[waiting.pop()] - found
+            found |= new
+            waiting += new
+        reached[module] = found
+    groups = {
+        tuple(sorted({module, *(other for other in reached[module] if module in reached[other])}))
+        for module in imported
+        if module in reached[module]
+    }
+    return [list(group) for group in sorted(groups)]
+
+
+@pytest.mark.parametrize("package", ONE_WAY)
+def test_no_modules_import_each_other(package: str) -> None:
+    """Not for types either: whoever needs a name of a module depends on it."""
+    modules = {name_of(path): path for path in sources() if is_below(name_of(path), package)}
+    imported: dict[str, set[str]] = {module: set() for module in modules}
+    for module, path in modules.items():
+        for name in imports(tree_of(path), module, package=path.name == "__init__.py"):
+            whole = name if name in modules else name.rpartition(".")[0]
+            if whole in modules and whole != module:
+                imported[module].add(whole)
+    assert not circles(imported)
+
+
 def test_every_pattern_of_a_pure_module_is_in_use() -> None:
     modules = [str(case.id) for case in MODULES]
     for pattern in PURE:
@@ -242,6 +277,19 @@ def test_every_pattern_of_a_pure_module_is_in_use() -> None:
 )
 def test_the_import_rule_itself(module: str, source: str, wrong: bool) -> None:
     assert any(forbidden(module, name) for name in imports(ast.parse(source), module)) is wrong
+
+
+@pytest.mark.parametrize(
+    ("imported", "found"),
+    [
+        ({"a": {"b"}, "b": set()}, []),
+        ({"a": {"b"}, "b": {"a"}}, [["a", "b"]]),
+        ({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}, [["b", "c"]]),
+        ({"a": {"b"}, "b": {"c"}, "c": {"a"}}, [["a", "b", "c"]]),
+    ],
+)
+def test_the_rule_of_circles_itself(imported: dict[str, set[str]], found: list[list[str]]) -> None:
+    assert circles(imported) == found
 
 
 @pytest.mark.parametrize(

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from fossil.errors import ConsoleRefused
 from fossil.fsys import Fsys
-from fossil.registry import ANY, fsys_command
+from fossil.registry import ANY, Speaker, fsys_command
 from fossil.words import Given
-
-if TYPE_CHECKING:
-    from fossil.interpreter import Interpreter
 
 
 def _enter(text: str) -> None:
     name = text.split()[0]
 
     @fsys_command(text, most=ANY, halted=True)
-    async def refuse(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+    async def refuse(speaker: Speaker, fsys: Fsys, given: Given) -> str:
         """Has no meaning here: there are no disk blocks."""
         raise ConsoleRefused(
             f"{name}: there are no disk blocks to look at or patch here, files are rows of a database and pieces of a "

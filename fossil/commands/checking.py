@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from fossil.check import Check, Finding
 from fossil.errors import ArchiveAway, ConsoleRefused
 from fossil.fsys import Fsys
-from fossil.registry import fsys_command
+from fossil.registry import Speaker, fsys_command
 from fossil.words import Given
-
-if TYPE_CHECKING:
-    from fossil.interpreter import Interpreter
 
 OURS = frozenset(("fix", "venti"))
 ORIGINALS = frozenset(("pblock", "pdir", "pfile", "bclose", "clri", "clre", "clrp", "snapshot"))
@@ -19,7 +14,7 @@ ORIGINALS = frozenset(("pblock", "pdir", "pfile", "bclose", "clri", "clre", "clr
 
 
 @fsys_command("check [fix] [venti]", most=len(OURS | ORIGINALS), halted=True)
-async def check(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def check(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Looks for damage while clients are served: rows, data, and with venti the newest archive with all before it.
     With fix, what is damaged and safe in venti is fetched from there, and room that nothing uses is given back.
     """

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from fossil.connections import Way
 from fossil.errors import ConsoleRefused
-from fossil.registry import SERVER, server_command
+from fossil.registry import SERVER, Speaker, server_command
 from fossil.words import Given, number, quoted
-
-if TYPE_CHECKING:
-    from fossil.interpreter import Interpreter
 
 
 @server_command("srv [-AINPWdp] [service]", flags="AINPWdp", most=1, vital=True)
-async def srv(interpreter: Interpreter, given: Given) -> str:
+async def srv(speaker: Speaker, given: Given) -> str:
     """Serves 9P, or with -p a console, on a Unix socket of that name; with -d not any more. Alone: lists them.
 
     -P looks at no permissions, -W lets everybody change owners and groups. -A, -N and -I, which are about proof of
     who somebody is, change nothing here.
     """
-    server, options = interpreter.server, given.options
+    server, options = speaker.server, given.options
     if "p" in options and "P" in options:
         raise ConsoleRefused("srv: cannot use -P with -p")
     if not given.words:
@@ -39,12 +35,12 @@ async def srv(interpreter: Interpreter, given: Given) -> str:
 
 
 @server_command("listen [-dIN] [address]", flags="dIN", most=1, vital=True)
-async def listen(interpreter: Interpreter, given: Given) -> str:
+async def listen(speaker: Speaker, given: Given) -> str:
     """Serves 9P on a network address; with -d not any more. Alone: lists them.
 
     -N and -I, which are about proof of who somebody is, change nothing here.
     """
-    server = interpreter.server
+    server = speaker.server
     if not given.words:
         return "".join(f"\t{name}\t{' '.join(door.places)}\n" for name, door in server.listening.items())
     (address,) = given.words
@@ -56,9 +52,9 @@ async def listen(interpreter: Interpreter, given: Given) -> str:
 
 
 @server_command("con [-m ncon]", valued="m")
-async def con(interpreter: Interpreter, given: Given) -> str:
+async def con(speaker: Speaker, given: Given) -> str:
     """Prints how many clients are served at once, and which; -m sets the most."""
-    clients = interpreter.server.clients
+    clients = speaker.server.clients
     if "m" in given.options:
         most = number(given.options["m"], SERVER["con"].usage)
         if not most:
@@ -70,9 +66,9 @@ async def con(interpreter: Interpreter, given: Given) -> str:
 
 
 @server_command("msg [-m nmsg] [-p nproc]", valued="mp")
-async def msg(interpreter: Interpreter, given: Given) -> str:
+async def msg(speaker: Speaker, given: Given) -> str:
     """Prints how many requests of one client run at once; -m sets that for clients to come. There are no processes."""
-    clients, usage = interpreter.server.clients, SERVER["msg"].usage
+    clients, usage = speaker.server.clients, SERVER["msg"].usage
     if "p" in given.options:
         raise ConsoleRefused("msg: one process serves all clients here: there is no number of them to set with -p")
     if "m" in given.options:
@@ -84,9 +80,9 @@ async def msg(interpreter: Interpreter, given: Given) -> str:
 
 
 @server_command("who")
-async def who(interpreter: Interpreter, given: Given) -> str:
+async def who(speaker: Speaker, given: Given) -> str:
     """Prints the clients, where each came from, and the users that have attached there."""
-    clients = list(interpreter.server.clients)
+    clients = list(speaker.server.clients)
     wide = max((len(client.way.name) for client in clients), default=0)
     far = max((len(client.remote) for client in clients), default=0)
     lines = []

@@ -5,7 +5,7 @@ The console has all rights; ids stand where 9P has names.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from fossil import modetext
 from fossil.errors import ConsoleRefused, FossilError
@@ -15,14 +15,11 @@ from fossil.history import ARCHIVE, SNAPSHOT
 from fossil.livefile import LONGEST_NAME
 from fossil.node import Node
 from fossil.past import Past
-from fossil.registry import ANY, FSYS, fsys_command
+from fossil.registry import ANY, FSYS, Speaker, fsys_command
 from fossil.shelf import Shelf
 from fossil.words import Given, number, quoted
 from ninep.errors import DirectoryNotEmpty, FileExists, FileNotFound, NinepError, NotDirectory
 from ninep.stat import DMDIR
-
-if TYPE_CHECKING:
-    from fossil.interpreter import Interpreter
 
 ACTIVE = "active"
 KEEP = "-"
@@ -94,7 +91,7 @@ def _live(fsys: Fsys, path: str) -> Node:
 
 
 @fsys_command("stat files...", least=1, most=ANY, halted=True)
-async def stat(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def stat(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Prints path, name, owner, group, mode and length of files."""
     lines = []
     for path in given.words:
@@ -106,7 +103,7 @@ async def stat(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
 
 
 @fsys_command("create path uid gid perm", least=4, most=4)
-async def create(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def create(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Makes a file, or with d in the mode a directory, in the live tree."""
     path, uid, gid, perm = given.words
     mode = _mode(perm, "create")
@@ -141,7 +138,7 @@ def _check_name(name: str) -> None:
 
 
 @fsys_command("remove path ...", least=1, most=ANY)
-async def remove(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def remove(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Removes files and empty directories of the live tree."""
     lines = []
     system = fsys.open.system
@@ -160,7 +157,7 @@ async def remove(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
 
 
 @fsys_command("clri path ...", least=1, most=ANY)
-async def clri(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def clri(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Drops snapshots, by their paths, at once and not only when they are old. Archives stay."""
     lines = []
     history = fsys.open.history
@@ -179,7 +176,7 @@ async def clri(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
 
 
 @fsys_command("wstat file elem uid gid mode length", least=6, most=6)
-async def wstat(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def wstat(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Changes name, owner, group, mode and length of a file in the live tree, all or none; - keeps what is there."""
     path, name, uid, gid, perm, length = given.words
     try:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fossil.errors import ConsoleRefused
-from fossil.registry import ANY, FSYS, SERVER, FsysCommand, ServerCommand, server_command
+from fossil.registry import ANY, FSYS, SERVER, FsysCommand, ServerCommand, Speaker, server_command
 from fossil.words import Given, quoted
-
-if TYPE_CHECKING:
-    from fossil.interpreter import Interpreter
 
 TRACED = ("fossil", "ninep", "venti")
 """Loggers that ``dflag`` makes talk."""
@@ -20,7 +16,7 @@ LARGEST_SCRIPT = 1024 * 1024
 
 
 @server_command(". file", least=1, most=1)
-async def dot(interpreter: Interpreter, given: Given) -> str:
+async def dot(speaker: Speaker, given: Given) -> str:
     """Does each line of a file of this machine; an error does not stop it."""
     path = Path(given.words[0])
     try:
@@ -34,7 +30,7 @@ async def dot(interpreter: Interpreter, given: Given) -> str:
     failed = False
     for line in text.splitlines():
         try:
-            said.append(await interpreter.execute(line))
+            said.append(await speaker.execute(line))
         except ConsoleRefused as error:
             failed = True
             said.append(f"{line}: {error}\n")
@@ -44,13 +40,13 @@ async def dot(interpreter: Interpreter, given: Given) -> str:
 
 
 @server_command("echo [-n] ...", flags="n", most=ANY)
-async def echo(interpreter: Interpreter, given: Given) -> str:
+async def echo(speaker: Speaker, given: Given) -> str:
     """Prints its words; with -n without a newline behind them."""
     return " ".join(given.words) + ("" if "n" in given.options else "\n")
 
 
 @server_command("dflag")
-async def dflag(interpreter: Interpreter, given: Given) -> str:
+async def dflag(speaker: Speaker, given: Given) -> str:
     """Turns on, or off again, that the server says on standard error what it does."""
     on = logging.getLogger(TRACED[0]).level != logging.DEBUG
     for name in TRACED:
@@ -59,19 +55,19 @@ async def dflag(interpreter: Interpreter, given: Given) -> str:
 
 
 @server_command("bind [-b|-a|-c|-bc|-ac] new old", flags="abc", least=2, most=2)
-async def bind(interpreter: Interpreter, given: Given) -> str:
+async def bind(speaker: Speaker, given: Given) -> str:
     """Has no meaning here: a program on Linux has no name space of its own to change."""
     raise ConsoleRefused("bind: this machine has no name space to change: give the path where a file really is")
 
 
 @server_command("9p T-message ...", least=1, most=ANY)
-async def ninep(interpreter: Interpreter, given: Given) -> str:
+async def ninep(speaker: Speaker, given: Given) -> str:
     """Is not here: python -m ninep and its library send messages, to this server as to any other."""
     raise ConsoleRefused("9p: messages are not sent from here: use 'python -m ninep -a ADDRESS ...', or its library")
 
 
 @server_command("help [command ...]", most=ANY)
-async def help_(interpreter: Interpreter, given: Given) -> str:
+async def help_(speaker: Speaker, given: Given) -> str:
     """Prints how commands are used, or what some of them do. The original has no such command."""
     known: dict[str, ServerCommand | FsysCommand] = {**SERVER, **FSYS}
     if not given.words:
@@ -86,10 +82,10 @@ async def help_(interpreter: Interpreter, given: Given) -> str:
 
 
 @server_command("printconfig")
-async def printconfig(interpreter: Interpreter, given: Given) -> str:
+async def printconfig(speaker: Speaker, given: Given) -> str:
     """Prints the lines that configure the file systems."""
     lines = []
-    for fsys in interpreter.server.table.values():
+    for fsys in speaker.server.table.values():
         lines.append(f"\tfsys {fsys.name} config {quoted(fsys.device)}\n")
         if fsys.venti is not None:
             lines.append(f"\tfsys {fsys.name} venti {quoted(fsys.venti)}\n")

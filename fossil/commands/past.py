@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fossil import modetext
 from fossil.difference import Difference, differences
@@ -13,14 +13,11 @@ from fossil.filesystem import ROOT
 from fossil.fsys import Fsys
 from fossil.history import SNAPSHOT
 from fossil.node import Node
-from fossil.registry import fsys_command
+from fossil.registry import Speaker, fsys_command
 from fossil.retrieval import bring_back
 from fossil.versions import Version, versions
 from fossil.views import Views, names_of
 from fossil.words import Given
-
-if TYPE_CHECKING:
-    from fossil.interpreter import Interpreter
 
 SHOWN = "%Y-%m-%d %H:%M:%S"
 
@@ -30,7 +27,7 @@ def _views(fsys: Fsys) -> Views:
 
 
 @fsys_command("history [-j] path", flags="j", least=1, most=1, halted=True)
-async def history(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def history(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Prints the versions of a file, the newest first: when it was written, the oldest place where it is so, its
     length, and who wrote it. -j prints an object a line.
     """
@@ -79,7 +76,7 @@ def _file(node: Node | None) -> dict[str, Any] | None:
 
 
 @fsys_command("diff [-j] snap1 snap2 [path]", flags="j", least=2, most=3, halted=True)
-async def diff(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def diff(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Prints what is different between two snapshots, or one and 'active': + new, - gone, M another content, m only
     another mode, owner, group or time, R renamed. -j prints an object a line.
     """
@@ -103,7 +100,7 @@ def _line(one: Difference, given: Given) -> str:
 
 
 @fsys_command("restore [-dn] snap path", flags="dn", least=2, most=2)
-async def restore(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def restore(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Makes a file or directory of the live tree what it was in a snapshot, and prints what that does: + brought back,
     M content, m mode, owner, group or time, R name, - removed. What has been made since stays, or with -d is removed.
     The present is kept in a snapshot first, whose path is printed. -n only prints.

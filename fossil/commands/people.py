@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from fossil import userfile
 from fossil.errors import ConsoleRefused
 from fossil.filesystem import FileSystem
-from fossil.registry import ANY, SERVER, server_command
+from fossil.registry import ANY, SERVER, Speaker, server_command
 from fossil.served import NAME
 from fossil.users import STANDARD, Users
 from fossil.words import Given
 from ninep.stat import DMDIR
 
-if TYPE_CHECKING:
-    from fossil.interpreter import Interpreter
-
 
 @server_command("uname [-d] uname [uid|:uid|%newname|=leader|+member|-member]", flags="d", most=ANY)
-async def uname(interpreter: Interpreter, given: Given) -> str:
+async def uname(speaker: Speaker, given: Given) -> str:
     """Prints a user; makes one, with a home directory (uid) or without (:uid); renames one; sets or, with = alone,
     clears the leader; adds and removes members. Several of these may follow one name: all are done or none. -d prints
     the whole table afterwards.
     """
-    server = interpreter.server
+    server = speaker.server
     users = server.users
     dump = "d" in given.options
     if not given.words:
@@ -48,7 +43,7 @@ async def uname(interpreter: Interpreter, given: Given) -> str:
             users = users.added(name, word if sign == ":" else verb)
             if sign != ":":
                 homes.append(name)
-    system = _writable(interpreter)
+    system = _writable(speaker)
     if homes:
         folder = userfile.find(system, ["usr"])
         if folder is None or not folder.mode & DMDIR:
@@ -64,11 +59,11 @@ async def uname(interpreter: Interpreter, given: Given) -> str:
 
 
 @server_command("users [-d | -r file] [-w]", flags="dw", valued="r")
-async def users(interpreter: Interpreter, given: Given) -> str:
+async def users(speaker: Speaker, given: Given) -> str:
     """Prints how large the table of users is; -d takes the standard one, -r one from a file of ``main``, -w writes it
     to /active/adm/users.
     """
-    server, options = interpreter.server, given.options
+    server, options = speaker.server, given.options
     if "d" in options and "r" in options:
         raise ConsoleRefused("cannot use -d and -r together")
     if "d" in options:
@@ -79,14 +74,14 @@ async def users(interpreter: Interpreter, given: Given) -> str:
             raise ConsoleRefused(f"users: {options['r']} is not in the live tree, as /active/adm/users is")
         server.use(Users.parse(await userfile.read_users(server.fsys(NAME).open.system, names[1:])))
     if "w" in options:
-        userfile.write_users(_writable(interpreter), server.users)
+        userfile.write_users(_writable(speaker), server.users)
     table = server.users
     return f"\tnuser {len(table)} len {len(table.text().encode())}\n"
 
 
-def _writable(interpreter: Interpreter) -> FileSystem:
+def _writable(speaker: Speaker) -> FileSystem:
     """The live tree that has the table."""
-    fsys = interpreter.server.fsys(NAME)
+    fsys = speaker.server.fsys(NAME)
     if fsys.rules.read_only:
         raise ConsoleRefused("read only file system")
     if fsys.open.system.halted:

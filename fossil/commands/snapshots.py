@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from fossil.archive import write_root
 from fossil.commands.files import look
@@ -12,15 +11,12 @@ from fossil.fsys import Fsys
 from fossil.history import ARCHIVE, SNAPSHOT
 from fossil.livefile import LONGEST_NAME
 from fossil.past import Past
-from fossil.registry import FSYS, fsys_command
+from fossil.registry import FSYS, Speaker, fsys_command
 from fossil.schedule import parse_clock, parse_minutes
 from fossil.shelf import Shelf
 from fossil.words import Given, number
 from ninep.errors import NinepError, NotDirectory
 from ninep.stat import DMDIR
-
-if TYPE_CHECKING:
-    from fossil.interpreter import Interpreter
 
 
 def _may_take(fsys: Fsys) -> None:
@@ -29,7 +25,7 @@ def _may_take(fsys: Fsys) -> None:
 
 
 @fsys_command("snap [-ap] [-s /active] [-d /archive/yyyy/mmmm]", flags="ap", valued="sd")
-async def snap(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def snap(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Takes a snapshot of the live tree, or with -s of any directory of it or of another snapshot; with -a one that is
     archived. It is named by the time, or with -d as one says, below /snapshot, with -a below /archive. -p prints its
     path.
@@ -81,7 +77,7 @@ def _destination(fsys: Fsys, kind: str, path: str) -> str:
 
 
 @fsys_command("last [-w]", flags="w", halted=True)
-async def last(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def last(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Prints the score of the newest archive; with -w waits until all are written. The original has a program."""
     fossil = fsys.open
     if "w" in given.options:
@@ -90,7 +86,7 @@ async def last(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
 
 
 @fsys_command("snapshots", halted=True)
-async def snapshots(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def snapshots(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Prints every snapshot: its path, its time, and the score of an archive. The original has no such command."""
     lines = []
     for kind in (SNAPSHOT, ARCHIVE):
@@ -102,7 +98,7 @@ async def snapshots(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
 
 
 @fsys_command("snaptime [-a hhmm] [-s snapminutes] [-t maxminutes]", valued="ast")
-async def snaptime(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def snaptime(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Sets when each day an archive is made (-a), every how many minutes a snapshot is taken (-s), and after how many
     minutes one is dropped (-t); none is never. It is remembered. Alone: prints that.
     """
@@ -125,7 +121,7 @@ async def snaptime(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
 
 
 @fsys_command("snaplife [maxminutes]", most=1)
-async def snaplife(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def snaplife(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Sets after how many minutes a snapshot is dropped, as snaptime -t does; alone prints that."""
     schedule = fsys.open.schedule
     if not given.words:
@@ -139,7 +135,7 @@ async def snaplife(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
 
 
 @fsys_command("snapclean [maxminutes]", most=1)
-async def snapclean(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def snapclean(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Drops snapshots that are older than so many minutes, or than snaptime -t says."""
     _may_take(fsys)
     fossil = fsys.open
@@ -150,7 +146,7 @@ async def snapclean(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
 
 
 @fsys_command("expire minutes", least=1, most=1)
-async def expire(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def expire(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Drops snapshots that are older than so many minutes and says how many. The original has snapclean."""
     minutes = number(given.words[0], FSYS["expire"].usage)
     _may_take(fsys)
@@ -159,7 +155,7 @@ async def expire(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
 
 
 @fsys_command("epoch [[-ry] low]", flags="ry", most=1)
-async def epoch(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def epoch(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Prints the epochs of the oldest snapshot and of the live tree. With a number lists the snapshots before it, and
     with -y drops them; archives stay. Dropped names go at once, as with the original's -r.
     """
@@ -192,7 +188,7 @@ async def epoch(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
 
 
 @fsys_command("vac path", least=1, most=1, halted=True)
-async def vac(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def vac(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Prints the score of a directory in an archive, as one that vac would have made of it alone."""
     fossil = fsys.open
     place = look(fsys, given.words[0])

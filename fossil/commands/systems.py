@@ -3,41 +3,37 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from fossil.errors import ConsoleRefused, FossilError
 from fossil.fsys import Fsys
-from fossil.registry import FSYS, fsys_command
+from fossil.registry import FSYS, Speaker, fsys_command
 from fossil.rules import Rules
 from fossil.words import Given, number
-
-if TYPE_CHECKING:
-    from fossil.interpreter import Interpreter
 
 BLOCK = 8192
 """Bytes of what the console calls a block."""
 
 
 @fsys_command("config [dev]", most=1, closed=True, all=False, vital=True)
-async def config(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def config(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Names a file system and the directory that it is in: a path, * for the server's data directory, or a device of
     Plan 9 such as /dev/sdF0/fossil, which is sdF0/fossil in that. Without one: the data directory.
     """
-    interpreter.server.configure(fsys.name, given.words[0] if given.words else "*")
+    speaker.server.configure(fsys.name, given.words[0] if given.words else "*")
     return ""
 
 
 @fsys_command("unconfig", closed=True, all=False)
-async def unconfig(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def unconfig(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Takes a file system that is not open out of the table."""
     if fsys.fossil is not None:
         raise ConsoleRefused(f"fsys: '{fsys.name}' busy")
-    del interpreter.server.table[fsys.name]
+    del speaker.server.table[fsys.name]
     return ""
 
 
 @fsys_command("venti [address]", most=1, closed=True, all=False, vital=True)
-async def venti(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def venti(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Says where the archive is; if the file system is open, calls there now, and goes on with archives that wait.
 
     An empty address ('') means the usual one again.
@@ -55,7 +51,7 @@ async def venti(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
 
 
 @fsys_command("open [-APVWar] [-c ncache]", flags="APVWar", valued="c", closed=True, all=False, vital=True)
-async def open_(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def open_(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Opens a file system, made if it is not there. -P looks at no permissions, -W lets everybody change owners and
     groups, -V does without an archive, -a leaves access times alone, -r allows no change. -A changes nothing here, for
     nobody is asked for proof; -c, the size of the cache, is taken and means nothing.
@@ -69,18 +65,18 @@ async def open_(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
         read_only="r" in options,
         access_times="a" not in options,
     )
-    await interpreter.server.open(fsys, rules, archiving="V" not in options)
+    await speaker.server.open(fsys, rules, archiving="V" not in options)
     return ""
 
 
 @fsys_command("close", halted=True)
-async def close(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def close(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Has no meaning here, as in the original: clients may have files open."""
     raise ConsoleRefused(f"clients may have files open; halt {fsys.name} and then stop the server")
 
 
 @fsys_command("halt")
-async def halt(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def halt(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Puts everything on the disk and takes no changes until unhalt; reading goes on. The directory can be copied."""
     fossil = fsys.open
     fossil.system.halted = True
@@ -90,7 +86,7 @@ async def halt(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
 
 
 @fsys_command("unhalt", halted=True)
-async def unhalt(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def unhalt(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Takes changes again."""
     system = fsys.open.system
     if not system.halted:
@@ -100,7 +96,7 @@ async def unhalt(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
 
 
 @fsys_command("sync")
-async def sync(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def sync(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Returns when everything is on the disk. Counts blocks of 8 KiB in the data log."""
     fossil = fsys.open
     start, fsys.synced = fsys.synced, fossil.system.log.tail
@@ -110,7 +106,7 @@ async def sync(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
 
 
 @fsys_command("df", halted=True)
-async def df(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def df(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Prints how many bytes of the disk the file system uses, and how many are free."""
     folder = fsys.open.folder
     used = 0
@@ -125,7 +121,7 @@ async def df(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
 
 
 @fsys_command("status", halted=True)
-async def status(interpreter: Interpreter, fsys: Fsys, given: Given) -> str:
+async def status(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Says whether anything is wrong. The original has no such command."""
     fossil = fsys.open
     lines = [f"writes stopped: {fossil.system.stopped}"] if fossil.system.stopped else []

@@ -35,7 +35,7 @@ async def served(folder: Path, *, venti: str | None = None) -> AsyncIterator[Fil
 
     around = Surroundings(folder, folder / "srv", "glenda", listening, dial, venti=venti or "memory")
     with trio.fail_after(60):
-        async with open_file_server(around) as server:
+        async with open_file_server(around, Interpreter) as server:
             yield server
 
 
