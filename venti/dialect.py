@@ -38,6 +38,7 @@ _RWRITE = {"02": Struct(">HBB20s").pack, "04": Struct(">IBB20s").pack}
 _MISS = re.compile(r"no block with score ([0-9a-f]{40})/(\d+) exists")
 _SMALL = re.compile(r"read too small.*: asked for (\d+) need at least (\d+)")
 _FROM_WIRE = [BlockType.from_wire(n) if n in (1, 2, 13, *range(3, 10)) else None for n in range(256)]
+_ASKING = frozenset((m.Tread, m.Tping, m.Thello))
 _make_score = bytes.__new__
 _make_message = tuple.__new__
 
@@ -172,8 +173,11 @@ class VentiDialect:
         return self._prefix + body
 
     def promises(self, request: m.Request) -> bool:
-        """A score promises that the block is stored. Who read one has what the score says, stored or not."""
-        return type(request) is m.Twrite or type(request) is m.Tsync
+        """A score promises that the block is stored. Who read one has what the score says, stored or not.
+
+        A session may have something of its own in the place of a Twrite.
+        """
+        return type(request) not in _ASKING
 
     def flush(self, tag: int) -> None:
         """Venti cannot give up a request."""

@@ -15,7 +15,7 @@ from venti.blocktype import BlockType
 from venti.errors import BlockNotFound, DamagedBlock, ReadTooSmall, VentiError
 from venti.messages import LARGEST_BLOCK
 from venti.score import Score
-from venti.store import BlockStore, ImmediateStore, PreparingStore
+from venti.store import BlockStore, ImmediateStore, Preparation, PreparingStore
 
 log = logging.getLogger(__name__)
 
@@ -116,14 +116,27 @@ class ImmediateMirroredStore(MirroredStore):
         """See ``ImmediateStore``."""
         return self._immediate.write_nowait(type, data)
 
-    def prepare_nowait(self, blocks: Sequence[Buffer]) -> None:
-        """See ``PreparingStore``."""
-        if isinstance(self._immediate, PreparingStore):
-            self._immediate.prepare_nowait(blocks)
-
     def flush_nowait(self) -> None:
         """See ``ImmediateStore``."""
         self._immediate.flush_nowait()
+
+
+class PreparingMirroredStore(ImmediateMirroredStore):
+    """The same over a ``PreparingStore``."""
+
+    def __init__(self, store: PreparingStore, mirror: BlockSource, *, missing: bool = False) -> None:
+        super().__init__(store, mirror, missing=missing)
+        self._preparing = store
+
+    def prepare_nowait(self, blocks: Sequence[Buffer]) -> Preparation | None:
+        """See ``PreparingStore``."""
+        return self._preparing.prepare_nowait(blocks)
+
+    def write_all_nowait(
+        self, types: Sequence[BlockType], blocks: Sequence[Buffer], preparation: Preparation | None = None
+    ) -> list[Score | Exception]:
+        """See ``PreparingStore``."""
+        return self._preparing.write_all_nowait(types, blocks, preparation)
 
 
 class _Link:

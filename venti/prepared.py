@@ -9,18 +9,21 @@ offset  size field
 4       4    number of the job
 8       4    what the worker has begun: it comes from the last block
 12      4    what the owner has taken back: it comes from the first block
-16           for each block 68 bytes, and behind the last of ``MOST`` the data
+16      4    1 if the blocks are to be compressed, too
+20      4    zero
+24           for each of ``MOST`` blocks 4 bytes: its size
+536          for each of them 64 bytes: what was found
+8728         the blocks, one behind the other
 ======= ==== ==============================================================
 
-Of each block, the first two fields filled in by the owner, then all by the worker:
+What the worker finds of a block:
 
 ======= ==== ==============================================================
-0       4    where its data is, from the start of the memory
-4       4    bytes there: of the block, then of what is to be stored
-8       4    number of the job in which the rest was found
-12      4    encoding (see ``compression``)
-16      20   SHA-1
-36      32   BLAKE3
+0       4    number of the job in which it was found
+4       4    encoding (see ``compression``)
+8       4    bytes of what is to be stored
+12      20   SHA-1
+32      32   BLAKE3
 ======= ==== ==============================================================
 
 What is to be stored stands where the block stood, unless it is the block itself.
@@ -29,7 +32,7 @@ What is to be stored stands where the block stood, unless it is the block itself
 from __future__ import annotations
 
 from hashlib import sha1
-from struct import Struct
+from struct import Struct, pack_into, unpack_from
 from typing import TYPE_CHECKING, NamedTuple
 
 from blake3 import blake3
@@ -43,22 +46,28 @@ if TYPE_CHECKING:
 
 MOST = 128
 """Blocks of one job."""
-ROOM = 1024 * 1024
-"""Bytes of data in one job."""
+ROOM = 320 * 1024
+"""Bytes of data in one job: more than a server receives at once."""
+UNKNOWN = -1
+"""The encoding of a block of which only the hashes were asked for."""
 
-_HEAD = Struct("<IIII")
+_HEAD = Struct("<IIIII4x")
 _COUNT = Struct("<I")
-_BLOCK = Struct("<IIII20s32s")
-_PLACE = Struct("<II")
+_FOUND = Struct("<IiI20s32s")
 _BEGUN = 8
 _BACK = 12
-_DATA = _HEAD.size + MOST * _BLOCK.size
+_SIZES = _HEAD.size
+_RESULTS = _SIZES + 4 * MOST
+_DATA = _RESULTS + MOST * _FOUND.size
 SIZE = _DATA + ROOM
-"""Bytes that are shared with one worker."""
+"""Bytes of memory of a job."""
 
 
 class Prepared(NamedTuple):
-    """Of a block: its SHA-1, its BLAKE3, the encoding that it gets, and its bytes in that."""
+    """Of a block: its SHA-1, its BLAKE3, the encoding that it gets, and its bytes in that.
+
+    The encoding is ``UNKNOWN`` where only hashes were asked for.
+    """
 
     score: bytes
     digest: bytes
@@ -66,9 +75,10 @@ class Prepared(NamedTuple):
     stored: Buffer
 
 
-def prepare(data: Buffer) -> Prepared:
+def prepare(data: Buffer, compress: bool = True) -> Prepared:
     """Computes it here."""
-    return Prepared(sha1(data).digest(), blake3(data).digest(), *compressed(data))
+    encoding, stored = compressed(data) if compress else (UNKNOWN, data)
+    return Prepared(sha1(data).digest(), blake3(data).digest(), encoding, stored)
 
 
 class Job:
@@ -76,54 +86,65 @@ class Job:
 
     def __init__(self, memory: memoryview) -> None:
         self._memory = memory
-        self._blocks: Sequence[Buffer] = ()
-        self._number = 0
+        self.number = 0
 
-    def fill(self, blocks: Sequence[Buffer]) -> int:
-        """Takes blocks as long as there is room; how many."""
-        memory, at, count = self._memory, _DATA, 0
+    def fill(self, blocks: Sequence[Buffer], compress: bool = True) -> int:
+        """Takes blocks as long as there is room; how many. Results of the job before are gone."""
+        memory, at = self._memory, _DATA
+        sizes: list[int] = []
         for data in blocks[:MOST]:
             size = len(data)
-            if at + size > SIZE:
+            end = at + size
+            if end > SIZE:
                 break
-            _PLACE.pack_into(memory, _HEAD.size + count * _BLOCK.size, at, size)
-            memory[at : at + size] = data
-            at += size
-            count += 1
-        self._blocks = blocks[:count]
-        self._number = self._number % 0xFFFFFFFF + 1
-        _HEAD.pack_into(memory, 0, count, self._number, count, 0)
+            memory[at:end] = data
+            sizes.append(size)
+            at = end
+        count = len(sizes)
+        self.number = self.number % 0xFFFFFFFF + 1
+        pack_into(f"<{count}I", memory, _SIZES, *sizes)
+        _HEAD.pack_into(memory, 0, count, self.number, count, 0, compress)
         return count
 
     def take_back(self, number: int) -> bool:
         """Tells the worker that the owner does this block and those before; whether it had not begun it.
 
-        Both may do the same block, which does no harm; and neither may, which ``result`` tells.
+        Both may do the same block, which does no harm; and neither may, which ``results`` tells.
         """
         _COUNT.pack_into(self._memory, _BACK, number + 1)
         return number < int(_COUNT.unpack_from(self._memory, _BEGUN)[0])
 
-    def result(self, number: int) -> Prepared | None:
-        """What the worker found about a block, after it has done the job. None: it has left it to the owner."""
-        row = _HEAD.size + number * _BLOCK.size
-        at, size, job, encoding, score, digest = _BLOCK.unpack_from(self._memory, row)
-        if job != self._number:
-            return None
-        stored = self._blocks[number] if encoding == PLAIN else bytes(self._memory[at : at + size])
-        return Prepared(score, digest, encoding, stored)
+    def results(self, blocks: Sequence[Buffer], first: int) -> list[Prepared | None]:
+        """What the worker found, after it has done the job, about the ``blocks`` that it was given, from ``first`` on.
+
+        None for a block that it has left to the owner.
+        """
+        memory, at = self._memory, _DATA + sum(map(len, blocks[:first]))
+        rows = memory[_RESULTS + first * _FOUND.size : _RESULTS + len(blocks) * _FOUND.size]
+        results: list[Prepared | None] = []
+        for data, (job, encoding, size, score, digest) in zip(blocks[first:], _FOUND.iter_unpack(rows), strict=True):
+            if job != self.number:
+                results.append(None)
+            else:
+                stored = bytes(memory[at : at + size]) if encoding > PLAIN else data
+                results.append(Prepared(score, digest, encoding, stored))
+            at += len(data)
+        return results
 
     def work(self) -> None:
         """Does the blocks, the last one first, down to those that the owner does."""
         memory = self._memory
-        count, job, _, _ = _HEAD.unpack_from(memory)
+        count, job, _, _, compress = _HEAD.unpack_from(memory)
+        sizes = unpack_from(f"<{count}I", memory, _SIZES)
+        end = _DATA + sum(sizes)
         for number in range(count - 1, -1, -1):
             _COUNT.pack_into(memory, _BEGUN, number)
             if _COUNT.unpack_from(memory, _BACK)[0] > number:
                 return
-            row = _HEAD.size + number * _BLOCK.size
-            at, size = _PLACE.unpack_from(memory, row)
-            score, digest, encoding, stored = prepare(memory[at : at + size])
-            if encoding != PLAIN:
-                size = len(stored)
+            at = end - sizes[number]
+            score, digest, encoding, stored = prepare(memory[at:end], bool(compress))
+            size = len(stored)
+            if encoding > PLAIN:
                 memory[at : at + size] = stored
-            _BLOCK.pack_into(memory, row, at, size, job, encoding, score, digest)
+            _FOUND.pack_into(memory, _RESULTS + number * _FOUND.size, job, encoding, size, score, digest)
+            end = at

@@ -6,19 +6,22 @@ import contextlib
 import logging
 import socket
 from collections.abc import Coroutine, Sequence
-from typing import Any, cast
+from itertools import count
+from typing import Any, NamedTuple, cast
 
 import trio
 
 from ninep.wire.accept import CONNECTIONS, accept
+from ninep.wire.dialect import Buffer
 from ninep.wire.errors import ConnectionLost, Hangup, Malformed
 from ninep.wire.listen import Listener
 from ninep.wire.server import Limits, serve_connection
 from venti import messages as m
+from venti.blocktype import BlockType
 from venti.dialect import VentiDialect
 from venti.errors import Refusal
 from venti.handshake import exchange_versions
-from venti.score import SIZE, ZERO_SCORE
+from venti.score import SIZE, ZERO_SCORE, Score
 from venti.store import BlockStore, ImmediateStore, PreparingStore
 
 log = logging.getLogger(__name__)
@@ -31,6 +34,43 @@ _NOTHING = frozenset((ZERO_SCORE, bytes(SIZE)))
 """Twenty zero bytes read as the empty block, too: some programs write them for a hole."""
 
 
+class _Together:
+    """Blocks that came together, written together when the first of them is begun."""
+
+    def __init__(self, store: PreparingStore, types: Sequence[BlockType], blocks: Sequence[Buffer]) -> None:
+        self._store = store
+        self._types = types
+        self._blocks = blocks
+        self._outcomes: list[Score | Exception] = []
+        self._preparation = store.prepare_nowait(blocks)
+
+    @property
+    def under_way(self) -> bool:
+        """Whether somebody else is at work on them."""
+        return self._preparation is not None
+
+    def outcome(self, number: int) -> Score | Exception:
+        """What became of one of them."""
+        if not self._outcomes:
+            self._outcomes = self._store.write_all_nowait(self._types, self._blocks, self._preparation)
+        return self._outcomes[number]
+
+    def refuse(self, error: Exception) -> None:
+        """None of them is stored, for that reason."""
+        self._outcomes = [error] * len(self._blocks)
+
+    def request(self, number: int) -> m.Twrite:
+        """That one by itself."""
+        return m.Twrite(self._types[number], self._blocks[number])
+
+
+class _Foreseen(NamedTuple):
+    """A Twrite of a block that came with others."""
+
+    together: _Together
+    number: int
+
+
 class VentiSession:
     """A ``wire.Session`` that serves ``store`` to one client."""
 
@@ -40,8 +80,9 @@ class VentiSession:
         self._preparing = store if isinstance(store, PreparingStore) else None
         self._writes: set[trio.Event] = set()
         self._dirty = False
+        self._together: _Together | None = None
 
-    def begin(self, request: m.Request) -> m.Reply | Coroutine[Any, Any, m.Reply | None] | None:
+    def begin(self, request: m.Request | _Foreseen) -> m.Reply | Coroutine[Any, Any, m.Reply | None] | None:
         """Answers at once where the store can, else returns the rest as a coroutine."""
         if type(request) is m.Twrite:
             if self._immediate is None:
@@ -53,6 +94,17 @@ class VentiSession:
                 return self._write(request)
             self._dirty = True
             return m.Rwrite(score)
+        if type(request) is _Foreseen:
+            together, number = request
+            outcome = together.outcome(number)
+            # Whatever became of this one, others of them may wait to be flushed.
+            self._dirty = True
+            self._together = together
+            if isinstance(outcome, Score):
+                return m.Rwrite(outcome)
+            if isinstance(outcome, trio.WouldBlock):
+                return self._write(together.request(number))
+            raise outcome
         if type(request) is m.Tread:
             score, blocktype, count = request
             if score in _NOTHING:
@@ -75,19 +127,30 @@ class VentiSession:
             raise Refusal("unknown block type")
         raise Refusal("unknown request")
 
-    def prepare(self, requests: Sequence[m.Request]) -> None:
-        """Blocks that came together are hashed and compressed together, where the store has somebody for that."""
-        if self._preparing is not None:
-            blocks = [request.data for request in requests if type(request) is m.Twrite]
-            if blocks:
-                self._preparing.prepare_nowait(blocks)
+    def prepare(self, requests: Sequence[m.Request]) -> tuple[Sequence[m.Request | _Foreseen], bool]:
+        """Blocks that came together are written together, where the store can do that."""
+        if self._preparing is None:
+            return requests, False
+        writes = [request for request in requests if type(request) is m.Twrite]
+        if not writes:
+            return requests, False
+        together = _Together(self._preparing, *zip(*writes, strict=True))
+        numbers = count()
+        instead = [_Foreseen(together, next(numbers)) if type(request) is m.Twrite else request for request in requests]
+        return instead, together.under_way
 
     def commit(self) -> None:
         """Written blocks reach the operating system before their scores leave."""
         if self._dirty:
             self._dirty = False
             assert self._immediate is not None
-            self._immediate.flush_nowait()
+            try:
+                self._immediate.flush_nowait()
+            except Exception as error:
+                # Those of them that have not been answered yet are lost, too.
+                if self._together is not None:
+                    self._together.refuse(error)
+                raise
 
     async def reset(self) -> None:
         """Nothing in venti starts a session anew."""

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from ninep.wire.dialect import Buffer
 from venti.blocktype import BlockType
+from venti.prepared import Prepared
 from venti.score import Score
 
 T_co = TypeVar("T_co", covariant=True)
@@ -77,12 +78,32 @@ class ImmediateStore(BlockStore, Protocol):
         ...
 
 
+class Preparation(Protocol):
+    """Work under way for blocks that came together."""
+
+    def results(self) -> Sequence[Prepared]:
+        """What was found about each of them. The first call may take as long as doing it all."""
+        ...
+
+
 @runtime_checkable
 class PreparingStore(ImmediateStore, Protocol):
-    """A store that does some of the work for many blocks at once."""
+    """A store that takes many blocks at once, and can have a part of the work done elsewhere meanwhile."""
 
-    def prepare_nowait(self, blocks: Sequence[Buffer]) -> None:
-        """These blocks are about to be given to ``write_nowait``, as the same objects, before the next flush."""
+    def prepare_nowait(self, blocks: Sequence[Buffer]) -> Preparation | None:
+        """Begins the work for blocks that are about to be given to ``write_all_nowait``; None: there is none to begin.
+
+        The blocks must stay as they are until they are flushed, or the preparation is dropped.
+        """
+        ...
+
+    def write_all_nowait(
+        self, types: Sequence[BlockType], blocks: Sequence[Buffer], preparation: Preparation | None = None
+    ) -> list[Score | Exception]:
+        """``write_nowait`` of many blocks at once, which costs less: what it would return or raise for each.
+
+        ``preparation`` is that of these blocks.
+        """
         ...
 
 

@@ -1,11 +1,12 @@
 """What a process does that prepares blocks for another one. It imports little, so that it costs little.
 
-A byte on a socket is an order to do the job in shared memory, a byte back says that it is done, and the end of the
-stream is the end. See ``workers``.
+A byte on a socket is the order to do the job in that place of the shared memory, the same byte back says that it is
+done, and the end of the stream is the end. See ``workers``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import select
@@ -24,25 +25,29 @@ def main(channel: int, memory: int) -> None:
     # What ends a group of processes must not end the workers before their server: they end with it.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    work(socket.socket(fileno=channel), mmap.mmap(memory, SIZE))
+    # A server that ends without having taken all answers resets the stream.
+    with contextlib.suppress(ConnectionError):
+        work(socket.socket(fileno=channel), mmap.mmap(memory, 0))
 
 
 def work(channel: socket.socket, memory: mmap.mmap) -> None:
     """Does jobs until the stream ends."""
-    job = Job(memoryview(memory))
+    view = memoryview(memory)
+    jobs = [Job(view[at : at + SIZE]) for at in range(0, len(view), SIZE)]
     channel.setblocking(False)
     until = 0.0
     while True:
         try:
-            order = channel.recv(1)
+            orders = channel.recv(len(jobs))
         except BlockingIOError:
             if time.perf_counter() < until:
                 os.sched_yield()
             else:
                 select.select([channel], [], [])
             continue
-        if not order:
+        if not orders:
             return
-        job.work()
-        channel.send(b"d")
+        for place in orders:
+            jobs[place].work()
+            channel.send(bytes((place,)))
         until = time.perf_counter() + LOOK

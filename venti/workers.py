@@ -1,9 +1,9 @@
 """Processes beside a server that hash and compress blocks: how one store uses more than one processor.
 
 Threads are no use for that: a block is hashed faster than CPython hands the interpreter from one thread to another.
-So blocks that arrived together are divided: some are copied to memory that is shared with a worker, which begins at
-once, and the server does the others meanwhile. Who is done first takes from the other's. No state is kept anywhere
-but in the server: a worker that is slow or gone costs time and nothing else.
+So blocks that arrived together are copied to memory that is shared with a worker, which begins with the last of them.
+The server goes on with other things, and when it needs the results it does those that the worker has not come to, from
+the first on. No state is kept anywhere but in the server: a worker that is slow or gone costs time and nothing else.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from ninep.wire.dialect import Buffer
 from venti.prepared import SIZE, Job, Prepared, prepare
 
 log = logging.getLogger(__name__)
 
+JOBS = 16
+"""Jobs that a worker may have before it."""
 LEAST_BLOCKS = 8
 """With fewer blocks it takes longer to tell somebody than to do them."""
 LEAST_BYTES = 32 * 1024
@@ -42,15 +45,15 @@ def usual_number() -> int:
 
 
 class Worker:
-    """One process, and what is known of its state."""
+    """One process, and what is known of its state. It does its jobs in the order in which they were given."""
 
     def __init__(self) -> None:
         """Starts it; raises OSError where that cannot be done."""
         descriptor = os.memfd_create("venti-worker")
         ours, theirs = socket.socketpair()
         try:
-            os.ftruncate(descriptor, SIZE)
-            self._memory = mmap.mmap(descriptor, SIZE)
+            os.ftruncate(descriptor, JOBS * SIZE)
+            self._memory = mmap.mmap(descriptor, JOBS * SIZE)
             passed = (theirs.fileno(), descriptor)
             program = f"import sys; sys.path[:] = {sys.path!r}; from venti.worker import main; main{passed!r}"
             self._process = subprocess.Popen([sys.executable, "-c", program], pass_fds=passed, stdin=subprocess.DEVNULL)
@@ -63,40 +66,46 @@ class Worker:
         self._channel = ours
         self._channel.setblocking(False)
         self.process = self._process.pid
-        self.job = Job(memoryview(self._memory))
-        self.busy = False
+        self._jobs = [Job(memoryview(self._memory)[n * SIZE : (n + 1) * SIZE]) for n in range(JOBS)]
+        self._begun = 0
+        self._done = 0
         self.gone = False
 
-    def begin(self, blocks: Sequence[Buffer]) -> int:
-        """Gives it a job; of how many blocks."""
-        count = self.job.fill(blocks)
+    def begin(self, blocks: Sequence[Buffer], compress: bool) -> Given | None:
+        """Gives it a job, of as many of the blocks as there is room for. None: it has enough to do, or is gone."""
+        if self.gone or (self._begun - self._done >= JOBS and self._begun - self._listen() >= JOBS):
+            return None
+        slot = self._begun % JOBS
+        job = self._jobs[slot]
+        count = job.fill(blocks, compress)
         try:
-            self._channel.send(b"g")
-            self.busy = True
+            self._channel.send(bytes((slot,)))
         except OSError:
             self._lost()
-            return 0
-        return count
+            return None
+        self._begun += 1
+        return Given(self, self._begun, job, job.number, count)
 
-    def done(self) -> bool:
-        """Whether it has nothing to do. Never waits."""
-        if self.busy:
-            try:
-                answer = self._channel.recv(1)
-            except BlockingIOError:
-                return False
-            except OSError:
-                answer = b""
-            self.busy = False
-            if not answer:
-                self._lost()
-        return not self.gone
+    def _listen(self) -> int:
+        """How many jobs it has done. Never waits."""
+        try:
+            answers = self._channel.recv(JOBS)
+        except BlockingIOError:
+            return self._done
+        except OSError:
+            answers = b""
+        if not answers:
+            self._lost()
+        self._done += len(answers)
+        return self._done
 
-    def wait(self) -> bool:
-        """Whether it has done its job within ``PATIENCE``."""
+    def wait(self, number: int) -> bool:
+        """Whether it has done its job of that number within ``PATIENCE``."""
+        if self._done >= number:
+            return True
         end = time.perf_counter() + PATIENCE
         near = end - PATIENCE + PATIENCE / 20
-        while not self.done() and not self.gone:
+        while self._listen() < number and not self.gone:
             now = time.perf_counter()
             if now >= end:
                 return False
@@ -107,8 +116,9 @@ class Worker:
         return not self.gone
 
     def _lost(self) -> None:
-        self.gone = True
-        log.warning("worker %d has ended: the server does its work itself from now on", self.process)
+        if not self.gone:
+            self.gone = True
+            log.warning("worker %d has ended: the server does its work itself from now on", self.process)
 
     def close(self) -> None:
         """Ends it."""
@@ -118,9 +128,54 @@ class Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self.job = Job(memoryview(b""))
+        self._jobs.clear()
         with contextlib.suppress(BufferError):
             self._memory.close()
+
+
+class Given(NamedTuple):
+    """So many blocks that a worker has been given, as the job of that ``number`` in its place, its ``order``-th."""
+
+    worker: Worker
+    order: int
+    job: Job
+    number: int
+    size: int
+
+    def results(self, blocks: Sequence[Buffer], compress: bool) -> list[Prepared]:
+        """What is to be known of these blocks. The caller does those that the worker has not begun."""
+        results: list[Prepared] = []
+        if self.job.number == self.number:
+            while len(results) < self.size and self.job.take_back(len(results)):
+                results.append(prepare(blocks[len(results)], compress))
+            own = len(results)
+            if own < self.size and self.worker.wait(self.order):
+                found = self.job.results(blocks, own)
+                results += (result or prepare(blocks[own + n], compress) for n, result in enumerate(found))
+        # The place was needed for others, or the worker is too slow.
+        results += (prepare(data, compress) for data in blocks[len(results) :])
+        return results
+
+
+class Batch:
+    """Blocks that came together, and what is found about them meanwhile. ``Workers.begin`` makes it."""
+
+    def __init__(self, blocks: Sequence[Buffer], compress: bool, given: Sequence[Given]) -> None:
+        self._blocks = blocks
+        self._compress = compress
+        self._given = given
+        self._results: list[Prepared] | None = None
+
+    def results(self) -> list[Prepared]:
+        """What is to be known of each block. The first call may do a part of the work, or wait for it a moment."""
+        if self._results is None:
+            results: list[Prepared] = []
+            blocks, compress = self._blocks, self._compress
+            for given in self._given:
+                results += given.results(blocks[len(results) : len(results) + given.size], compress)
+            results += (prepare(data, compress) for data in blocks[len(results) :])
+            self._results = results
+        return self._results
 
 
 class Workers:
@@ -135,36 +190,18 @@ class Workers:
         """Their numbers."""
         return [worker.process for worker in self._workers]
 
-    def prepare(self, blocks: Sequence[Buffer]) -> list[Prepared]:
-        """``prepared.prepare`` of each block, in this process and in others. Returns when all is done."""
-        count = len(blocks)
-        shares: list[tuple[Worker, int, int]] = []
-        free = [worker for worker in self._workers if worker.done()]
-        end = count
-        if count >= LEAST_BLOCKS and sum(map(len, blocks)) >= LEAST_BYTES:
-            share = count // (len(free) + 1)
-            for worker in free:
-                given = worker.begin(blocks[end - share : end])
-                if given:
-                    shares.append((worker, end - share, given))
-                    if given < share:
-                        break
-                    end -= share
-        results: list[Prepared | None] = [None] * count
-        taken = {number for _, first, given in shares for number in range(first, first + given)}
-        for number in range(count):
-            if number not in taken:
-                results[number] = prepare(blocks[number])
-        for worker, first, given in shares:
-            own = 0
-            while own < given and not worker.done() and worker.job.take_back(own):
-                results[first + own] = prepare(blocks[first + own])
-                own += 1
-            finished = worker.wait()
-            for number in range(own, given):
-                found = worker.job.result(number) if finished else None
-                results[first + number] = found or prepare(blocks[first + number])
-        return [result for result in results if result is not None]
+    def begin(self, blocks: Sequence[Buffer], compress: bool = True) -> Batch:
+        """Has ``prepared.prepare`` done to each block. The blocks must stay as they are until the results are taken."""
+        given: list[Given] = []
+        if len(blocks) >= LEAST_BLOCKS and sum(map(len, blocks)) >= LEAST_BYTES:
+            share = -(-len(blocks) // max(1, len(self._workers)))
+            first = 0
+            for worker in self._workers:
+                part = worker.begin(blocks[first : first + share], compress)
+                if part is not None:
+                    given.append(part)
+                    first += part.size
+        return Batch(blocks, compress, given)
 
     def close(self) -> None:
         """Ends them."""

@@ -126,8 +126,12 @@ class Session(Protocol[Q_contra, R_co]):
 class PreparingSession(Session[Q_contra, R_co], Protocol):
     """A session that wants to see requests that came together before the first of them begins."""
 
-    def prepare(self, requests: Sequence[Q_contra]) -> None:
-        """May do for many at once what ``begin`` would do for each. They begin next, in this order.
+    def prepare(self, requests: Sequence[Any]) -> tuple[Sequence[Any], bool]:
+        """May do for many at once, or set out on, what ``begin`` would do for each. They begin in this order.
+
+        Returns what is to be given to ``begin`` in their place, as many, and whether work on them is under way
+        elsewhere. If so, the server looks whether more requests have come, and shows those, too, before it begins
+        these. Some that were shown may never begin: the connection may end.
 
         Not for protocols in which a request changes how the next is decoded.
         """

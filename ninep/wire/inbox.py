@@ -47,6 +47,15 @@ class Inbox:
             except (BlockingIOError, InterruptedError):
                 continue
 
+    def receive_nowait(self, most: int) -> bytes | None:
+        """What has come, at once. None: nothing, or one has to wait to know. Raises OSError: the link is over."""
+        if self._socket is None:
+            return None
+        try:
+            return self._take(self._socket, most)
+        except (BlockingIOError, InterruptedError):
+            return None
+
     def look(self, most: int) -> bytes | None:
         """What comes within the moment that this program looks before it sleeps. None: wait for it with ``receive``.
 

@@ -11,8 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import CoroutineType
@@ -114,7 +113,7 @@ class _Connection(Generic[Q, R]):
         self.stream = stream
         self.dialect = dialect
         self.session = session
-        self.prepare: Callable[[list[Q]], None] | None = getattr(session, "prepare", None)
+        self.prepare: Callable[[list[Q]], tuple[Sequence[Q], bool]] | None = getattr(session, "prepare", None)
         self.rest: Callable[[], None] | None = getattr(session, "rest", None)
         self.buffer = buffer or FrameBuffer(dialect.format, dialect.limit)
         self.limits = limits
@@ -128,6 +127,7 @@ class _Connection(Generic[Q, R]):
         self.ready_for: list[tuple[int, Q | None, R]] = []
         self.ready_size = 0
         self.heard = -math.inf
+        self.shown: tuple[list[memoryview], Sequence[tuple[int, Q]]] | None = None
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -183,29 +183,70 @@ class _Connection(Generic[Q, R]):
     async def _read(self) -> None:
         buffer, inbox = self.buffer, Inbox(self.stream)
         while True:
-            while frames := buffer.frames():
-                self.heard = trio.current_time()
-                for at in range(0, len(frames), TURN):
-                    if at:
-                        await trio.lowlevel.checkpoint()
-                    await self._chunk(frames[at : at + TURN] if len(frames) > TURN else frames)
-            if self.rest is not None:
-                self.rest()
-            alone = not self.running and not self.outbox.size
-            data = await inbox.receive(max(CHUNK, buffer.wanted), look=alone)
+            try:
+                while frames := buffer.frames():
+                    self.heard = trio.current_time()
+                    for at in range(0, len(frames), TURN):
+                        if at:
+                            await trio.lowlevel.checkpoint()
+                        await self._arrived(frames[at : at + TURN] if len(frames) > TURN else frames)
+                data = await self._more(inbox)
+            except Malformed:
+                await self._begin_shown()
+                raise
             if not data:
+                await self._begin_shown()
                 return
             buffer.feed(data)
 
-    async def _chunk(self, frames: list[memoryview]) -> None:
+    async def _more(self, inbox: Inbox) -> bytes:
+        """What the peer sends next; before it is waited for, all that has been shown begins."""
+        most = max(CHUNK, self.buffer.wanted)
+        if self.shown is not None:
+            # Others show their requests, too, before these begin.
+            await trio.lowlevel.checkpoint()
+            data = inbox.receive_nowait(most)
+            if data is not None:
+                return data
+            await self._begin_shown()
+        if self.rest is not None:
+            self.rest()
+        return await inbox.receive(most, look=not self.running and not self.outbox.size)
+
+    async def _arrived(self, frames: list[memoryview]) -> None:
+        """Begins these requests, or those before, if the session wants to see more before it begins them."""
+        requests: Sequence[tuple[int, Q]] = ()
+        under_way = False
+        if self.prepare is not None and len(frames) >= AHEAD:
+            requests, under_way = self._foreseen(frames)
+        await self._begin_shown()
+        if under_way:
+            self.shown = frames, requests
+        else:
+            await self._chunk(frames, requests)
+
+    async def _begin_shown(self) -> None:
+        if self.shown is not None:
+            shown, self.shown = self.shown, None
+            await self._chunk(*shown)
+
+    def _foreseen(self, frames: list[memoryview]) -> tuple[Sequence[tuple[int, Q]], bool]:
+        """These requests as far as they can be read, and whether the session has set out on them."""
+        requests: list[tuple[int, Q]] = []
+        with contextlib.suppress(UnknownMessage, Malformed):  # which is told when its turn comes
+            requests.extend(map(self.dialect.decode_request, frames))
+        assert self.prepare is not None
+        instead, under_way = self.prepare([request for _, request in requests])
+        return [(tag, request) for (tag, _), request in zip(requests, instead, strict=True)], under_way
+
+    async def _chunk(self, frames: list[memoryview], foreseen: Sequence[tuple[int, Q]]) -> None:
         dialect, running, begin = self.dialect, self.running, self.session.begin
         decode, encode = dialect.decode_request, dialect.encode
         flushes, resets, ready, most = dialect.flushes, dialect.resets, self.ready, self.limits.reply_bytes
-        ahead = self._ahead(frames) if self.prepare is not None and len(frames) >= AHEAD else None
         request: Q | None
-        for frame in frames:
+        for number, frame in enumerate(frames):
             try:
-                tag, request = ahead.popleft() if ahead else decode(frame)
+                tag, request = foreseen[number] if number < len(foreseen) else decode(frame)
                 kind = type(request)
                 if kind in flushes:
                     self._flush(tag, getattr(request, flushes[kind]))
@@ -243,15 +284,6 @@ class _Connection(Generic[Q, R]):
                     await self._answer()
         self.buffer.limit = dialect.limit
         await self._answer()
-
-    def _ahead(self, frames: list[memoryview]) -> deque[tuple[int, Q]]:
-        """These requests as far as they can be read, after the session has seen all of them."""
-        requests: list[tuple[int, Q]] = []
-        with contextlib.suppress(UnknownMessage, Malformed):  # which is told when its turn comes
-            requests.extend(map(self.dialect.decode_request, frames))
-        assert self.prepare is not None
-        self.prepare([request for _, request in requests])
-        return deque(requests)
 
     def _full(self) -> bool:
         return self.begun >= self.limits.requests or self.begun_bytes >= self.limits.request_bytes

@@ -21,7 +21,7 @@ from venti.disk import open_disk_store
 from venti.disk.clump import HEADER
 from venti.errors import BlockNotFound, DamagedBlock, ReadTooSmall
 from venti.memory import MemoryStore
-from venti.mirrored import ImmediateMirroredStore, MirroredStore, mirror
+from venti.mirrored import MirroredStore, PreparingMirroredStore, mirror
 from venti.score import Score
 from venti.server import serve_stream
 from venti.store import BlockStore
@@ -48,7 +48,7 @@ class TestServedMirrored(BlockStoreContract):
         with tempfile.TemporaryDirectory() as path:
             near, far = trio.testing.memory_stream_pair()
             async with open_disk_store(path) as disk, trio.open_nursery() as nursery:
-                nursery.start_soon(serve_stream, far, ImmediateMirroredStore(disk, MemoryStore()))
+                nursery.start_soon(serve_stream, far, PreparingMirroredStore(disk, MemoryStore()))
                 async with connected(near) as store:
                     yield store
 
@@ -77,7 +77,7 @@ async def full_mirror() -> MemoryStore:
 async def test_a_damaged_block_is_answered_and_healed(tmp_path: Path) -> None:
     await damaged_store(tmp_path, 3, 7)
     async with open_disk_store(tmp_path) as disk:
-        healing = ImmediateMirroredStore(disk, await full_mirror())
+        healing = PreparingMirroredStore(disk, await full_mirror())
         async with serving(healing) as address, connect(address) as client:
             for block in BLOCKS:
                 assert await client.read(Score.of(block), DATA, 200) == block

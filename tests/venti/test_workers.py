@@ -16,18 +16,19 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contracts.recorded_disk import RecordedDisk
 from ninep.wire.dialect import Buffer
 from venti import messages as m
 from venti import workers as module
 from venti.blocktype import BlockType
 from venti.client import connected
 from venti.disk import DiskStore, open_disk_store
-from venti.errors import BlockNotFound
+from venti.errors import BlockNotFound, BlockTooLarge, StoreFull
 from venti.messages import LARGEST_BLOCK
-from venti.prepared import MOST, ROOM, SIZE, Job, Prepared, prepare
+from venti.prepared import MOST, ROOM, SIZE, UNKNOWN, Job, prepare
 from venti.score import Score
 from venti.server import VentiSession, serve_stream
-from venti.workers import Workers, running, usual_number
+from venti.workers import JOBS, Batch, Workers, running, usual_number
 
 pytestmark = pytest.mark.process
 
@@ -49,16 +50,17 @@ def two() -> Iterator[Workers]:
 
 class TestJob:
     @settings(deadline=None, max_examples=50)
-    @given(st.lists(st.binary(max_size=3000), max_size=2 * MOST), st.integers(0, MOST))
-    def test_is_what_would_be_done_here(self, data: list[bytes], taken: int) -> None:
+    @given(st.lists(st.binary(max_size=3000), max_size=2 * MOST), st.integers(0, MOST), st.booleans())
+    def test_is_what_would_be_done_here(self, data: list[bytes], taken: int, compress: bool) -> None:
         job = Job(memoryview(bytearray(SIZE)))
-        count = job.fill(data)
-        assert count == min(len(data), MOST)
+        count = job.fill(data, compress)
+        assert count <= min(len(data), MOST)
+        assert count == min(len(data), MOST) or sum(map(len, data[: count + 1])) > ROOM
         own = 0
         while own < min(taken, count) and job.take_back(own):
             own += 1
         job.work()
-        assert [job.result(n) for n in range(own, count)] == [prepare(block) for block in data[own:count]]
+        assert job.results(data[:count], own) == [prepare(block, compress) for block in data[own:count]]
 
     def test_takes_what_there_is_room_for(self) -> None:
         job = Job(memoryview(bytearray(SIZE)))
@@ -66,29 +68,37 @@ class TestJob:
         count = job.fill(data)
         assert count == ROOM // LARGEST_BLOCK
         job.work()
-        assert [job.result(n) for n in range(count)] == [prepare(block) for block in data[:count]]
+        assert job.results(data[:count], 0) == [prepare(block) for block in data[:count]]
 
     def test_what_the_owner_has_taken_back_is_left(self) -> None:
-        memory = memoryview(bytearray(SIZE))
-        job = Job(memory)
-        job.fill([b"a" * 200, b"b" * 200])
+        data = [b"a" * 200, b"b" * 200]
+        job = Job(memoryview(bytearray(SIZE)))
+        job.fill(data)
         assert job.take_back(0)
         job.work()
-        assert job.result(1) == prepare(b"b" * 200)
-        assert job.result(0) is None
+        assert job.results(data, 0) == [None, prepare(b"b" * 200)]
 
     def test_what_each_leaves_to_the_other_has_no_result(self) -> None:
         """The worker says that it begins a block, the owner takes it back and sees that, the worker sees that, too."""
+        data = [b"a" * 200, b"b" * 200]
         memory = memoryview(bytearray(SIZE))
         job = Job(memory)
         job.fill([b"c" * 200, b"d" * 200])
         job.work()
-        job.fill([b"a" * 200, b"b" * 200])
+        job.fill(data)
         memory[8:12] = bytes(4)
         assert not job.take_back(0)
         job.work()
-        assert job.result(1) == prepare(b"b" * 200)
-        assert job.result(0) is None
+        assert job.results(data, 0) == [None, prepare(b"b" * 200)]
+
+    def test_only_the_hashes(self) -> None:
+        data = [b"a" * 4000, b"b" * 4000]
+        job = Job(memoryview(bytearray(SIZE)))
+        job.fill(data, compress=False)
+        job.work()
+        for block, found in zip(data, job.results(data, 0), strict=True):
+            assert found is not None
+            assert (found.score, found.encoding, found.stored) == (Score.of(block), UNKNOWN, block)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +107,7 @@ class TestJob:
 def test_prepares_as_one_process_would(two: Workers, count: int, size: int) -> None:
     data = blocks(count, size)
     for _ in range(3):
-        assert two.prepare(data) == [prepare(block) for block in data]
+        assert two.begin(data).results() == [prepare(block) for block in data]
 
 
 def test_some_thousand_times(two: Workers) -> None:
@@ -107,24 +117,36 @@ def test_some_thousand_times(two: Workers) -> None:
     expected = {block: prepare(block) for block in data}
     for _ in range(3000):
         some = source.sample(data, source.randrange(11, 30))
-        assert two.prepare(some) == [expected[block] for block in some]
+        assert two.begin(some).results() == [expected[block] for block in some]
+
+
+def test_many_jobs_before_the_first_results_are_taken(two: Workers) -> None:
+    """More than the workers have places for: those that found none, and those whose place was needed, are done here."""
+    source = random.Random(7)
+    for _ in range(20):
+        data = [source.sample(blocks(60, 3000), source.randrange(11, 60)) for _ in range(3 * JOBS)]
+        batches = [two.begin(some, compress=bool(n % 2)) for n, some in enumerate(data)]
+        order = list(range(len(data)))
+        source.shuffle(order)
+        for n in order:
+            assert batches[n].results() == [prepare(block, bool(n % 2)) for block in data[n]]
 
 
 def test_views_and_blocks_of_any_size(two: Workers) -> None:
     source = random.Random(5)
     data = [memoryview(block)[: source.randrange(len(block) + 1)] for block in blocks(40, LARGEST_BLOCK)]
-    assert two.prepare(data) == [prepare(block) for block in data]
+    assert two.begin(data).results() == [prepare(block) for block in data]
 
 
 def test_a_worker_that_ends_is_done_without(caplog: pytest.LogCaptureFixture) -> None:
     data = blocks(32)
     with running(1) as workers:
         assert workers is not None
-        workers.prepare(data)
+        workers.begin(data).results()
         os.kill(workers.processes[0], signal.SIGKILL)
         os.waitid(os.P_PID, workers.processes[0], os.WEXITED | os.WNOWAIT)
         for _ in range(3):
-            assert workers.prepare(data) == [prepare(block) for block in data]
+            assert workers.begin(data).results() == [prepare(block) for block in data]
         assert "has ended" in caplog.text
         assert len(caplog.records) == 1
 
@@ -133,16 +155,16 @@ def test_a_worker_that_stands_still_is_waited_for_a_moment_and_comes_back(monkey
     data = blocks(32)
     with running(1) as workers:
         assert workers is not None
-        workers.prepare(data)
+        workers.begin(data).results()
         os.kill(workers.processes[0], signal.SIGSTOP)
         try:
             for _ in range(3):
-                assert workers.prepare(data) == [prepare(block) for block in data]
+                assert workers.begin(data).results() == [prepare(block) for block in data]
         finally:
             os.kill(workers.processes[0], signal.SIGCONT)
         for seed in range(20):
             data = blocks(32, seed=seed)
-            assert workers.prepare(data) == [prepare(block) for block in data]
+            assert workers.begin(data).results() == [prepare(block) for block in data]
 
 
 def test_they_end_with_the_context() -> None:
@@ -174,15 +196,23 @@ def test_one_for_each_processor_beside_the_first(monkeypatch: pytest.MonkeyPatch
 
 
 class CountingWorkers(Workers):
-    """Says how many blocks it was given."""
+    """Says how many blocks it was given, and whether to compress them."""
 
     def __init__(self) -> None:
         super().__init__(())
-        self.given: list[int] = []
+        self.given: list[tuple[int, bool]] = []
 
-    def prepare(self, blocks: Sequence[Buffer]) -> list[Prepared]:
-        self.given.append(len(blocks))
-        return super().prepare(blocks)
+    def begin(self, blocks: Sequence[Buffer], compress: bool = True) -> Batch:
+        self.given.append((len(blocks), compress))
+        return super().begin(blocks, compress)
+
+
+def write(store: DiskStore, data: Sequence[bytes]) -> None:
+    """As a session does it."""
+    preparation = store.prepare_nowait(data)
+    kinds = [BlockType.DATA] * len(data)
+    assert store.write_all_nowait(kinds, data, preparation) == [Score.of(block) for block in data]
+    store.flush_nowait()
 
 
 @asynccontextmanager
@@ -191,52 +221,66 @@ async def opened(path: Path, workers: Workers | None) -> AsyncIterator[DiskStore
         yield store
 
 
-async def test_a_store_uses_them_for_new_blocks_and_not_for_old_ones(tmp_path: Path) -> None:
+async def test_a_store_has_done_what_the_blocks_before_needed(tmp_path: Path) -> None:
+    """New blocks are hashed and compressed; of old ones the score is wanted; what came just now needs nothing."""
     workers = CountingWorkers()
-    data = blocks(40)[::2]
+    old = blocks(40)
     async with opened(tmp_path, workers) as store:
-        for _ in range(3):
-            store.prepare_nowait(data)
-            for block in data:
-                assert store.write_nowait(BlockType.DATA, block) == Score.of(block)
-            store.flush_nowait()
-        # The second time nothing was new, which is seen only then.
-        assert workers.given == [20, 20]
-        new = blocks(40, seed=2)[::2]
-        for block in new:
-            store.write_nowait(BlockType.DATA, block)
-        store.flush_nowait()
-        store.prepare_nowait(blocks(10, seed=3))
-        assert workers.given == [20, 20, 10]
-        for block in data + new:
+        write(store, old)
+        store._seen.clear()
+        write(store, blocks(20, seed=2))
+        write(store, old)
+        assert workers.given == [(40, True), (20, True), (40, True)]
+        store._seen.clear()
+        write(store, old)
+        write(store, old)
+        assert workers.given[3:] == [(40, False), (40, False)]
+        write(store, blocks(20, seed=3))
+        assert workers.given[5:] == []
+        write(store, blocks(20, seed=4))
+        assert workers.given[5:] == [(20, True)]
+        for block in old + blocks(20, seed=3) + blocks(20, seed=4):
             assert store.read_nowait(Score.of(block), BlockType.DATA, 8192) == block
 
 
-async def test_blocks_that_do_not_compress_are_not_worth_the_way(tmp_path: Path) -> None:
-    workers = CountingWorkers()
-    source = random.Random(4)
-    async with opened(tmp_path, workers) as store:
-        for compresses, given in ((False, 1), (False, 1), (True, 1), (True, 2)):
-            data = [source.randbytes(8192) if not compresses else source.randbytes(2048) * 4 for _ in range(20)]
-            store.prepare_nowait(data)
-            assert len(workers.given) == given
-            for block in data:
-                assert store.write_nowait(BlockType.DATA, block) == Score.of(block)
-            store.flush_nowait()
-
-
-async def test_what_was_prepared_belongs_to_the_object_and_not_to_its_place(tmp_path: Path) -> None:
-    data = blocks(16)
-    async with opened(tmp_path, CountingWorkers()) as store:
-        store.prepare_nowait(data)
-        other = [bytes(bytearray(block[::-1])) for block in data]
-        for block in other:
-            assert store.write_nowait(BlockType.DATA, block) == Score.of(block)
-        store.flush_nowait()
-        with pytest.raises(BlockNotFound):
-            store.read_nowait(Score.of(data[1]), BlockType.DATA, 8192)
-        for block in other:
+async def test_a_preparation_that_is_never_used_does_no_harm(tmp_path: Path, two: Workers) -> None:
+    async with opened(tmp_path, two) as store:
+        for seed in range(3 * JOBS):
+            assert store.prepare_nowait(blocks(16, seed=seed)) is not None
+        write(store, blocks(40))
+        for block in blocks(40):
             assert store.read_nowait(Score.of(block), BlockType.DATA, 8192) == block
+
+
+async def test_each_of_many_has_its_own_outcome(tmp_path: Path) -> None:
+    data = [b"a" * 100, b"", b"b" * (LARGEST_BLOCK + 1), b"c" * 200, b"a" * 100]
+    async with opened(tmp_path, None) as store:
+        outcomes = store.write_all_nowait([BlockType.DATA] * 5, data)
+        store.flush_nowait()
+        assert isinstance(outcomes[2], BlockTooLarge)
+        assert [*outcomes[:2], *outcomes[3:]] == [Score.of(block) for n, block in enumerate(data) if n != 2]
+        for n in (0, 1, 3):
+            assert store.read_nowait(Score.of(data[n]), BlockType.DATA, 8192) == data[n]
+
+
+async def test_none_of_those_that_came_together_is_stored_if_the_disk_takes_none(tmp_path: Path) -> None:
+    """Also those whose turn comes only after the disk has refused: they had been written with the first."""
+    disk = RecordedDisk()
+    data = blocks(20)
+    async with open_disk_store(tmp_path, folder=lambda path: disk) as store:
+        session = VentiSession(store)
+        requests, _ = session.prepare([m.Twrite(BlockType.DATA, block) for block in data])
+        assert session.begin(requests[0]) == m.Rwrite(Score.of(data[0]))
+        disk.room = 10_000
+        with pytest.raises(StoreFull):
+            session.commit()
+        disk.room = None
+        for request in requests[1:]:
+            with pytest.raises(StoreFull):
+                session.begin(request)
+        for block in data:
+            with pytest.raises(BlockNotFound):
+                store.read_nowait(Score.of(block), BlockType.DATA, 8192)
 
 
 async def test_a_session_shows_the_store_what_came_together(tmp_path: Path, two: Workers) -> None:
@@ -259,4 +303,4 @@ async def test_only_blocks_to_write_are_shown(tmp_path: Path) -> None:
         session = VentiSession(store)
         session.prepare([m.Tping(), m.Twrite(BlockType.DATA, b"x" * 100), m.Tsync()])
         session.prepare([m.Tping()])
-        assert workers.given == [1]
+        assert workers.given == [(1, True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -31,6 +32,7 @@ from contracts.toy_protocol import (
 )
 from ninep.wire import Limits, serve_connection
 from ninep.wire.dialect import Dialect
+from ninep.wire.inbox import SMALL
 from ninep.wire.server import AHEAD
 from ninep.wire.taskless import in_task
 
@@ -62,7 +64,7 @@ async def say(stream: Stream, *messages: tuple[int, Request]) -> None:
     await stream.send_all(b"".join(packed(tag, message) for tag, message in messages))
 
 
-async def hear(stream: Stream, *expected: tuple[int, Reply]) -> None:
+async def hear(stream: trio.abc.ReceiveStream, *expected: tuple[int, Reply]) -> None:
     """Exactly this, and all of it."""
     data = b"".join(packed(tag, reply) for tag, reply in expected)
     got = b""
@@ -307,13 +309,26 @@ async def test_bytes_come_as_they_like(dialect: Callable[[], Dialect[Any, Any]])
 
 
 class Foreseeing(ToySession):
+    under_way = False
+
     def __init__(self) -> None:
         super().__init__()
         self.seen: list[list[Request]] = []
+        self.begun_when_shown: list[int] = []
+        self.after_shown: Callable[[], None] = lambda: None
 
-    def prepare(self, requests: list[Request]) -> None:
+    def prepare(self, requests: list[Request]) -> tuple[list[Request], bool]:
         assert not any(request in self.begun for request in requests)
         self.seen.append(requests)
+        self.begun_when_shown.append(len(self.begun))
+        self.after_shown()
+        return requests, self.under_way
+
+
+class SettingOut(Foreseeing):
+    """Works on requests elsewhere as soon as it has been shown them."""
+
+    under_way = True
 
 
 def echoes(first: int, count: int) -> list[tuple[int, Request]]:
@@ -358,3 +373,53 @@ async def test_a_malformed_one_among_them_ends_it_after_those_before_it() -> Non
         await stream.send_all(b"".join(messages))
         await hear(stream, *((n, Echoed(b"%d" % n)) for n in range(9)))
         assert await stream.receive_some() == b""
+
+
+async def socket_pair() -> tuple[trio.SocketStream, trio.SocketStream]:
+    near, far = (trio.socket.from_stdlib_socket(end) for end in socket.socketpair())
+    return trio.SocketStream(near), trio.SocketStream(far)
+
+
+LONG = b"x" * (SMALL // 12)
+"""So long that of three times ``AHEAD``, more than so many do not come with the first that are received."""
+
+
+@pytest.mark.parametrize("session", [SettingOut(), Foreseeing()])
+async def test_more_is_shown_before_the_first_begins_where_work_is_under_way(session: Foreseeing) -> None:
+    near, far = await socket_pair()
+    messages = [packed(n % 16, Echo(b"%d" % n + LONG)) for n in range(3 * AHEAD)]
+    async with near, trio.open_nursery() as nursery:
+        await near.send_all(b"".join(messages))
+        nursery.start_soon(serve_connection, far, PatientDialect(2 * len(LONG)), session)
+        await hear(near, *((n % 16, Echoed(b"%d" % n + LONG)) for n in range(3 * AHEAD)))
+        await near.send_eof()
+    assert len(session.seen) == 2
+    assert session.begun_when_shown == [0, 0 if session.under_way else len(session.seen[0])]
+
+
+@pytest.mark.parametrize("end", [b"", b"\0\1", packed(1, Echo(b"\xff"))])
+async def test_what_was_shown_begins_before_the_connection_ends(end: bytes) -> None:
+    """It ends with the last of them, with a frame that is none, and with one that cannot be read."""
+    session = SettingOut()
+    near, far = await socket_pair()
+    async with near, trio.open_nursery() as nursery:
+        nursery.start_soon(serve_connection, far, PatientDialect(), session)
+        await near.send_all(b"".join(packed(n, Echo(b"%d" % n)) for n in range(AHEAD)) + end)
+        if not end:
+            await near.send_eof()
+        await hear(near, *((n, Echoed(b"%d" % n)) for n in range(AHEAD)))
+        assert await near.receive_some() == b""
+    assert session.closes == 1
+
+
+async def test_what_was_shown_may_never_begin() -> None:
+    session = SettingOut()
+    near, far = await socket_pair()
+    async with near, trio.open_nursery() as nursery:
+        nursery.start_soon(serve_connection, far, PatientDialect(), session)
+        session.after_shown = nursery.cancel_scope.cancel
+        await near.send_all(b"".join(packed(n, Echo(b"%d" % n)) for n in range(AHEAD)))
+        await trio.sleep_forever()
+    assert session.seen
+    assert session.begun == []
+    assert session.closes == 1

@@ -17,7 +17,7 @@ from venti.disk.scrub import Scrubber, alone
 from venti.disk.survey import Fault, in_gaps
 from venti.errors import BlockNotFound, DamagedBlock, StoreInUse
 from venti.messages import LARGEST_BLOCK
-from venti.mirrored import ImmediateMirroredStore, mirror
+from venti.mirrored import PreparingMirroredStore, mirror
 from venti.store import ImmediateStore
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ async def looked_after(
         served: ImmediateStore = store
         if mirror_address is not None:
             there = await stack.enter_async_context(mirror(lambda: connect(mirror_address, networks=networks)))
-            served = ImmediateMirroredStore(store, there)
+            served = PreparingMirroredStore(store, there)
         nursery = await stack.enter_async_context(trio.open_nursery())
         if scrub_rate:
             nursery.start_soon(_scrub, store, served, path, scrub_rate)

@@ -263,12 +263,10 @@ class Log:
 
     # Appending
 
-    def append(self, pieces: Sequence[Buffer], size: int) -> Position:
-        """Queues bytes at the end; says where they will be. They must stay as they are until ``flush``."""
-        at = self._tail
+    def append(self, pieces: Sequence[Buffer], size: int) -> None:
+        """Queues bytes at the end, ``size`` in all. They must stay as they are until ``flush``."""
         self._pieces += pieces
-        self._tail = at + size
-        return Position(self._number, at)
+        self._tail += size
 
     def flush(self) -> None:
         """Hands what was appended to the system. Raises OSError: nothing of it counts then, see ``forget``."""

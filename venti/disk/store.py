@@ -18,7 +18,7 @@ from blake3 import blake3
 
 from ninep.wire.dialect import Buffer
 from venti.blocktype import BlockType
-from venti.compression import PLAIN, compressed
+from venti.compression import compressed
 from venti.disk import space as spaces
 from venti.disk.arena import Found, Gap, Listed
 from venti.disk.clump import HEADER, BadClump, pack_header, unpack_whole
@@ -37,10 +37,12 @@ from venti.errors import (
     ScoreCollision,
     StoreFailed,
     StoreFull,
+    VentiError,
 )
 from venti.messages import LARGEST_BLOCK
-from venti.prepared import Prepared
+from venti.prepared import UNKNOWN
 from venti.score import ZERO_SCORE, Score
+from venti.store import Preparation
 from venti.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -57,6 +59,7 @@ MOST_DAMAGED = 100_000
 """Damaged blocks that are remembered, so that whoever has them can write them again."""
 
 _WIRE = [bytes((kind.wire,)) for kind in BlockType]
+_make_score = bytes.__new__
 _NO_NOWAIT = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 
@@ -94,9 +97,9 @@ class DiskStore:
         self._synced_file = synced
         self._seen = Seen()
         self._workers = workers
-        # By the identity of the data, which cannot be another's as long as the data is kept here.
-        self._prepared: dict[int, tuple[Buffer, Prepared]] = {}
-        self._balance = 0
+        # Of the blocks that came since the last preparation: all, those not among the seen ones, the new ones.
+        self._written = self._unseen = self._new = 0
+        self._hashing = self._compressing = True
         self._failed: str | None = None
         self._index_failed: str | None = None
         self._work = trio.Lock()
@@ -262,69 +265,105 @@ class DiskStore:
 
     # Writing
 
-    def prepare_nowait(self, blocks: Sequence[Buffer]) -> None:
-        """Has workers hash and compress blocks that ``write_nowait`` is about to be given, before the next flush.
+    def prepare_nowait(self, blocks: Sequence[Buffer]) -> Preparation | None:
+        """See ``PreparingStore``. Workers do what most of the blocks needed that were written last.
 
-        Not while most of what comes is here already or does not compress: the hashes alone are not worth the way.
+        A block that came a short while ago needs neither its SHA-1 nor to be compressed, and one that came long ago
+        need not be compressed. What is expected wrongly costs time and nothing else.
         """
         if self._workers is None or self.read_only:
-            return
-        worth_it, self._balance = self._balance >= 0, 0
-        if worth_it:
-            prepared = self._workers.prepare(blocks)
-            self._prepared = {id(data): (data, found) for data, found in zip(blocks, prepared, strict=True)}
+            return None
+        if self._written:
+            self._hashing = 2 * self._unseen >= self._written
+            self._compressing = 2 * self._new >= self._written
+            self._written = self._unseen = self._new = 0
+        return self._workers.begin(blocks, self._compressing) if self._hashing else None
 
     def write_nowait(self, type: BlockType, data: Buffer) -> Score:
         """See ``ImmediateStore``; waits for nothing but an index that has fallen far behind.
 
         A block that is known to be damaged is stored anew.
         """
-        size = len(data)
-        if size > LARGEST_BLOCK:
-            raise BlockTooLarge
+        (outcome,) = self.write_all_nowait((type,), (data,))
+        if isinstance(outcome, Score):
+            return outcome
+        raise outcome
+
+    def write_all_nowait(
+        self, types: Sequence[BlockType], blocks: Sequence[Buffer], preparation: Preparation | None = None
+    ) -> list[Score | Exception]:
+        """See ``PreparingStore``."""
+        refusal = self._refusal()
+        if refusal is not None:
+            return [BlockTooLarge() if len(data) > LARGEST_BLOCK else refusal for data in blocks]
+        prepared = preparation.results() if preparation is not None else (None,) * len(blocks)
+        # Most of the time of a busy server is spent in this loop.
+        recent, frozen, old = self._recent.get, self._frozen.get, self._index.get
+        damaged, seen, space = self._damaged, self._seen, self._space
+        outcomes: list[Score | Exception] = []
+        pieces: list[Buffer] = []
+        arena, start = self.log.tail
+        at, now = start, int(self._clock())
+        unseen = new = 0
+        try:
+            for type, data, found in zip(types, blocks, prepared, strict=True):
+                size = len(data)
+                if size > LARGEST_BLOCK or not size:
+                    outcomes.append(BlockTooLarge() if size else ZERO_SCORE)
+                    continue
+                wire = _WIRE[type]
+                digest = blake3(data).digest() if found is None else found[1]
+                name = digest + wire
+                score = seen.get(name)
+                if score is not None and not damaged:
+                    outcomes.append(score)
+                    continue
+                unseen += 1
+                score = self._score_of(data) if found is None else _make_score(Score, found[0])
+                key = score + wire
+                value = recent(key) or frozen(key) or old(key)
+                if value is not None:
+                    if value[CHECK] != digest[:16]:
+                        outcomes.append(ScoreCollision(score))
+                        continue
+                    if not damaged or key not in damaged:
+                        seen.add(name, score)
+                        outcomes.append(score)
+                        continue
+                if space.full and not space.allows():
+                    outcomes.append(StoreFull())
+                    continue
+                if len(self._recent) >= BATCH * BATCHES:
+                    failed = self._index_failed
+                    outcomes.append(
+                        trio.WouldBlock() if failed is None else StoreFull(f"no space left in the index: {failed}")
+                    )
+                    continue
+                new += 1
+                encoding, stored = found[2:] if found is not None and found[2] != UNKNOWN else compressed(data)
+                length = len(stored)
+                pieces.append(pack_header(wire[0], encoding, length, size, now, score, digest))
+                pieces.append(stored)
+                self._recent[key] = pack_place(arena, at, length, size, digest[:16])
+                self._waiting[key] = data
+                at += HEADER + length
+                seen.add(name, score)
+                outcomes.append(score)
+        finally:
+            if pieces:
+                self.log.append(pieces, at - start)
+            self._written += len(blocks)
+            self._unseen += unseen
+            self._new += new
+        return outcomes
+
+    def _refusal(self) -> VentiError | None:
         if self.read_only:
-            raise ReadOnlyStore
-        if not size:
-            return ZERO_SCORE
-        if self._failed is not None:
-            raise StoreFailed(self._failed)
-        wire = _WIRE[type]
-        prepared = self._prepared.get(id(data)) if self._prepared else None
-        digest = blake3(data).digest() if prepared is None else prepared[1].digest
-        name = digest + wire
-        seen = self._seen.get(name)
-        if seen is not None and not self._damaged:
-            self._balance -= 1
-            return seen
-        score = self._score_of(data) if prepared is None else Score(prepared[1].score)
-        key = score + wire
-        value = self._recent.get(key) or self._frozen.get(key) or self._index.get(key)
-        if value is not None:
-            if value[CHECK] != digest[:16]:
-                raise ScoreCollision(score)
-            if not self._damaged or key not in self._damaged:
-                self._balance -= 1
-                self._seen.add(name, score)
-                return score
-        if self._space.full and not self._space.allows():
-            raise StoreFull
-        if len(self._recent) >= BATCH * BATCHES:
-            if self._index_failed is not None:
-                raise StoreFull(f"no space left in the index: {self._index_failed}")
-            raise trio.WouldBlock
-        encoding, stored = compressed(data) if prepared is None else prepared[1][2:]
-        self._balance += 1 if encoding != PLAIN else -1
-        length = len(stored)
-        header = pack_header(wire[0], encoding, length, size, int(self._clock()), score, digest)
-        arena, offset = self.log.append((header, stored), HEADER + length)
-        self._recent[key] = pack_place(arena, offset, length, size, digest[:16])
-        self._waiting[key] = data
-        self._seen.add(name, score)
-        return score
+            return ReadOnlyStore()
+        return None if self._failed is None else StoreFailed(self._failed)
 
     def flush_nowait(self) -> None:
         """See ``ImmediateStore``."""
-        self._prepared.clear()
         if not self._waiting:
             return
         before = self.log.flushed
