@@ -65,6 +65,7 @@ PURE = (
     "venti.compression",
     "venti.dialect",
     "venti.disk.clump",
+    "venti.disk.lately",
     "venti.disk.seen",
     "venti.entry",
     "venti.geometry",

@@ -23,7 +23,9 @@ from venti.disk import space as spaces
 from venti.disk.arena import Found, Gap, Listed
 from venti.disk.clump import HEADER, BadClump, pack_header, unpack_whole
 from venti.disk.damaged import DamagedList
+from venti.disk.distrusted import MOST_DAMAGED, Distrusted
 from venti.disk.index import CHECK, PLACE, Index, Place, pack_place, parts, unpack_place
+from venti.disk.lately import Lately
 from venti.disk.log import BEGINNING, Log, Position
 from venti.disk.seen import Seen
 from venti.disk.space import Space
@@ -55,8 +57,6 @@ RETRY = 2.0
 """Seconds after which work in the background that failed is tried again."""
 MOST_TOLD = 100
 """Lost blocks that the log names when a store is opened; the file ``damaged`` names more."""
-MOST_DAMAGED = 100_000
-"""Damaged blocks that are remembered, so that whoever has them can write them again."""
 
 _WIRE = [bytes((kind.wire,)) for kind in BlockType]
 _make_score = bytes.__new__
@@ -92,14 +92,12 @@ class DiskStore:
         self._recent: dict[bytes, bytes] = {}
         self._frozen: dict[bytes, bytes] = {}
         self._waiting: dict[bytes, Buffer] = {}
-        self._damaged: set[bytes] = set()
+        self._damaged = Distrusted(notes)
         self._notes = notes
         self._synced_file = synced
         self._seen = Seen()
         self._workers = workers
-        # Of the blocks that came since the last preparation: all, those not among the seen ones, the new ones.
-        self._written = self._unseen = self._new = 0
-        self._hashing = self._compressing = True
+        self._lately = Lately()
         self._failed: str | None = None
         self._index_failed: str | None = None
         self._work = trio.Lock()
@@ -195,7 +193,7 @@ class DiskStore:
             raise trio.WouldBlock from None
         except OSError as error:
             if error.errno not in _NO_NOWAIT:
-                raise self._damage(key, Place.unpack(value), error.strerror or "") from error
+                raise self._damaged.found(key, Place.unpack(value), error.strerror or "") from error
             self._nowait = False
             raise trio.WouldBlock from None
         if count < len(buffer):
@@ -203,7 +201,7 @@ class DiskStore:
         try:
             return unpack_whole(buffer, key)
         except BadClump as error:
-            raise self._damage(key, Place.unpack(value), str(error)) from error
+            raise self._damaged.found(key, Place.unpack(value), str(error)) from error
 
     async def read(self, score: Score, type: BlockType, limit: int) -> bytes:
         """See ``BlockStore``."""
@@ -219,24 +217,13 @@ class DiskStore:
             finally:
                 file.close()
         except OSError as error:
-            raise self._damage(key, place, error.strerror or "") from error
+            raise self._damaged.found(key, place, error.strerror or "") from error
         try:
             return unpack_whole(data, key)
         except BadClump as error:
-            raise self._damage(key, place, str(error)) from error
+            raise self._damaged.found(key, place, str(error)) from error
 
     # Damage
-
-    def _damage(self, key: bytes, place: Place, detail: str) -> DamagedBlock:
-        """The error for a block that cannot be read; the log tells it once."""
-        error = DamagedBlock(Score(key[:20]), f"arena {place.arena} offset {place.offset}", detail)
-        if key not in self._damaged:
-            log.error("%s", error)
-            if len(self._damaged) < MOST_DAMAGED:
-                self._damaged.add(key)
-                if self._notes is not None:
-                    self._notes.add(place.arena, [Listed(key[:20], key[20], place.offset, place.stored, place.size)])
-        return error
 
     def distrust(self, number: int, found: Found, detail: str) -> DamagedBlock | None:
         """Somebody saw that a clump is damaged: the next write of its block stores it anew.
@@ -248,7 +235,7 @@ class DiskStore:
         place = None if value is None else Place.unpack(value)
         if place is None or (place.arena, place.offset) != (number, found.offset):
             return None
-        return self._damage(key, place, detail)
+        return self._damaged.found(key, place, detail)
 
     async def known_in(self, number: int, gap: Gap) -> list[Listed]:
         """The blocks that the index places in a part of an arena where no clump can be read. Takes long."""
@@ -266,18 +253,11 @@ class DiskStore:
     # Writing
 
     def prepare_nowait(self, blocks: Sequence[Buffer]) -> Preparation | None:
-        """See ``PreparingStore``. Workers do what most of the blocks needed that were written last.
-
-        A block that came a short while ago needs neither its SHA-1 nor to be compressed, and one that came long ago
-        need not be compressed. What is expected wrongly costs time and nothing else.
-        """
+        """See ``PreparingStore``. What is expected wrongly costs time and nothing else."""
         if self._workers is None or self.read_only:
             return None
-        if self._written:
-            self._hashing = 2 * self._unseen >= self._written
-            self._compressing = 2 * self._new >= self._written
-            self._written = self._unseen = self._new = 0
-        return self._workers.begin(blocks, self._compressing) if self._hashing else None
+        self._lately.turn()
+        return self._workers.begin(blocks, self._lately.compression) if self._lately.scores else None
 
     def write_nowait(self, type: BlockType, data: Buffer) -> Score:
         """See ``ImmediateStore``; waits for nothing but an index that has fallen far behind.
@@ -299,12 +279,11 @@ class DiskStore:
         prepared = preparation.results() if preparation is not None else (None,) * len(blocks)
         # Most of the time of a busy server is spent in this loop.
         recent, frozen, old = self._recent.get, self._frozen.get, self._index.get
-        damaged, seen, space = self._damaged, self._seen, self._space
+        damaged, seen, space = self._damaged.keys, self._seen, self._space
         outcomes: list[Score | Exception] = []
         pieces: list[Buffer] = []
         arena, start = self.log.tail
-        at, now = start, int(self._clock())
-        unseen = new = 0
+        at, now, unseen, new = start, int(self._clock()), 0, 0
         try:
             for type, data, found in zip(types, blocks, prepared, strict=True):
                 size = len(data)
@@ -352,9 +331,7 @@ class DiskStore:
         finally:
             if pieces:
                 self.log.append(pieces, at - start)
-            self._written += len(blocks)
-            self._unseen += unseen
-            self._new += new
+            self._lately.add(len(blocks), unseen, new)
         return outcomes
 
     def _refusal(self) -> VentiError | None:
@@ -381,8 +358,8 @@ class DiskStore:
                 raise StoreFull from error
             self._fail(f"writing to arena {before.arena} failed: {error.strerror}")
             raise StoreFailed(self._failed) from error
-        if self._damaged:
-            self._damaged -= self._waiting.keys()
+        if self._damaged.keys:
+            self._damaged.keys.difference_update(self._waiting)
         self._waiting.clear()
         self._space.took(self.log.flushed.offset - before.offset)
         if self.log.is_full:
