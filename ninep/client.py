@@ -18,7 +18,7 @@ from ninep import messages_linux as lm
 from ninep.connection import Connection, connected
 from ninep.dialect import MSIZE
 from ninep.errors import CrossDevice, FileError, FileExists, FileNotFound, NinepError
-from ninep.file_object import MODES, FileObject
+from ninep.file_object import FileObject, open_mode
 from ninep.remote import RemoteFile
 from ninep.stat import DMDIR, Stat
 from ninep.wire.dial import dial
@@ -68,40 +68,7 @@ class RemoteTree:
             ValueError: there is no such mode.
             FileNotFound, FileExists: as the mode wants it.
         """
-        kind = mode.replace("b", "")
-        if kind not in MODES:
-            raise ValueError(f"{mode!r} is no mode to open a file with: say one of {', '.join(MODES)}")
-        flags, append = MODES[kind], kind.startswith("a")
-        if kind.startswith("r"):
-            file = await self.walk(path)
-            try:
-                await file.open(flags)
-            except BaseException:
-                await file.leave()
-                raise
-            return FileObject(file)
-        folder, name = _place(path)
-        async with await self.root.walk(folder) as directory:
-            file = await directory.walk([])
-            try:
-                await file.create(name, perm, flags & ~m.OTRUNC)
-            except FileError as refusal:
-                await file.leave()
-                if kind.startswith("x"):
-                    raise
-                try:
-                    file = await directory.walk([name])
-                except FileNotFound:
-                    raise refusal from None
-                try:
-                    await file.open(flags)
-                except BaseException:
-                    await file.leave()
-                    raise
-            except BaseException:
-                await file.leave()
-                raise
-            return FileObject(file, append=append)
+        return FileObject(await open_file(self, path, mode, perm), append=open_mode(mode)[1])
 
     async def read_bytes(self, path: str) -> bytes:
         """The content of a file."""
@@ -222,6 +189,43 @@ async def create(directory: RemoteFile, name: str, perm: int, mode: int = m.OWRI
         await file.clunk()
         raise
     return file
+
+
+async def open_file(tree: RemoteTree, path: str, mode: str, perm: int) -> RemoteFile:
+    """The file that ``RemoteTree.open_file`` puts a place in. Raises as that does."""
+    flags, _ = open_mode(mode)
+    mode = mode.replace("b", "")
+    if mode.startswith("r"):
+        file = await tree.walk(path)
+        await _open(file, flags)
+        return file
+    folder, name = _place(path)
+    async with await tree.root.walk(folder) as directory:
+        file = await directory.walk([])
+        try:
+            await file.create(name, perm, flags & ~m.OTRUNC)
+        except FileError as refusal:
+            await file.leave()
+            if mode.startswith("x"):
+                raise
+            try:
+                file = await directory.walk([name])
+            except FileNotFound:
+                raise refusal from None
+            await _open(file, flags)
+        except BaseException:
+            await file.leave()
+            raise
+        return file
+
+
+async def _open(file: RemoteFile, mode: int) -> None:
+    """Opens a file, which is given up where that fails."""
+    try:
+        await file.open(mode)
+    except BaseException:
+        await file.leave()
+        raise
 
 
 @asynccontextmanager

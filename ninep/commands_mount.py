@@ -11,7 +11,7 @@ from pathlib import Path
 from ninep.client import connect
 from ninep.connection import DIALECTS
 from ninep.errors import NinepError
-from ninep.lasting import linked
+from ninep.link import linked
 from ninep.wire.edge import (
     add_dial_flags,
     add_network_flags,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
 from types import TracebackType
+from typing import Protocol, Self
 
 from ninep import messages as m
 from ninep.errors import BadFidUse, InvalidArgument
-from ninep.remote import RemoteFile
-from ninep.remote_io import Reading, Writing
 from ninep.stat import Stat
 from ninep.wire.dialect import Buffer
 
@@ -27,6 +27,38 @@ PROBE = 64 * 1024
 """Bytes that are kept for the lines to come."""
 
 
+class Sink(Protocol):
+    """See ``RemoteFile.writing``."""
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    async def write(self, data: Buffer) -> None: ...
+
+
+class OpenFile(Protocol):
+    """An open file that is read and written at places: a ``RemoteFile``, or a ``LastingFile``."""
+
+    mode: int
+
+    def reading(self, offset: int, *, length: int) -> AsyncIterator[memoryview]: ...
+    def writing(self, offset: int) -> Sink: ...
+    async def stat(self) -> Stat: ...
+    async def wstat(self, changes: Stat) -> None: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def open_mode(mode: str) -> tuple[int, bool]:
+    """The open mode for a mode of Python's ``open``, and whether every write starts at the end. Raises ValueError."""
+    kind = mode.replace("b", "")
+    if kind not in MODES:
+        raise ValueError(f"{mode!r} is no mode to open a file with: say one of {', '.join(MODES)}")
+    return MODES[kind], kind.startswith("a")
+
+
 class FileObject:
     """Reads ahead and writes behind with many messages in flight. One call at a time.
 
@@ -34,15 +66,15 @@ class FileObject:
     may have taken effect in part, and a read has none but that the place is not defined.
     """
 
-    def __init__(self, file: RemoteFile, *, append: bool = False, length: int = 0) -> None:
+    def __init__(self, file: OpenFile, *, append: bool = False, length: int = 0) -> None:
         """``append`` starts every write at the end; ``length``, if it is known, makes reading quicker."""
         self.file = file
         self._append = append
         self._length = length
         self._place = 0
-        self._reading: Reading | None = None
+        self._reading: AsyncIterator[memoryview] | None = None
         self._rest = memoryview(b"")
-        self._sink: Writing | None = None
+        self._sink: Sink | None = None
 
     async def __aenter__(self) -> FileObject:
         return self

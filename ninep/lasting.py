@@ -15,96 +15,19 @@ An open file is the same one as before, by its qid; where another has its name b
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, TypeVar
-
-import trio
+from typing import Any
 
 from ninep import messages as m
-from ninep.client import RemoteTree, connect
-from ninep.errors import FileRemoved, NotSupported
-from ninep.qid import QTAPPEND, QTEXCL
+from ninep.client import RemoteTree, connect, open_file
+from ninep.errors import NotSupported
+from ninep.file_object import FileObject, open_mode
+from ninep.lasting_file import LastingFile
+from ninep.link import PATIENCE, Link, linked
 from ninep.remote import RemoteFile
 from ninep.stat import Stat
 from ninep.wire.dialect import Buffer
-from ninep.wire.errors import ConnectionLost, Unreachable
-
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-PATIENCE = 60.0
-"""Seconds that a call waits for the server to come back."""
-FIRST_PAUSE = 0.1
-LONGEST_PAUSE = 5.0
-"""Seconds between two attempts, growing from the one to the other."""
-
-
-class Link:
-    """The present connection, and the next when that broke.
-
-    Attributes:
-        patience: seconds that ``tree`` tries to have one.
-    """
-
-    def __init__(
-        self, nursery: trio.Nursery, make: Callable[[], AbstractAsyncContextManager[RemoteTree]], patience: float
-    ) -> None:
-        self._nursery = nursery
-        self._make = make
-        self.patience = patience
-        self._tree: RemoteTree | None = None
-        self._lock = trio.Lock()
-
-    async def tree(self) -> RemoteTree:
-        """A tree whose connection is not known to be broken.
-
-        Raises:
-            Unreachable: the server did not come back in time.
-            FileError, NinepError: it came back, and does not let us in.
-        """
-        tree = self._tree
-        if tree is not None and tree.connection.lost is None:
-            return tree
-        async with self._lock:
-            if self._tree is not None and self._tree.connection.lost is None:
-                return self._tree
-            if self._tree is None:
-                self._tree = await self._nursery.start(self._hold)
-            else:
-                self._tree = await self._again()
-            return self._tree
-
-    async def _again(self) -> RemoteTree:
-        deadline, pause = trio.current_time() + self.patience, FIRST_PAUSE
-        log.info("the connection broke: dialling again")
-        while True:
-            try:
-                made: RemoteTree = await self._nursery.start(self._hold)
-            except (Unreachable, ConnectionLost) as error:
-                if trio.current_time() + pause > deadline:
-                    raise Unreachable(f"the server did not come back within {self.patience:g} s: {error}") from error
-                await trio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
-            else:
-                return made
-
-    async def _hold(self, *, task_status: trio.TaskStatus[RemoteTree]) -> None:
-        async with self._make() as tree:
-            task_status.started(tree)
-            await tree.connection.wait_lost()
-
-    async def repeated(self, work: Callable[[RemoteTree], Awaitable[T]]) -> T:
-        """Does ``work`` until a connection lives long enough for it."""
-        while True:
-            tree = await self.tree()
-            try:
-                return await work(tree)
-            except ConnectionLost:
-                if tree.connection.lost is None:
-                    raise
 
 
 class LastingTree:
@@ -122,12 +45,38 @@ class LastingTree:
         """
         if mode & m.ORCLOSE:
             raise NotSupported("a file that is removed when it is closed does not outlive its connection")
+
+        async def opening(tree: RemoteTree) -> RemoteFile:
+            file = await tree.walk(path)
+            try:
+                await file.open(mode)
+            except BaseException:
+                await file.leave()
+                raise
+            return file
+
         file = LastingFile(self._link, path, mode)
-        await file.begin()
-        try:
+        await file.begin(opening)
+        async with file:
             yield file
-        finally:
-            await file.end()
+
+    async def open_file(self, path: str, mode: str = "r", perm: int = 0o666) -> FileObject:
+        """A file with a place in it; see ``RemoteTree.open_file``. ``x`` is not repeated if the link breaks on it.
+
+        What was written and not answered is written again in the next connection. Of an append-only file that cannot be
+        done: its writes fail with ``ConnectionLost``, and may have been done.
+
+        Raises:
+            NotSupported: it is an exclusive-use file.
+        """
+
+        async def opening(tree: RemoteTree) -> RemoteFile:
+            return await open_file(tree, path, mode, perm)
+
+        flags, append = open_mode(mode)
+        file = LastingFile(self._link, path, flags)
+        await file.begin(opening, harmless="x" not in mode)
+        return FileObject(file, append=append)
 
     async def read_bytes(self, path: str) -> bytes:
         """The content of a file."""
@@ -166,105 +115,6 @@ class LastingTree:
         await (await self._link.tree()).remove(path)
 
 
-class LastingFile:
-    """An open file of a ``LastingTree``."""
-
-    def __init__(self, link: Link, path: str, mode: int) -> None:
-        self._link = link
-        self._path = path
-        self._mode = mode
-        self._tree: RemoteTree | None = None
-        self._file: RemoteFile | None = None
-        self._lock = trio.Lock()
-
-    async def begin(self) -> None:
-        """Opens it for the first time."""
-        await self._link.repeated(self._current)
-
-    async def end(self) -> None:
-        """Gives it up. A link that broke meanwhile is no error: the fid is gone with it."""
-        if self._file is not None and self._tree is not None and self._tree.connection.lost is None:
-            await self._file.clunk()
-
-    async def read(self, offset: int, count: int) -> bytes:
-        """At most ``count`` bytes in one message; empty at the end."""
-        return await self._done(lambda file: self._bytes(file, offset, count))
-
-    async def _bytes(self, file: RemoteFile, offset: int, count: int) -> bytes:
-        return bytes(await file.read(offset, count))
-
-    async def read_range(self, offset: int, count: int) -> bytes:
-        """``count`` bytes, fewer only where the file ends."""
-        return await self._done(lambda file: file.read_range(offset, count))
-
-    async def read_all(self) -> bytes:
-        """The whole file."""
-        return await self._done(lambda file: file.read_all())
-
-    async def reading(self, offset: int = 0) -> AsyncGenerator[bytes, None]:
-        """The bytes from ``offset`` to the end in pieces, with many messages in flight; each byte once.
-
-        Give it up with ``contextlib.aclosing`` where it may not come to its end.
-        """
-        while True:
-            tree = await self._link.tree()
-            try:
-                file = await self._current(tree)
-                async for piece in file.reading(offset):
-                    offset += len(piece)
-                    yield bytes(piece)
-            except ConnectionLost:
-                if tree.connection.lost is None:
-                    raise
-            else:
-                return
-
-    async def write(self, offset: int, data: Buffer) -> None:
-        """Writes all of ``data`` at a place.
-
-        Raises:
-            ConnectionLost: an append-only file may have got it, or not.
-        """
-        await self._done(lambda file: file.write_range(offset, data), harmless=not self._appends)
-
-    async def stat(self) -> Stat:
-        """The entry."""
-        return await self._done(lambda file: file.stat())
-
-    async def wstat(self, changes: Stat) -> None:
-        """Changes the entry."""
-        await self._done(lambda file: file.wstat(changes))
-
-    @property
-    def _appends(self) -> bool:
-        return self._file is not None and bool(self._file.qid.type & QTAPPEND)
-
-    async def _done(self, work: Callable[[RemoteFile], Awaitable[T]], *, harmless: bool = True) -> T:
-        async def once(tree: RemoteTree) -> T:
-            return await work(await self._current(tree))
-
-        return await self._link.repeated(once) if harmless else await once(await self._link.tree())
-
-    async def _current(self, tree: RemoteTree) -> RemoteFile:
-        """The file in the connection of ``tree``, opened there if it is a new one."""
-        async with self._lock:
-            if self._tree is tree and self._file is not None:
-                return self._file
-            file = await tree.walk(self._path)
-            try:
-                before = self._file
-                if before is not None and file.qid.path != before.qid.path:
-                    raise FileRemoved(f"{self._path}: another file has that name since the connection broke")
-                if file.qid.type & QTEXCL:
-                    raise NotSupported("an exclusive-use file does not outlive its connection")
-                await file.open(self._mode if before is None else self._mode & ~m.OTRUNC)
-            except BaseException:
-                await file.leave()
-                raise
-            self._tree, self._file = tree, file
-            return file
-
-
 @asynccontextmanager
 async def lasting(address: str, *, patience: float = PATIENCE, **keywords: Any) -> AsyncIterator[LastingTree]:
     """Like ``client.connect``, with the same arguments; ``patience`` is how long a call waits for a lost server.
@@ -283,22 +133,3 @@ async def lasting_by(
     """The same for any way to come to a tree."""
     async with linked(make, patience=patience) as link:
         yield LastingTree(link)
-
-
-@asynccontextmanager
-async def linked(
-    make: Callable[[], AbstractAsyncContextManager[RemoteTree]], *, patience: float = PATIENCE
-) -> AsyncIterator[Link]:
-    """The link alone, for those who look after their files themselves."""
-    failure: Exception | None = None
-    async with trio.open_nursery() as nursery:
-        link = Link(nursery, make, patience)
-        try:
-            await link.tree()
-            yield link
-        except Exception as error:
-            # Out of the nursery's reach, so that it comes to the caller as it is and not in a group.
-            failure = error
-        nursery.cancel_scope.cancel()
-    if failure is not None:
-        raise failure

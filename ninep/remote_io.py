@@ -117,6 +117,11 @@ class Writing:
         self.offset = offset
         """Where the next bytes go."""
 
+    @property
+    def answered(self) -> int:
+        """Up to here all bytes are written."""
+        return self._calls[0][0] if self._calls else self.offset
+
     async def __aenter__(self) -> Writing:
         return self
 

@@ -12,7 +12,7 @@ import pyfuse3
 import trio
 
 from ninep.errors import FileError, NinepError
-from ninep.lasting import Link
+from ninep.link import Link
 from ninep.mount.operations import MountOperations
 from ninep.mount.signalled import Signalled
 from ninep.wire import busypoll

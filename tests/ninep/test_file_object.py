@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
-import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -15,11 +12,12 @@ import trio
 import trio.testing
 
 from contracts.in_thread import InThread
+from contracts.opened_files import OpenedFiles
 from ninep.blocking import BlockingTree
 from ninep.blocking import connect as connect_blocking
 from ninep.client import RemoteTree
 from ninep.connection import DIALECTS, connected
-from ninep.errors import BadFidUse, FileError, FileExists, FileNotFound, InvalidArgument
+from ninep.errors import FileExists, FileNotFound
 from ninep.ramfs import RamTree
 from ninep.server import serve, serve_stream
 from ninep.transfer import Progress
@@ -38,86 +36,11 @@ async def remote(version: str = DIALECTS[0], msize: int = 8192) -> AsyncIterator
             yield RemoteTree(await connection.attach(OWNER))
 
 
-async def test_lines() -> None:
-    text = b"".join(b"line %d\n" % number * (number % 5) for number in range(3000)) + b"without an end"
-    async with remote() as tree:
-        await tree.write_bytes("file", text)
-        async with await tree.open_file("file") as file:
-            assert [line async for line in file] == text.splitlines(keepends=True)
-            assert file.tell() == len(text)
-            await file.seek(3)
-            assert await file.readline(4) == text[3:7]
-            assert await file.readline() == text[7:].splitlines(keepends=True)[0]
-
-
-@pytest.mark.parametrize("version", DIALECTS)
-@pytest.mark.parametrize("seed", range(4))
-async def test_a_place_as_python_has_it(version: str, seed: int) -> None:
-    chance = random.Random(seed)
-    model = io.BytesIO()
-    async with remote(version) as tree, await tree.open_file("file", "w+b") as file:
-        for _ in range(150):
-            size = chance.choice((0, 1, 100, 5000, 20_000))
-            match chance.choice(("read", "readinto", "write", "seek", "end", "line", "truncate", "tell")):
-                case "read":
-                    assert await file.read(size) == model.read(size)
-                case "readinto":
-                    one, two = bytearray(size), bytearray(size)
-                    assert await file.readinto(one) == model.readinto(two)
-                    assert one == two
-                case "write":
-                    data = chance.randbytes(size)
-                    assert await file.write(data) == model.write(data)
-                case "seek":
-                    place = chance.randrange(60_000)
-                    assert await file.seek(place) == model.seek(place)
-                case "end":
-                    back = min(size, len(model.getvalue()))
-                    assert await file.seek(-back, os.SEEK_END) == model.seek(-back, os.SEEK_END)
-                case "line":
-                    assert await file.readline(size) == model.readline(size)
-                case "truncate":
-                    place = chance.randrange(60_000)
-                    await file.truncate(place)
-                    length = len(model.getvalue())
-                    if place > length:
-                        at = model.tell()
-                        model.seek(length)
-                        model.write(bytes(place - length))
-                        model.seek(at)
-                    model.truncate(place)
-                case "tell":
-                    assert file.tell() == model.tell()
-        await file.flush()
-        assert await tree.read_bytes("file") == model.getvalue()
-
-
-async def test_modes() -> None:
-    async with remote() as tree:
-        with pytest.raises(FileNotFound):
-            await tree.open_file("none", "r")
-        async with await tree.open_file("file", "x") as file:
-            await file.write(b"one")
-        with pytest.raises(FileExists):
-            await tree.open_file("file", "x")
-        async with await tree.open_file("file", "ab") as file:
-            await file.write(b" two")
-            with pytest.raises(FileError):
-                await file.read(1)
-        async with await tree.open_file("file", "r+") as file:
-            await file.seek(4)
-            await file.write(b"TWO")
-            with pytest.raises(InvalidArgument):
-                await file.seek(-1)
-        async with await tree.open_file("file") as file:
-            assert await file.read() == b"one TWO"
-            with pytest.raises(BadFidUse):
-                await file.write(b"x")
-        async with await tree.open_file("file", "w"):
-            pass
-        assert await tree.read_bytes("file") == b""
-        with pytest.raises(ValueError, match="no mode"):
-            await tree.open_file("file", "rw")
+class TestRemote(OpenedFiles):
+    @asynccontextmanager
+    async def tree(self, version: str) -> AsyncIterator[RemoteTree]:
+        async with remote(version) as tree:
+            yield tree
 
 
 @pytest.mark.parametrize("version", DIALECTS)

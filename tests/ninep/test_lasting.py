@@ -9,50 +9,13 @@ import pytest
 import trio
 import trio.testing
 
+from contracts.cut_network import OWNER, Network, network
+from contracts.opened_files import OpenedFiles
 from ninep import messages as m
 from ninep import stat as st
-from ninep.client import RemoteTree
-from ninep.connection import connected
-from ninep.errors import FileNotFound, FileRemoved, NotSupported
-from ninep.lasting import LastingTree, lasting, lasting_by
-from ninep.ramfs import RamTree
-from ninep.server import serve_stream
+from ninep.errors import FileExists, FileNotFound, FileRemoved, NotSupported
+from ninep.lasting import LastingTree, lasting
 from ninep.wire.errors import ConnectionLost, Unreachable
-
-OWNER = "glenda"
-
-
-class Network:
-    """Ways to a server that can be cut, and can be down."""
-
-    def __init__(self) -> None:
-        self.tree = RamTree(OWNER)
-        self.ways: list[trio.abc.Stream] = []
-        self.down = False
-        self.nursery: trio.Nursery
-
-    @asynccontextmanager
-    async def make(self) -> AsyncIterator[RemoteTree]:
-        if self.down:
-            raise Unreachable("the network is down")
-        near, far = trio.testing.memory_stream_pair()
-        self.ways.append(far)
-        self.nursery.start_soon(serve_stream, far, self.tree)
-        async with connected(near, msize=8192) as connection:
-            yield RemoteTree(await connection.attach(OWNER))
-
-    async def cut(self) -> None:
-        await trio.aclose_forcefully(self.ways[-1])
-        await trio.testing.wait_all_tasks_blocked()
-
-
-@asynccontextmanager
-async def network(patience: float = 60) -> AsyncIterator[tuple[Network, LastingTree]]:
-    network = Network()
-    async with trio.open_nursery() as network.nursery:
-        async with lasting_by(network.make, patience=patience) as tree:
-            yield network, tree
-        network.nursery.cancel_scope.cancel()
 
 
 async def test_open_files_go_on(autojump_clock: trio.testing.MockClock) -> None:
@@ -174,3 +137,52 @@ async def test_the_start_is_not_repeated() -> None:
     with pytest.raises(Unreachable):
         async with lasting("tcp!127.0.0.1!1", uname=OWNER):
             pass
+
+
+class TestFilesWithAPlace(OpenedFiles):
+    """The connection breaks all the time."""
+
+    @asynccontextmanager
+    async def tree(self, version: str) -> AsyncIterator[LastingTree]:
+        async with network(version=version) as (self.net, tree):
+            yield tree
+
+    async def disturb(self) -> None:
+        await self.net.cut()
+
+
+async def test_what_was_not_answered_is_written_again(autojump_clock: trio.testing.MockClock) -> None:
+    """The connections break with up to a whole window under way."""
+    content = bytes(range(256)) * 20_000
+    async with network() as (net, tree):
+        async with await tree.open_file("file", "x") as file:
+            for at in range(0, len(content), 100_000):
+                await file.write(content[at : at + 100_000])
+                if at % 1_000_000 == 0:
+                    await net.cut()
+        assert await tree.read_bytes("file") == content
+        assert len(net.ways) == 7
+
+
+async def test_an_append_only_file_is_not_written_twice(autojump_clock: trio.testing.MockClock) -> None:
+    async with network() as (net, tree):
+        root = net.tree.attach(OWNER, "")
+        root.create("log", st.DMAPPEND | 0o644, m.OWRITE)
+        file = await tree.open_file("log", "a")
+        await file.write(b"one")
+        await file.flush()
+        await file.write(b"two")
+        await net.cut()
+        with pytest.raises(ConnectionLost):
+            await file.flush()
+        await file.aclose()
+        assert await tree.read_bytes("log") in (b"one", b"onetwo")
+
+
+async def test_making_what_must_be_new_is_not_repeated(autojump_clock: trio.testing.MockClock) -> None:
+    async with network() as (net, tree):
+        async with await tree.open_file("file", "x") as file:
+            await file.write(b"x")
+            await net.cut()
+        with pytest.raises(FileExists):
+            await tree.open_file("file", "x")
