@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TypeVar
 
@@ -32,6 +32,7 @@ class Result:
         stored: bytes that it took on the server's disk, 0 where that is not the point.
         cpu: processor time that the server spent, seconds; 0 where it was not measured.
         memory: most bytes that the server had resident; 0 where it was not measured.
+        rates: operations a second of each round, in their order, where there were several.
     """
 
     server: str
@@ -45,11 +46,24 @@ class Result:
     stored: int = 0
     cpu: float = 0.0
     memory: int = 0
+    rates: tuple[float, ...] = ()
 
     @property
     def rate(self) -> float:
         """Operations a second."""
         return self.count / self.seconds
+
+
+def middle(rounds: Sequence[Result]) -> Result:
+    """What several rounds of one workload come to: medians, but of processor time the mean, which has few digits."""
+    ordered = sorted(rounds, key=lambda result: result.rate)
+    return replace(
+        ordered[len(ordered) // 2],
+        p50=statistics.median(result.p50 for result in rounds),
+        p99=statistics.median(result.p99 for result in rounds),
+        cpu=statistics.mean(result.cpu for result in rounds),
+        rates=tuple(result.rate for result in rounds),
+    )
 
 
 @dataclass(slots=True)

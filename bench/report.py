@@ -23,7 +23,10 @@ def as_json(results: Sequence[Result]) -> str:
 
 
 def as_table(results: Sequence[Result], ours: Collection[str]) -> str:
-    """All figures for people; where a peer did the same work, a row says how many times faster ours is."""
+    """All figures for people; where a peer did the same work, a row says how many times faster ours is.
+
+    In parentheses stand the least and the largest ratio of two rounds that followed each other.
+    """
     lines = [
         f"Python {platform.python_version()}, {os.cpu_count()} cores; in microseconds: latencies, and what an "
         "operation costs the processor of the server",
@@ -33,13 +36,9 @@ def as_table(results: Sequence[Result], ours: Collection[str]) -> str:
     for result in results:
         groups.setdefault((result.workload, result.depth), []).append(result)
     for (workload, depth), group in groups.items():
-        peers = {r.server: _speed(r) for r in group if r.server not in ours}
+        peers = [r for r in group if r.server not in ours]
         for result in group:
-            ratios = (
-                "  ".join(f"{_speed(result) / speed:.2f}x {peer}" for peer, speed in peers.items())
-                if result.server in ours
-                else ""
-            )
+            ratios = "  ".join(_ratio(result, peer) for peer in peers) if result.server in ours else ""
             volume = f"{result.size / result.seconds / 1e6:.0f}" if result.size else ""
             stored = f"  {result.stored / 1e6:.1f} MB on disk" if result.stored else ""
             cpu = f"{result.cpu / result.count * 1e6:,.0f}" if result.cpu else ""
@@ -49,6 +48,16 @@ def as_table(results: Sequence[Result], ours: Collection[str]) -> str:
                 f"{result.p50 * 1e6:>12,.0f}{result.p99 * 1e6:>12,.0f}{cpu:>7}  {ratios}{stored}{memory}".rstrip()
             )
     return "\n".join(lines)
+
+
+def _ratio(result: Result, peer: Result) -> str:
+    """How many times faster, and between what the rounds were."""
+    text = f"{_speed(result) / _speed(peer):.2f}x {peer.server}"
+    if not result.rates or len(result.rates) != len(peer.rates):
+        return text
+    scale = _speed(result) / result.rate / (_speed(peer) / peer.rate)
+    ratios = [mine / other * scale for mine, other in zip(result.rates, peer.rates, strict=True)]
+    return f"{text} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def _speed(result: Result) -> float:
