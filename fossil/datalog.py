@@ -47,7 +47,8 @@ class DataLog:
         self.file = file or DiskFile(path)
         self.tail = max(tail, self.file.size())
         """Where the next piece goes."""
-        self._waiting = bytearray()
+        self._waiting: list[Buffer] = []
+        self._waiting_size = 0
         self._begin = NOWHERE
         self._reserved = 0
         self._cache: OrderedDict[int, Buffer] = OrderedDict()
@@ -59,7 +60,8 @@ class DataLog:
     def append(self, data: Buffer, *, whole: bool = False) -> int:
         """Takes a piece; returns its place. Small ones are handed to the operating system by ``flush``, many at once.
 
-        ``whole`` lets it begin with a block of the disk, which then holds nothing else: that is faster to write.
+        Until then their bytes must not change. ``whole`` lets a piece begin with a block of the disk, which then holds
+        nothing else: that is faster to write.
 
         Raises:
             OSError: there is no room for it, or it could not be written whole; nothing refers to it.
@@ -67,12 +69,13 @@ class DataLog:
         start, size = self.tail, len(data)
         place = -(-start // BLOCK) * BLOCK if whole else start
         end = place + size
-        if place != start or len(self._waiting) > MOST:
+        if place != start or self._waiting_size > MOST:
             self.flush()
-        if size <= SMALL and self._reserve(end):
+        if size <= SMALL and (end <= self._reserved or self._reserve(end)):
             if not self._waiting:
                 self._begin = place
-            self._waiting += data
+            self._waiting.append(data)
+            self._waiting_size += size
         else:
             self.flush()
             self.file.write(data, place)
@@ -82,24 +85,24 @@ class DataLog:
         return place
 
     def _reserve(self, end: int) -> bool:
-        """Whether there is surely room up to ``end``, so that writing it can wait. Raises OSError if there is none."""
-        if end > self._reserved:
-            start = max(self.tail, self._reserved)
-            try:
-                found = self.file.reserve(start, end - start + AHEAD)
-            except OSError:
-                # The last of the disk is taken bit by bit.
-                return False
-            if not found:
-                return False
+        """Takes room up to ``end`` and more, so that writing it can wait; False where that cannot be done."""
+        start = max(self.tail, self._reserved)
+        try:
+            found = self.file.reserve(start, end - start + AHEAD)
+        except OSError:
+            # The last of the disk is taken bit by bit.
+            return False
+        if found:
             self._reserved = end + AHEAD
-        return True
+        return found
 
     def flush(self) -> None:
         """Hands to the operating system what waits for that. Raises OSError; then it waits still."""
         if self._waiting:
-            self.file.write(self._waiting, self._begin)
-            self._waiting = bytearray()
+            waiting = self._waiting
+            self.file.write(waiting[0] if len(waiting) == 1 else b"".join(waiting), self._begin)
+            waiting.clear()
+            self._waiting_size = 0
             self._begin = NOWHERE
 
     def used(self) -> int:
@@ -115,6 +118,12 @@ class DataLog:
     def remember(self, place: int, data: Buffer) -> None:
         """Keeps a piece that was just written, as if it had been read."""
         self._keep(place, data)
+
+    def drop(self, place: int) -> None:
+        """Keeps a piece in memory no longer."""
+        old = self._cache.pop(place, None)
+        if old is not None:
+            self._cached -= len(old) + BESIDE
 
     def read_nowait(self, place: int, stored: int, digest: bytes) -> Buffer:
         """A piece, checked. Raises ``trio.WouldBlock`` where the disk, or venti, would have to be waited for.
@@ -185,18 +194,13 @@ class DataLog:
         return data
 
     def _keep(self, place: int, data: Buffer) -> None:
-        self._drop(place)
+        self.drop(place)
         self._cache[place] = data
         self._cached += len(data) + BESIDE
         while self._cached > CACHE:
             left, piece = self._cache.popitem(last=False)
             self._cached -= len(piece) + BESIDE
             self._note(left)
-
-    def _drop(self, place: int) -> None:
-        old = self._cache.pop(place, None)
-        if old is not None:
-            self._cached -= len(old) + BESIDE
 
     def _note(self, place: int) -> None:
         recent = self._recent
@@ -236,7 +240,7 @@ class DataLog:
         """The same for many pieces (place, stored). Those that lie side by side are given back as one."""
         start = end = 0
         for place, stored in sorted(pieces):
-            self._drop(place)
+            self.drop(place)
             self._recent.pop(place, None)
             if place != end:
                 self._free_range(start, end)

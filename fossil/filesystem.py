@@ -321,6 +321,9 @@ class FileSystem:
             raise FileTooBig
         self._room.take(size, full=self.full)
         view = memoryview(data)
+        if type(view.obj) is not bytes:
+            # What waits for being handed over must not change meanwhile.
+            view = memoryview(bytes(view))
         first = 0
         try:
             for first in range(0, size, LONGEST):

@@ -23,19 +23,48 @@ _full = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 class _Growing:
     """The piece that was written last: what follows it in file and log is added to it.
 
-    ``data`` is the whole piece so far: what is written is often read soon.
+    What is written is often read soon, so the bytes are kept. They are copied and hashed once for all that comes
+    before somebody looks.
     """
 
-    __slots__ = ("data", "end", "extent", "fresh", "hasher", "node", "tail")
+    __slots__ = ("_fresh", "_hasher", "_parts", "born", "end", "extent", "node", "place", "start", "tail")
 
-    def __init__(self, node: Node, extent: Extent, hasher: Any, data: memoryview) -> None:
+    def __init__(self, node: Node, start: int, place: int, data: memoryview, born: int) -> None:
         self.node = node
-        self.extent = extent
-        self.data = bytearray(data)
-        self.hasher = hasher
-        self.end = extent.end
-        self.tail = extent.place + extent.stored
-        self.fresh = False
+        self.start = start
+        self.place = place
+        self.born = born
+        self.end = start + len(data)
+        self.tail = place + len(data)
+        self.extent: Extent | None = None
+        self._fresh: list[memoryview] = [data]
+        self._parts: list[bytes] = []
+        self._hasher: Any = None
+
+    def add(self, data: memoryview) -> None:
+        """More bytes, which do not change before ``settle``."""
+        self._fresh.append(data)
+        size = len(data)
+        self.end += size
+        self.tail += size
+
+    def settle(self) -> Extent | None:
+        """The extent as it is now; None if it has not changed since it was last asked for."""
+        if not self._fresh:
+            return None
+        part = b"".join(self._fresh)
+        self._fresh.clear()
+        self._parts.append(part)
+        if self._hasher is None:
+            self._hasher = blake3(part)
+        else:
+            self._hasher.update(part)
+        length = self.end - self.start
+        return Extent(self.start, length, self.place, 0, length, self._hasher.digest(), self.born)
+
+    def data(self) -> bytes:
+        """All of it."""
+        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
 
 
 class Keeper(Protocol):
@@ -70,16 +99,16 @@ class FileWriter:
     def settle(self) -> None:
         """Lets the file have what was added to its last piece; before anybody looks at its extents."""
         growing = self._growing
-        if growing is not None and growing.fresh:
-            growing.fresh = False
-            old = growing.extent
-            length = growing.end - old.start
-            new = old._replace(length=length, stored=length, digest=growing.hasher.digest())
-            growing.extent = new
-            extents = growing.node.extents
+        if growing is not None and (new := growing.settle()) is not None:
+            node = growing.node
+            extents = node.extents
             assert extents is not None
-            extents[-1] = new
-            self._system.pending.extents[growing.node.path, new.start] = new
+            if growing.extent is None:
+                ranges.insert(extents, new)
+            else:
+                extents[-1] = new
+            growing.extent = new
+            self._system.pending.extents[node.path, new.start] = new
 
     def flush(self) -> None:
         """Everything written is with the operating system when this returns. Raises ``WritesStopped``."""
@@ -90,7 +119,9 @@ class FileWriter:
             raise self._system.stop(f"writing data failed: {error.strerror}") from error
 
     def write(self, node: Node, offset: int, data: memoryview, *, long: bool = False) -> None:
-        """Writes at most ``LONGEST`` bytes; ``long`` tells that there are more, and that they are not kept in memory.
+        """Writes at most ``LONGEST`` bytes, which must not change before the next ``flush``.
+
+        ``long`` tells that there are more, and that they are not kept in memory.
 
         Raises:
             FileSystemFull, WritesStopped
@@ -103,16 +134,11 @@ class FileWriter:
             and growing.tail == system.log.tail
             and node.length <= offset
             and not node.removed
-            and offset + size - growing.extent.start <= LONGEST
-            and node.extents
-            and node.extents[-1] is growing.extent
+            and offset + size - growing.start <= LONGEST
+            and (growing.extent is None or (node.extents and node.extents[-1] is growing.extent))
         ):
             self._append(data)
-            growing.hasher.update(data)
-            growing.data += data
-            growing.end = offset + size
-            growing.tail += size
-            growing.fresh = True
+            growing.add(data)
             return
         place, epoch = self._append(data, whole=not size % BLOCK), system.epoch
         if node.removed:
@@ -124,18 +150,20 @@ class FileWriter:
             ranges.cut(extents, offset, offset + size, epoch)
             ranges.insert(extents, Extent(offset, size, place, 0, size, blake3(data).digest(), epoch))
             return
-        self.cut(node, offset, offset + size)
-        self.settle()
-        hasher = blake3(data)
-        extent = Extent(offset, size, place, 0, size, hasher.digest(), epoch)
-        ranges.insert(system.extents(node), extent)
-        system.pending.extents[node.path, offset] = extent
-        if growing is not None:
-            system.log.remember(growing.extent.place, growing.data)
-        self._growing = None
+        if offset < node.length:
+            self.cut(node, offset, offset + size)
+        # From here on the list of extents is there, and what was written before is in it.
+        extents = system.extents(node)
+        if growing is not None and not growing.node.removed:
+            system.log.remember(growing.place, growing.data())
         if size < LONGEST:
-            self._growing = _Growing(node, extent, hasher, data)
-        elif not long:
+            self._growing = _Growing(node, offset, place, data, epoch)
+            return
+        self._growing = None
+        extent = Extent(offset, size, place, 0, size, blake3(data).digest(), epoch)
+        ranges.insert(extents, extent)
+        system.pending.extents[node.path, offset] = extent
+        if not long:
             system.log.remember(place, bytes(data))
 
     def _append(self, data: memoryview, *, whole: bool = False) -> int:
@@ -170,6 +198,8 @@ class FileWriter:
         for extent in gone:
             if extent.born == epoch:
                 system.pending.extents[node.path, extent.start] = None
+                # What it takes in memory is good for the next one that is written.
+                system.log.drop(extent.place)
                 system.freed.pieces.append((extent.place, extent.stored))
             else:
                 system.pending.extents_closed.append((epoch, node.path, extent.start, extent.born))

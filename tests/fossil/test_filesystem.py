@@ -17,7 +17,8 @@ from hypothesis import strategies as some
 from contracts.opened_fossil import Emptied, Opened, client
 from contracts.served_file import OWNER, ServedTreeContract
 from fossil import extents as ranges
-from fossil.extents import Extent
+from fossil.extents import LONGEST, Extent
+from fossil.filesystem import ROOT
 from fossil.history import ARCHIVE, SNAPSHOT
 from fossil.rules import Rules
 from fossil.users import Users
@@ -395,3 +396,64 @@ async def test_a_listing_says_what_stat_says_whatever_was_listed_before(tmp_path
                 assert isinstance(change, m.Tread) or stat != before.get(stat.name)
             opened.system.users = Users.parse(opened.system.users.text().replace(f"{OWNER}:{OWNER}", f"{OWNER}:other"))
             assert {entry.uid for entry in await raw.list() if entry.name == "renamed"} == {"other"}
+
+
+def test_who_writes_may_use_his_buffer_again(tmp_path: Path) -> None:
+    """What waits until it is handed to the operating system, with other small pieces, is not his buffer."""
+    with Opened(tmp_path) as opened:
+        system, buffer = opened.system, bytearray(b"first")
+        node = system.create(system.node(ROOT), "a", 0o644, OWNER, OWNER)
+        system.write(node, 0, buffer, OWNER)
+        buffer[:] = b"other"
+        system.write(node, 5, memoryview(buffer), OWNER)
+        buffer[:] = b"wrong"
+        system.commit()
+        assert bytes(system.read(node, 0, 99)) == b"firstother"  # type: ignore[arg-type]
+    with Opened(tmp_path) as opened:
+        node = opened.system.child(opened.system.node(ROOT), "a")  # type: ignore[assignment]
+        assert bytes(opened.system.read(node, 0, 99)) == b"firstother"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [1, 1000, 8192, LONGEST - 1, LONGEST])
+def test_pieces_that_are_written_one_after_the_other(tmp_path: Path, size: int) -> None:
+    """They come together in memory, in the log, and in extents, whoever looks between them."""
+    source = random.Random(size)
+    data = source.randbytes(3 * LONGEST + 5)[: 40 * size]
+    with Opened(tmp_path) as opened:
+        system = opened.system
+        node = system.create(system.node(ROOT), "a", 0o644, OWNER, OWNER)
+        for at in range(0, len(data), size):
+            system.write(node, at, data[at : at + size], OWNER)
+            look = source.randrange(4)
+            if look == 1:
+                assert bytes(system.read(node, 0, at + size)) == data[: at + size]  # type: ignore[arg-type]
+            elif look == 2:
+                system.record()
+        assert [extent.length for extent in system.extents(node)] == lengths(len(data), size)
+        assert bytes(system.read(node, 0, len(data))) == data  # type: ignore[arg-type]
+    with Opened(tmp_path) as opened:
+        node = opened.system.child(opened.system.node(ROOT), "a")  # type: ignore[assignment]
+        assert bytes(opened.system.read(node, 0, len(data))) == data  # type: ignore[arg-type]
+
+
+def lengths(total: int, size: int) -> list[int]:
+    """Of pieces, where ``total`` bytes are written by ``size`` and a piece takes what fits it whole."""
+    full = LONGEST // size * size
+    return [full] * (total // full) + ([total % full] if total % full else [])
+
+
+def test_what_is_removed_takes_no_memory(tmp_path: Path) -> None:
+    with Opened(tmp_path) as opened:
+        system = opened.system
+        root = system.node(ROOT)
+        system.commit()
+        before = system.log._cached
+        for number in range(3):
+            node = system.create(root, "a", 0o644, OWNER, OWNER)
+            for at in range(0, 4 * LONGEST, 8192):
+                system.write(node, at, bytes((number,)) * 8192, OWNER)
+            system.record()
+            assert system.log._cached > before + 2 * LONGEST
+            system.remove(node, OWNER)
+            system.record()
+        assert system.log._cached < before + 1000
