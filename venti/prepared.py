@@ -9,11 +9,9 @@ offset  size field
 4       4    number of the job
 8       4    what the worker has begun: it comes from the last block
 12      4    what the owner has taken back: it comes from the first block
-16      4    1 if the blocks are to be compressed, too
-20      4    zero
-24           for each of ``MOST`` blocks 4 bytes: its size
-536          for each of them 64 bytes: what was found
-8728         the blocks, one behind the other
+16           for each of ``MOST`` blocks 4 bytes: its size
+528          for each of them 64 bytes: what was found
+8720         the blocks, one behind the other
 ======= ==== ==============================================================
 
 What the worker finds of a block:
@@ -48,12 +46,10 @@ MOST = 128
 """Blocks of one job."""
 ROOM = 320 * 1024
 """Bytes of data in one job: more than a server receives at once."""
-UNKNOWN = -1
-"""The encoding of a block of which only the hashes were asked for."""
 
-_HEAD = Struct("<IIIII4x")
+_HEAD = Struct("<IIII")
 _COUNT = Struct("<I")
-_FOUND = Struct("<IiI20s32s")
+_FOUND = Struct("<III20s32s")
 _BEGUN = 8
 _BACK = 12
 _SIZES = _HEAD.size
@@ -64,10 +60,7 @@ SIZE = _DATA + ROOM
 
 
 class Prepared(NamedTuple):
-    """Of a block: its SHA-1, its BLAKE3, the encoding that it gets, and its bytes in that.
-
-    The encoding is ``UNKNOWN`` where only hashes were asked for.
-    """
+    """Of a block: its SHA-1, its BLAKE3, the encoding that it gets, and its bytes in that."""
 
     score: bytes
     digest: bytes
@@ -75,10 +68,9 @@ class Prepared(NamedTuple):
     stored: Buffer
 
 
-def prepare(data: Buffer, compress: bool = True) -> Prepared:
+def prepare(data: Buffer) -> Prepared:
     """Computes it here."""
-    encoding, stored = compressed(data) if compress else (UNKNOWN, data)
-    return Prepared(sha1(data).digest(), blake3(data).digest(), encoding, stored)
+    return Prepared(sha1(data).digest(), blake3(data).digest(), *compressed(data))
 
 
 class Job:
@@ -88,7 +80,7 @@ class Job:
         self._memory = memory
         self.number = 0
 
-    def fill(self, blocks: Sequence[Buffer], compress: bool = True) -> int:
+    def fill(self, blocks: Sequence[Buffer]) -> int:
         """Takes blocks as long as there is room; how many. Results of the job before are gone."""
         memory, at = self._memory, _DATA
         sizes: list[int] = []
@@ -103,7 +95,7 @@ class Job:
         count = len(sizes)
         self.number = self.number % 0xFFFFFFFF + 1
         pack_into(f"<{count}I", memory, _SIZES, *sizes)
-        _HEAD.pack_into(memory, 0, count, self.number, count, 0, compress)
+        _HEAD.pack_into(memory, 0, count, self.number, count, 0)
         return count
 
     def take_back(self, number: int) -> bool:
@@ -126,7 +118,7 @@ class Job:
             if job != self.number:
                 results.append(None)
             else:
-                stored = bytes(memory[at : at + size]) if encoding > PLAIN else data
+                stored = bytes(memory[at : at + size]) if encoding != PLAIN else data
                 results.append(Prepared(score, digest, encoding, stored))
             at += len(data)
         return results
@@ -134,7 +126,7 @@ class Job:
     def work(self) -> None:
         """Does the blocks, the last one first, down to those that the owner does."""
         memory = self._memory
-        count, job, _, _, compress = _HEAD.unpack_from(memory)
+        count, job, _, _ = _HEAD.unpack_from(memory)
         sizes = unpack_from(f"<{count}I", memory, _SIZES)
         end = _DATA + sum(sizes)
         for number in range(count - 1, -1, -1):
@@ -142,9 +134,9 @@ class Job:
             if _COUNT.unpack_from(memory, _BACK)[0] > number:
                 return
             at = end - sizes[number]
-            score, digest, encoding, stored = prepare(memory[at:end], bool(compress))
+            score, digest, encoding, stored = prepare(memory[at:end])
             size = len(stored)
-            if encoding > PLAIN:
+            if encoding != PLAIN:
                 memory[at : at + size] = stored
             _FOUND.pack_into(memory, _RESULTS + number * _FOUND.size, job, encoding, size, score, digest)
             end = at

@@ -71,13 +71,13 @@ class Worker:
         self._done = 0
         self.gone = False
 
-    def begin(self, blocks: Sequence[Buffer], compress: bool) -> Given | None:
+    def begin(self, blocks: Sequence[Buffer]) -> Given | None:
         """Gives it a job, of as many of the blocks as there is room for. None: it has enough to do, or is gone."""
         if self.gone or (self._begun - self._done >= JOBS and self._begun - self._listen() >= JOBS):
             return None
         slot = self._begun % JOBS
         job = self._jobs[slot]
-        count = job.fill(blocks, compress)
+        count = job.fill(blocks)
         try:
             self._channel.send(bytes((slot,)))
         except OSError:
@@ -142,27 +142,26 @@ class Given(NamedTuple):
     number: int
     size: int
 
-    def results(self, blocks: Sequence[Buffer], compress: bool) -> list[Prepared]:
+    def results(self, blocks: Sequence[Buffer]) -> list[Prepared]:
         """What is to be known of these blocks. The caller does those that the worker has not begun."""
         results: list[Prepared] = []
         if self.job.number == self.number:
             while len(results) < self.size and self.job.take_back(len(results)):
-                results.append(prepare(blocks[len(results)], compress))
+                results.append(prepare(blocks[len(results)]))
             own = len(results)
             if own < self.size and self.worker.wait(self.order):
                 found = self.job.results(blocks, own)
-                results += (result or prepare(blocks[own + n], compress) for n, result in enumerate(found))
+                results += (result or prepare(blocks[own + n]) for n, result in enumerate(found))
         # The place was needed for others, or the worker is too slow.
-        results += (prepare(data, compress) for data in blocks[len(results) :])
+        results += (prepare(data) for data in blocks[len(results) :])
         return results
 
 
 class Batch:
     """Blocks that came together, and what is found about them meanwhile. ``Workers.begin`` makes it."""
 
-    def __init__(self, blocks: Sequence[Buffer], compress: bool, given: Sequence[Given]) -> None:
+    def __init__(self, blocks: Sequence[Buffer], given: Sequence[Given]) -> None:
         self._blocks = blocks
-        self._compress = compress
         self._given = given
         self._results: list[Prepared] | None = None
 
@@ -170,10 +169,10 @@ class Batch:
         """What is to be known of each block. The first call may do a part of the work, or wait for it a moment."""
         if self._results is None:
             results: list[Prepared] = []
-            blocks, compress = self._blocks, self._compress
+            blocks = self._blocks
             for given in self._given:
-                results += given.results(blocks[len(results) : len(results) + given.size], compress)
-            results += (prepare(data, compress) for data in blocks[len(results) :])
+                results += given.results(blocks[len(results) : len(results) + given.size])
+            results += (prepare(data) for data in blocks[len(results) :])
             self._results = results
         return self._results
 
@@ -190,18 +189,18 @@ class Workers:
         """Their numbers."""
         return [worker.process for worker in self._workers]
 
-    def begin(self, blocks: Sequence[Buffer], compress: bool = True) -> Batch:
+    def begin(self, blocks: Sequence[Buffer]) -> Batch:
         """Has ``prepared.prepare`` done to each block. The blocks must stay as they are until the results are taken."""
         given: list[Given] = []
         if len(blocks) >= LEAST_BLOCKS and sum(map(len, blocks)) >= LEAST_BYTES:
             share = -(-len(blocks) // max(1, len(self._workers)))
             first = 0
             for worker in self._workers:
-                part = worker.begin(blocks[first : first + share], compress)
+                part = worker.begin(blocks[first : first + share])
                 if part is not None:
                     given.append(part)
                     first += part.size
-        return Batch(blocks, compress, given)
+        return Batch(blocks, given)
 
     def close(self) -> None:
         """Ends them."""

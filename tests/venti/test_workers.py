@@ -25,7 +25,7 @@ from venti.client import connected
 from venti.disk import DiskStore, open_disk_store
 from venti.errors import BlockNotFound, BlockTooLarge, StoreFull
 from venti.messages import LARGEST_BLOCK
-from venti.prepared import MOST, ROOM, SIZE, UNKNOWN, Job, prepare
+from venti.prepared import MOST, ROOM, SIZE, Job, prepare
 from venti.score import Score
 from venti.server import VentiSession, serve_stream
 from venti.workers import JOBS, Batch, Workers, running, usual_number
@@ -50,17 +50,17 @@ def two() -> Iterator[Workers]:
 
 class TestJob:
     @settings(deadline=None, max_examples=50)
-    @given(st.lists(st.binary(max_size=3000), max_size=2 * MOST), st.integers(0, MOST), st.booleans())
-    def test_is_what_would_be_done_here(self, data: list[bytes], taken: int, compress: bool) -> None:
+    @given(st.lists(st.binary(max_size=3000), max_size=2 * MOST), st.integers(0, MOST))
+    def test_is_what_would_be_done_here(self, data: list[bytes], taken: int) -> None:
         job = Job(memoryview(bytearray(SIZE)))
-        count = job.fill(data, compress)
+        count = job.fill(data)
         assert count <= min(len(data), MOST)
         assert count == min(len(data), MOST) or sum(map(len, data[: count + 1])) > ROOM
         own = 0
         while own < min(taken, count) and job.take_back(own):
             own += 1
         job.work()
-        assert job.results(data[:count], own) == [prepare(block, compress) for block in data[own:count]]
+        assert job.results(data[:count], own) == [prepare(block) for block in data[own:count]]
 
     def test_takes_what_there_is_room_for(self) -> None:
         job = Job(memoryview(bytearray(SIZE)))
@@ -91,15 +91,6 @@ class TestJob:
         job.work()
         assert job.results(data, 0) == [None, prepare(b"b" * 200)]
 
-    def test_only_the_hashes(self) -> None:
-        data = [b"a" * 4000, b"b" * 4000]
-        job = Job(memoryview(bytearray(SIZE)))
-        job.fill(data, compress=False)
-        job.work()
-        for block, found in zip(data, job.results(data, 0), strict=True):
-            assert found is not None
-            assert (found.score, found.encoding, found.stored) == (Score.of(block), UNKNOWN, block)
-
 
 @pytest.mark.parametrize(
     ("count", "size"), [(0, 0), (1, 8192), (7, 8192), (8, 8192), (9, 57344), (64, 8192), (300, 500)]
@@ -125,11 +116,11 @@ def test_many_jobs_before_the_first_results_are_taken(two: Workers) -> None:
     source = random.Random(7)
     for _ in range(20):
         data = [source.sample(blocks(60, 3000), source.randrange(11, 60)) for _ in range(3 * JOBS)]
-        batches = [two.begin(some, compress=bool(n % 2)) for n, some in enumerate(data)]
+        batches = [two.begin(some) for some in data]
         order = list(range(len(data)))
         source.shuffle(order)
         for n in order:
-            assert batches[n].results() == [prepare(block, bool(n % 2)) for block in data[n]]
+            assert batches[n].results() == [prepare(block) for block in data[n]]
 
 
 def test_views_and_blocks_of_any_size(two: Workers) -> None:
@@ -196,15 +187,15 @@ def test_one_for_each_processor_beside_the_first(monkeypatch: pytest.MonkeyPatch
 
 
 class CountingWorkers(Workers):
-    """Says how many blocks it was given, and whether to compress them."""
+    """Says how many blocks it was given."""
 
     def __init__(self) -> None:
         super().__init__(())
-        self.given: list[tuple[int, bool]] = []
+        self.given: list[int] = []
 
-    def begin(self, blocks: Sequence[Buffer], compress: bool = True) -> Batch:
-        self.given.append((len(blocks), compress))
-        return super().begin(blocks, compress)
+    def begin(self, blocks: Sequence[Buffer]) -> Batch:
+        self.given.append(len(blocks))
+        return super().begin(blocks)
 
 
 def write(store: DiskStore, data: Sequence[bytes]) -> None:
@@ -221,25 +212,21 @@ async def opened(path: Path, workers: Workers | None) -> AsyncIterator[DiskStore
         yield store
 
 
-async def test_a_store_has_done_what_the_blocks_before_needed(tmp_path: Path) -> None:
-    """New blocks are hashed and compressed; of old ones the score is wanted; what came just now needs nothing."""
+async def test_a_store_uses_them_while_most_blocks_are_new(tmp_path: Path) -> None:
     workers = CountingWorkers()
     old = blocks(40)
     async with opened(tmp_path, workers) as store:
         write(store, old)
-        store._seen.clear()
         write(store, blocks(20, seed=2))
+        # That nothing was new is seen only afterwards.
         write(store, old)
-        assert workers.given == [(40, True), (20, True), (40, True)]
-        store._seen.clear()
+        assert workers.given == [40, 20, 40]
         write(store, old)
-        write(store, old)
-        assert workers.given[3:] == [(40, False), (40, False)]
-        write(store, blocks(20, seed=3))
-        assert workers.given[5:] == []
-        write(store, blocks(20, seed=4))
-        assert workers.given[5:] == [(20, True)]
-        for block in old + blocks(20, seed=3) + blocks(20, seed=4):
+        write(store, blocks(21, seed=3))
+        assert workers.given == [40, 20, 40]
+        write(store, blocks(22, seed=4))
+        assert workers.given == [40, 20, 40, 22]
+        for block in old + blocks(21, seed=3) + blocks(22, seed=4):
             assert store.read_nowait(Score.of(block), BlockType.DATA, 8192) == block
 
 
@@ -303,4 +290,4 @@ async def test_only_blocks_to_write_are_shown(tmp_path: Path) -> None:
         session = VentiSession(store)
         session.prepare([m.Tping(), m.Twrite(BlockType.DATA, b"x" * 100), m.Tsync()])
         session.prepare([m.Tping()])
-        assert workers.given == [(1, True)]
+        assert workers.given == [1]

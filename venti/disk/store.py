@@ -42,7 +42,6 @@ from venti.errors import (
     VentiError,
 )
 from venti.messages import LARGEST_BLOCK
-from venti.prepared import UNKNOWN
 from venti.score import ZERO_SCORE, Score
 from venti.store import Preparation
 from venti.workers import Workers
@@ -257,7 +256,7 @@ class DiskStore:
         if self._workers is None or self.read_only:
             return None
         self._lately.turn()
-        return self._workers.begin(blocks, self._lately.compression) if self._lately.scores else None
+        return self._workers.begin(blocks) if self._lately.new else None
 
     def write_nowait(self, type: BlockType, data: Buffer) -> Score:
         """See ``ImmediateStore``; waits for nothing but an index that has fallen far behind.
@@ -283,7 +282,7 @@ class DiskStore:
         outcomes: list[Score | Exception] = []
         pieces: list[Buffer] = []
         arena, start = self.log.tail
-        at, now, unseen, new = start, int(self._clock()), 0, 0
+        at, now, new = start, int(self._clock()), 0
         try:
             for type, data, found in zip(types, blocks, prepared, strict=True):
                 size = len(data)
@@ -297,7 +296,6 @@ class DiskStore:
                 if score is not None and not damaged:
                     outcomes.append(score)
                     continue
-                unseen += 1
                 score = self._score_of(data) if found is None else _make_score(Score, found[0])
                 key = score + wire
                 value = recent(key) or frozen(key) or old(key)
@@ -319,7 +317,7 @@ class DiskStore:
                     )
                     continue
                 new += 1
-                encoding, stored = found[2:] if found is not None and found[2] != UNKNOWN else compressed(data)
+                encoding, stored = found[2:] if found is not None else compressed(data)
                 length = len(stored)
                 pieces.append(pack_header(wire[0], encoding, length, size, now, score, digest))
                 pieces.append(stored)
@@ -331,7 +329,7 @@ class DiskStore:
         finally:
             if pieces:
                 self.log.append(pieces, at - start)
-            self._lately.add(len(blocks), unseen, new)
+            self._lately.add(len(blocks), new)
         return outcomes
 
     def _refusal(self) -> VentiError | None:
