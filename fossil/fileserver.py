@@ -18,6 +18,7 @@ from fossil.errors import ConsoleRefused
 from fossil.fsys import Fsys
 from fossil.lock import held
 from fossil.news import News
+from fossil.ownclient import OwnClient
 from fossil.prompt import serve_prompts
 from fossil.rules import Rules
 from fossil.served import NAME
@@ -88,6 +89,7 @@ class FileServer:
     Attributes:
         table: the file systems by name.
         clients: who is connected.
+        own: the server as a client of itself.
         news: what is told on all consoles.
         services: what ``srv`` lists.
         listening: what ``listen`` lists.
@@ -103,6 +105,7 @@ class FileServer:
         self._doors = doors
         self.table: dict[str, Fsys] = {}
         self.clients = Clients(self.table)
+        self.own = OwnClient(partial(self.clients.converse, Way("console")), doors)
         self.news = News()
         self.services: dict[str, Door] = {}
         self.listening: dict[str, Door] = {}

@@ -34,6 +34,7 @@ PURE = (
     "ninep.wire.errors",
     "ninep.wire.frames",
     "fossil.accesses",
+    "fossil.messagetext",
     "fossil.pending",
     "fossil.redo",
     "fossil.rules",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from fossil import messagetext
 from fossil.errors import ConsoleRefused
 from fossil.registry import ANY, FSYS, SERVER, FsysCommand, ServerCommand, Speaker, server_command
 from fossil.words import Given, quoted
@@ -62,8 +63,22 @@ async def bind(speaker: Speaker, given: Given) -> str:
 
 @server_command("9p T-message ...", least=1, most=ANY)
 async def ninep(speaker: Speaker, given: Given) -> str:
-    """Is not here: python -m ninep and its library send messages, to this server as to any other."""
-    raise ConsoleRefused("9p: messages are not sent from here: use 'python -m ninep -a ADDRESS ...', or its library")
+    """Sends a message of 9P to this server, as one more client of it, and prints it and the answer. nexttag N is no
+    message: the next one has that tag.
+    """
+    name, *words = given.words
+    own = speaker.server.own
+    try:
+        if name == "nexttag":
+            own.next_tag(int(*words) if words else 0)
+            return ""
+        request = messagetext.parse(name, words)
+    except KeyError:
+        raise SERVER["9p"].usage.refusal() from None
+    except (ValueError, TypeError) as error:
+        raise ConsoleRefused("usage: nexttag tag" if name == "nexttag" else str(error)) from error
+    tag, reply = await own.ask(request)
+    return f"\t-> {messagetext.shown(tag, request)}\n\t<- {messagetext.shown(tag, reply)}\n"
 
 
 @server_command("help [command ...]", most=ANY)

@@ -265,8 +265,6 @@ TRANSCRIPTS = {
             clrp: there are no disk blocks to look at or patch here, ...
         > bind -c /a /b
             bind: this machine has no name space to change: give the path where a file really is
-        > 9p Tversion 65535 8192 9P2000
-            9p: messages are not sent from here: use 'python -m ninep -a ADDRESS ...', or its library
         > msg -p 5
             msg: one process serves all clients here: there is no number of them to set with -p
         > close
@@ -315,6 +313,75 @@ TRANSCRIPTS = {
             snap: /active/x: a name must be below /snapshot, such as /snapshot/before-upgrade
         > snap -a -d /archive/2003/1220
             snap: /archive/2003/1220: file already exists
+        """,
+    "messages": """
+        > 9p Tversion 8192 9P2000
+            -> Tversion tag 65535 msize 8192 version '9P2000'
+            <- Rversion tag 65535 msize 8192 version '9P2000'
+        > 9p Tattach 0 -1 glenda main/active
+            -> Tattach tag 1 fid 0 afid -1 uname glenda aname main/active
+            <- Rattach tag 1 qid (0000000000000002 1 d)
+        > 9p nexttag 10
+        > 9p Twalk 0 1 adm users
+            -> Twalk tag 10 fid 0 newfid 1 nwname 2 0:adm 1:users
+            <- Rwalk tag 10 nwqid 2 0:(0000000000000010 1 d) 1:(0000000000000011 1 )
+        > 9p Twalk 0 2
+            -> Twalk tag 11 fid 0 newfid 2 nwname 0
+            <- Rwalk tag 11 nwqid 0
+        > 9p Topen 1 0
+            -> Topen tag 12 fid 1 mode 0
+            <- Ropen tag 12 qid (0000000000000011 1 ) iounit 0
+        > 9p Tread 1 0 11
+            -> Tread tag 13 fid 1 offset 0 count 11
+            <- Rread tag 13 count 11 'adm:adm:adm'
+        > 9p Tstat 1
+            -> Tstat tag 14 fid 1
+            <- Rstat tag 14 stat 'users' 'adm' 'adm' 'adm' q (0000000000000011 1 ) m 0664 at ... mt ... l 84 t 0 d 0
+        > 9p Tclunk 1
+            -> Tclunk tag 15 fid 1
+            <- Rclunk tag 15
+        > 9p Tcreate 2 new 644 1
+            -> Tcreate tag 16 fid 2 name new perm --rw-r--r-- mode 1
+            <- Rcreate tag 16 qid (0000000000000012 0 ) iounit 0
+        > 9p Twrite 2 0 'some text'
+            -> Twrite tag 17 fid 2 offset 0 count 9 'some text'
+            <- Rwrite tag 17 count 9
+        > 9p Twstat 2 other '' '' ~0 ~0 4
+            -> Twstat tag 18 fid 2 stat 'other' '' '' '' q (...) m 037777777777 at -1 mt -1 l 4 ...
+            <- Rwstat tag 18
+        > stat /active/other
+            stat /active/other other glenda glenda 644 4
+        > who
+            console glenda
+        > 9p Tremove 2
+            -> Tremove tag 19 fid 2
+            <- Rremove tag 19
+        > 9p Tremove 2
+            -> Tremove tag 20 fid 2
+            <- Rerror tag 20 ename fid unknown or out of range
+        > 9p Tauth 5 glenda main
+            -> Tauth tag 21 afid 5 uname glenda aname main
+            <- Rerror tag 21 ename ...
+        > 9p Tflush 3
+            -> Tflush tag 22 oldtag 3
+            <- Rflush tag 22
+        > 9p Tversion 10000000 9P2000
+            msize too big: at most 65536 here
+        > 9p Tversion 8192 9P1
+            -> Tversion tag 65535 msize 8192 version '9P1'
+            <- Rversion tag 65535 msize ... version 'unknown'
+        > 9p
+            usage: 9p T-message ...
+        > 9p Tother 1
+            usage: 9p T-message ...
+        > 9p Topen 1
+            usage: Topen fid mode
+        > 9p Topen x 0
+            usage: Topen fid mode
+        > 9p Twalk 1
+            usage: Twalk fid newfid [name...]
+        > 9p Twalk 0 1 a a a a a a a a a a a a a a a a a
+            Twalk: too many names
         """,
     "the server": """
         > fsys
