@@ -44,6 +44,7 @@ class Client(FileTree):
         way: how it came.
         remote: where it came from, as far as that has a name.
         users: who has attached.
+        scope: cancelled, it is served no more.
     """
 
     def __init__(self, table: Mapping[str, Fsys], way: Way, remote: str) -> None:
@@ -52,6 +53,11 @@ class Client(FileTree):
         self.way = way
         self.remote = remote
         self.users: set[str] = set()
+        self.scope = trio.CancelScope()
+
+    def uses(self, name: str) -> bool:
+        """Whether it has attached to the file system of this name."""
+        return name in self._trees
 
     def user(self, uid: int, uname: str, aname: str) -> str:
         """As the table of users of that file system says."""
@@ -106,12 +112,24 @@ class Clients:
     def __init__(self, table: Mapping[str, Fsys]) -> None:
         self._table = table
         self._clients: dict[Client, None] = {}
+        self._gone = trio.lowlevel.ParkingLot()
         self.most = MOST
         self.starved = 0
         self.limits = Limits()
 
     def __iter__(self) -> Iterator[Client]:
         return iter(list(self._clients))
+
+    def using(self, name: str) -> list[Client]:
+        """Those that have attached to a file system."""
+        return [client for client in self if client.uses(name)]
+
+    async def part(self, name: str) -> None:
+        """Ends the connections of those that have; what they were answered stays done."""
+        while using := self.using(name):
+            for client in using:
+                client.scope.cancel()
+            await self._gone.park()
 
     async def converse(self, way: Way, stream: trio.abc.Stream) -> None:
         """Serves one client until it goes. A bug that it meets ends nobody else's connection."""
@@ -123,11 +141,13 @@ class Clients:
         client = Client(self._table, way, _remote(stream))
         self._clients[client] = None
         try:
-            await serve_stream(stream, client, local=is_local(stream), limits=self.limits)
+            with client.scope:
+                await serve_stream(stream, client, local=is_local(stream), limits=self.limits)
         except Exception:
             log.exception("a connection failed")
         finally:
             del self._clients[client]
+            self._gone.unpark_all()
 
 
 def _remote(stream: trio.abc.Stream) -> str:

@@ -46,10 +46,13 @@ class Console:
         """``commander`` makes one for each connection."""
         self._commander = commander
 
-    async def serve(self, path: Path, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def serve(
+        self, path: Path, handlers: trio.Nursery, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
         """Listens on ``path`` until cancelled; a socket left there by a process that is gone is replaced.
 
-        The caller holds the data directory's lock, so nobody else can be listening there.
+        Who has come in converses in ``handlers``, and may go on when nobody comes in any more. The caller holds the
+        data directory's lock, so nobody else can be listening there.
         """
         with contextlib.suppress(FileNotFoundError):
             if stat.S_ISSOCK(path.lstat().st_mode):
@@ -64,7 +67,7 @@ class Console:
         listener.listen()
         try:
             task_status.started()
-            await trio.serve_listeners(self._converse, [trio.SocketListener(listener)])
+            await trio.serve_listeners(self._converse, [trio.SocketListener(listener)], handler_nursery=handlers)
         finally:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()

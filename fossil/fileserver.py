@@ -14,9 +14,10 @@ import trio
 
 from fossil.connections import Clients, Way
 from fossil.console import Commander, Console
-from fossil.errors import ConsoleRefused
+from fossil.errors import ConsoleRefused, FossilError
 from fossil.fsys import Fsys
 from fossil.lock import held
+from fossil.namespace import NameSpace
 from fossil.news import News
 from fossil.ownclient import OwnClient
 from fossil.prompt import serve_prompts
@@ -79,6 +80,13 @@ class Door(NamedTuple):
     serves_files: bool = True
 
 
+class _Attendance(NamedTuple):
+    """A console in a data directory that has no file system: cancel ``scope`` and wait until it has ``ended``."""
+
+    scope: trio.CancelScope
+    ended: trio.Event
+
+
 Interpreting: TypeAlias = Callable[["FileServer", str | None], Commander]
 """Makes what carries out commands to a server; those without a name are for the file system of that name, if any."""
 
@@ -90,6 +98,7 @@ class FileServer:
         table: the file systems by name.
         clients: who is connected.
         own: the server as a client of itself.
+        names: where the names of devices lead.
         news: what is told on all consoles.
         services: what ``srv`` lists.
         listening: what ``listen`` lists.
@@ -106,22 +115,15 @@ class FileServer:
         self.table: dict[str, Fsys] = {}
         self.clients = Clients(self.table)
         self.own = OwnClient(partial(self.clients.converse, Way("console")), doors)
+        self.names = NameSpace(surroundings.folder)
         self.news = News()
+        self._attends = False
+        self._attendance: _Attendance | None = None
         self.services: dict[str, Door] = {}
         self.listening: dict[str, Door] = {}
         self.users = Users.parse("\n".join(STANDARD))
 
     # File systems
-
-    def folder_of(self, device: str) -> Path:
-        """The directory that the name of a device means."""
-        folder = self.surroundings.folder
-        if device == "*":
-            return folder
-        for prefix in ("/dev/", "#S/"):
-            if device.startswith(prefix) and not Path(device).is_dir():
-                return folder / device.removeprefix(prefix)
-        return Path(device)
 
     def configure(self, name: str, device: str) -> None:
         """Enters a file system, or gives one that is not open another device. Raises ``ConsoleRefused``."""
@@ -130,7 +132,7 @@ class FileServer:
         old = self.table.get(name)
         if old is not None and old.fossil is not None:
             raise ConsoleRefused(f"fsys: '{name}' busy")
-        self.table[name] = Fsys(name, device, self.folder_of(device))
+        self.table[name] = Fsys(name, device, self.names.find(device))
 
     def fsys(self, name: str) -> Fsys:
         """The file system of a name. Raises ``ConsoleRefused``."""
@@ -148,12 +150,49 @@ class FileServer:
         if fsys.fossil is not None:
             raise ConsoleRefused(f"fsys: '{fsys.name}' busy")
         fsys.rules, fsys.archiving = rules, archiving
-        await self._systems.start(self._hold, fsys)
+        fsys.scope, fsys.closed, fsys.trouble = trio.CancelScope(), trio.Event(), None
+        if fsys.folder == self.surroundings.folder:
+            await self._leave()
+        try:
+            await self._systems.start(self._hold, fsys)
+        except BaseException:
+            await self._come_back(fsys)
+            raise
         if fsys.name == NAME:
             await self._take_users(fsys)
         fsys.open.system.users = self.users
 
+    async def shut(self, fsys: Fsys, *, by_force: bool = False) -> None:
+        """Closes a file system, which can then be opened again. ``by_force`` ends the connections of its clients.
+
+        Raises:
+            ConsoleRefused: it is in use.
+            WritesStopped, OSError: it is closed, and what was not durable may be lost.
+        """
+        busy = f"fsys: '{fsys.name}' busy"
+        if fsys.commands > 1:
+            raise ConsoleRefused(f"{busy}: {fsys.commands - 1} commands on it are under way")
+        if using := self.clients.using(fsys.name):
+            if not by_force:
+                raise ConsoleRefused(f"{busy}: {len(using)} clients have attached to it; 'close -f' hangs up on them")
+            await self.clients.part(fsys.name)
+        try:
+            await fsys.close()
+        finally:
+            await self._come_back(fsys)
+
     async def _hold(self, fsys: Fsys, *, task_status: trio.TaskStatus[None]) -> None:
+        try:
+            with fsys.scope:
+                await self._serve(fsys, task_status)
+        except (FossilError, OSError) as error:
+            if not fsys.scope.cancel_called:
+                raise
+            fsys.trouble = error
+        finally:
+            fsys.closed.set()
+
+    async def _serve(self, fsys: Fsys, task_status: trio.TaskStatus[None]) -> None:
         around = self.surroundings
         async with open_fossil(
             fsys.folder,
@@ -165,7 +204,7 @@ class FileServer:
         ) as fossil:
             console = Console(lambda: self._interpreter(self, fsys.name))
             async with trio.open_nursery() as nursery:
-                await nursery.start(console.serve, fsys.folder / CONSOLE)
+                await nursery.start(console.serve, fsys.folder / CONSOLE, self._doors)
                 fsys.fossil = fossil
                 fossil.archiver.written = self.news.tell
                 task_status.started()
@@ -201,12 +240,31 @@ class FileServer:
             DataInUse: another process has the directory.
         """
         folder = self.surroundings.folder
+        self._attends = True
         if all(fsys.folder != folder for fsys in self.table.values() if fsys.fossil is not None):
-            await self._systems.start(self._hold_console, folder)
+            now = _Attendance(trio.CancelScope(), trio.Event())
+            await self._systems.start(self._attend, folder, now)
+            self._attendance = now
 
-    async def _hold_console(self, folder: Path, *, task_status: trio.TaskStatus[None]) -> None:
-        with held(folder):
-            await Console(lambda: self._interpreter(self, None)).serve(folder / CONSOLE, task_status=task_status)
+    async def _attend(self, folder: Path, now: _Attendance, *, task_status: trio.TaskStatus[None]) -> None:
+        try:
+            with now.scope, held(folder):
+                console = Console(lambda: self._interpreter(self, None))
+                await console.serve(folder / CONSOLE, self._doors, task_status=task_status)
+        finally:
+            now.ended.set()
+
+    async def _leave(self) -> None:
+        """Makes way in the data directory for a file system, which brings a console of its own."""
+        if self._attendance is not None:
+            self._attendance.scope.cancel()
+            await self._attendance.ended.wait()
+            self._attendance = None
+
+    async def _come_back(self, fsys: Fsys) -> None:
+        """A file system is not open, or no more."""
+        if self._attends and fsys.folder == self.surroundings.folder:
+            await self.attend()
 
     # Ways in
 

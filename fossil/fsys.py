@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import trio
+
 from fossil.errors import ConsoleRefused
 from fossil.rules import STRICT, Rules
 from fossil.served import FossilTree
@@ -21,6 +23,8 @@ class Fsys:
         archiving: whether it was opened with an archive.
         rules: what clients may do.
         fossil: the file system itself; None while it is not open.
+        scope: cancelled, it is closed; then ``closed`` is set, and ``trouble`` is why it did not close as it should.
+        commands: how many commands are under way that are for it.
         synced: how long the data log was when the console last said sync.
     """
 
@@ -32,6 +36,10 @@ class Fsys:
         self.archiving = True
         self.rules = STRICT
         self.fossil: Fossil | None = None
+        self.scope = trio.CancelScope()
+        self.closed = trio.Event()
+        self.trouble: Exception | None = None
+        self.commands = 0
         self.synced = 0
         self._trees: dict[Rules, FossilTree] = {}
 
@@ -49,3 +57,13 @@ class Fsys:
             fossil = self.open
             tree = self._trees[rules] = FossilTree(fossil.system, fossil.history, rules=rules, name=self.name)
         return tree
+
+    async def close(self) -> None:
+        """Makes it durable and closes it; nobody may be using it. Raises what that raises, after it is closed."""
+        self.fossil, self.synced = None, 0
+        self._trees.clear()
+        self.scope.cancel()
+        with trio.CancelScope(shield=True):
+            await self.closed.wait()
+        if self.trouble is not None:
+            raise self.trouble

@@ -90,11 +90,14 @@ class Interpreter:
         if not command.closed and fsys.open.system.halted and not command.halted:
             raise ConsoleRefused(f"file system {fsys.name} is halted")
         while True:
+            fsys.commands += 1
             try:
                 return await command.run(self, fsys, given)
             except Unlisted as unlisted:
                 # Nothing has been done yet: a directory's names are in venti alone.
                 await fsys.open.system.fetch_names(unlisted)
+            finally:
+                fsys.commands -= 1
 
 
 def _fsys_command(name: str) -> FsysCommand:

@@ -55,8 +55,7 @@ class OwnClient:
                 dialect.encode(tag, request, out)
                 await stream.send_all(b"".join(out))
                 reply = dialect.decode_reply(memoryview(await self._frame(stream)))[1]
-            except (trio.BrokenResourceError, EOFError):
-                await trio.aclose_forcefully(stream)
+            except (trio.BrokenResourceError, trio.ClosedResourceError, EOFError):
                 self._stream = None
                 raise ConsoleRefused("9p: the server ended the conversation; the next message begins another") from None
             if isinstance(reply, m.Rversion) and reply.version == m.VERSION:
@@ -65,9 +64,13 @@ class OwnClient:
 
     def _begin(self) -> None:
         near, far = map(trio.socket.from_stdlib_socket, socket.socketpair())
-        self._nursery.start_soon(self._converse, trio.SocketStream(far))
         self._stream = trio.SocketStream(near)
+        self._nursery.start_soon(self._serve, self._stream, trio.SocketStream(far))
         self._dialect = NinePDialect()
+
+    async def _serve(self, near: trio.SocketStream, far: trio.SocketStream) -> None:
+        async with near:
+            await self._converse(far)
 
     async def _frame(self, stream: trio.SocketStream) -> bytes:
         data = b""

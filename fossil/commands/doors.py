@@ -67,16 +67,18 @@ async def con(speaker: Speaker, given: Given) -> str:
 
 @server_command("msg [-m nmsg] [-p nproc]", valued="mp")
 async def msg(speaker: Speaker, given: Given) -> str:
-    """Prints how many requests of one client run at once; -m sets that for clients to come. There are no processes."""
+    """Prints how many requests of one client run at once; -m sets that for clients to come. One process serves all: -p
+    is taken and means nothing.
+    """
     clients, usage = speaker.server.clients, SERVER["msg"].usage
-    if "p" in given.options:
-        raise ConsoleRefused("msg: one process serves all clients here: there is no number of them to set with -p")
+    if "p" in given.options and not number(given.options["p"], usage):
+        raise usage.refusal()
     if "m" in given.options:
         most = number(given.options["m"], usage)
         if not most:
             raise usage.refusal()
         clients.limits = replace(clients.limits, requests=most)
-    return f"\tmsg -m {clients.limits.requests}\n"
+    return f"\tmsg -m {clients.limits.requests} -p 1\n"
 
 
 @server_command("who")

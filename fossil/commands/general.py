@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fossil import messagetext
 from fossil.errors import ConsoleRefused
+from fossil.namespace import Order
 from fossil.registry import ANY, FSYS, SERVER, FsysCommand, ServerCommand, Speaker, server_command
 from fossil.words import Given, quoted
 
@@ -57,8 +58,18 @@ async def dflag(speaker: Speaker, given: Given) -> str:
 
 @server_command("bind [-b|-a|-c|-bc|-ac] new old", flags="abc", least=2, most=2)
 async def bind(speaker: Speaker, given: Given) -> str:
-    """Has no meaning here: a program on Linux has no name space of its own to change."""
-    raise ConsoleRefused("bind: this machine has no name space to change: give the path where a file really is")
+    """Lets names of devices that begin with old lead to the directory new instead; -b and -a look at both, new before
+    or after. -c is taken and means nothing.
+    """
+    new, old = given.words
+    flags = given.options
+    if "a" in flags and "b" in flags:
+        raise SERVER["bind"].usage.refusal()
+    names = speaker.server.names
+    if not names.find(new).is_dir():
+        raise ConsoleRefused(f"bind: {new}: there is no such directory")
+    names.bind(new, old, Order.BEFORE if "b" in flags else Order.AFTER if "a" in flags else Order.REPLACE)
+    return ""
 
 
 @server_command("9p T-message ...", least=1, most=ANY)

@@ -69,10 +69,14 @@ async def open_(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     return ""
 
 
-@fsys_command("close", halted=True)
+@fsys_command("close [-f]", flags="f", halted=True, all=False)
 async def close(speaker: Speaker, fsys: Fsys, given: Given) -> str:
-    """Has no meaning here, as in the original: clients may have files open."""
-    raise ConsoleRefused(f"clients may have files open; halt {fsys.name} and then stop the server")
+    """Puts everything on the disk and closes a file system that no client has attached to; with -f hangs up on those
+    who have. It can be opened again.
+    """
+    fsys.open.system.halted = False
+    await speaker.server.shut(fsys, by_force="f" in given.options)
+    return ""
 
 
 @fsys_command("halt")

@@ -263,12 +263,6 @@ TRANSCRIPTS = {
             clre: there are no disk blocks to look at or patch here, ...
         > clrp 5 0
             clrp: there are no disk blocks to look at or patch here, ...
-        > bind -c /a /b
-            bind: this machine has no name space to change: give the path where a file really is
-        > msg -p 5
-            msg: one process serves all clients here: there is no number of them to set with -p
-        > close
-            clients may have files open; halt main and then stop the server
         """,
     "snapshots of something else": """
         > create /active/dir glenda sys d775
@@ -427,8 +421,16 @@ TRANSCRIPTS = {
             ncon 0 nconstarve 0
         > con -m 0
             usage: con [-m ncon]
-        > msg -m 64
-            msg -m 64
+        > msg -m 64 -p 5
+            msg -m 64 -p 1
+        > msg -p 0
+            usage: msg [-m nmsg] [-p nproc]
+        > bind /nosuch/directory /dev
+            bind: /nosuch/directory: there is no such directory
+        > bind -ab * /dev
+            usage: bind [-b|-a|-c|-bc|-ac] new old
+        > fsys all close
+            cannot use fsys 'all' with 'close' command
         > echo a 'b  c'
             a b c
         > echo -n

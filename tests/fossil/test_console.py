@@ -42,7 +42,7 @@ def deep(tmp_path: Path) -> Path:
 async def test_commands_over_the_socket(deep: Path) -> None:
     path = deep / "console"
     async with trio.open_nursery() as nursery:
-        await nursery.start(Console(Parrot).serve, path)
+        await nursery.start(Console(Parrot).serve, path, nursery)
         assert os.stat(path).st_mode & 0o777 == 0o600
         async with open_console(path) as line:
             assert await line.ask("echo a 'b c'") == "a 'b c'"
@@ -65,7 +65,7 @@ async def test_commands_over_the_socket(deep: Path) -> None:
 @pytest.mark.expects_errors
 async def test_a_bug_in_a_command_is_told_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with trio.open_nursery() as nursery:
-        await nursery.start(Console(Parrot).serve, tmp_path / "console")
+        await nursery.start(Console(Parrot).serve, tmp_path / "console", nursery)
         async with open_console(tmp_path / "console") as line:
             with pytest.raises(ConsoleRefused, match="internal error"):
                 await line.ask("fail")
@@ -76,7 +76,7 @@ async def test_a_bug_in_a_command_is_told_and_logged(tmp_path: Path, caplog: pyt
 
 async def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     async with trio.open_nursery() as nursery:
-        await nursery.start(Console(Parrot).serve, tmp_path / "console")
+        await nursery.start(Console(Parrot).serve, tmp_path / "console", nursery)
         stream = await trio.open_unix_socket(tmp_path / "console")
         await stream.send_all(b"\xff\xfe\n")
         assert (await stream.receive_some()).startswith(b"error ")
@@ -100,7 +100,7 @@ async def test_socket_of_a_dead_server_is_replaced(tmp_path: Path) -> None:
         async with open_console(path):
             pass
     async with trio.open_nursery() as nursery:
-        await nursery.start(Console(Parrot).serve, path)
+        await nursery.start(Console(Parrot).serve, path, nursery)
         async with open_console(path) as line:
             assert await line.ask("echo alive") == "alive"
         nursery.cancel_scope.cancel()

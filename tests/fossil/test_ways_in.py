@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,15 @@ import trio
 
 from contracts.console_talk import OPEN, say, served, through
 from contracts.ninep_client import talking
-from fossil.errors import DataInUse
+from fossil.archiver import Archiver
+from fossil.console import open_console
+from fossil.datalog import DataLog
+from fossil.errors import ConsoleRefused, DataInUse
 from fossil.interpreter import Interpreter
+from fossil.lock import held
 from fossil.startup import start, understood
 from ninep import messages as m
+from ninep.wire.errors import ConnectionLost
 
 
 async def test_the_classic_configuration(tmp_path: Path) -> None:
@@ -134,3 +140,127 @@ async def test_a_data_directory_has_one_server(tmp_path: Path) -> None:
         async with served(tmp_path) as other:
             with pytest.raises(DataInUse):
                 await other.attend()
+
+
+# Closing
+
+
+async def test_a_file_system_is_closed_and_opened_again(tmp_path: Path) -> None:
+    async with served(tmp_path) as server:
+        interpreter = Interpreter(server)
+        await say(interpreter, OPEN + "create /active/file glenda sys 640\nhalt")
+        assert await say(interpreter, "close") == ""
+        assert await say(interpreter, "df") == "fsys: 'main' not open\n"
+        assert await say(interpreter, "close") == "fsys: 'main' not open\n"
+        with held(tmp_path):
+            shutil.copytree(tmp_path, tmp_path / "copy")
+        assert await say(interpreter, "fsys main open") == ""
+        assert await say(interpreter, "stat /active/file") == "\tstat /active/file file glenda sys 640 0\n"
+        assert await say(interpreter, "create /active/other glenda sys 640") == ""
+        assert await say(interpreter, "close\nfsys main unconfig\nfsys") == ""
+
+
+async def test_a_file_system_in_use_is_not_closed_unless_by_force(tmp_path: Path) -> None:
+    async with served(tmp_path) as server:
+        interpreter = Interpreter(server)
+        await say(interpreter, f"{OPEN}fsys other config {tmp_path}/other\nfsys other open\nsrv fossil")
+        path = tmp_path / "srv" / "fossil"
+        async with through(path) as raw, through(path, aname="other") as beside:
+            await raw.made("file", data=b"written")
+            assert await say(interpreter, "close") == (
+                "fsys: 'main' busy: 1 clients have attached to it; 'close -f' hangs up on them\n"
+            )
+            assert await raw.content("file") == b"written"
+            assert await say(interpreter, "close -f") == ""
+            with pytest.raises(ConnectionLost):
+                await raw.content("file")
+            assert [entry.name for entry in await beside.list()] == ["active", "archive", "snapshot"]
+            async with await trio.open_unix_socket(path) as stream, talking(stream) as raw:
+                assert await raw.refused(m.Tattach(0, m.NOFID, "glenda", "")) == "fsys: 'main' not open"
+        assert await say(interpreter, "fsys main open") == ""
+        async with through(path) as raw:
+            assert await raw.content("file") == b"written"
+
+
+async def test_there_is_always_a_console_in_the_data_directory(tmp_path: Path) -> None:
+    """It is that of the file system there, and the server's own while there is none."""
+    async with served(tmp_path) as server:
+        await server.attend()
+        async with open_console(tmp_path / "console") as line:
+            assert await line.ask("fsys main config *") == ""
+            assert await line.ask("fsys main open") == ""
+            async with open_console(tmp_path / "console") as other:
+                assert other.prompt == ""
+                assert "used" in await other.ask("df")
+                await line.ask("fsys main close")
+                with pytest.raises(ConsoleRefused, match="not open"):
+                    await other.ask("df")
+        async with open_console(tmp_path / "console") as line:
+            assert await line.ask("fsys") == "\tmain\n"
+            assert await line.ask("fsys main open") == ""
+            assert "used" in await line.ask("fsys main df")
+
+
+async def test_a_busy_file_system_is_not_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with served(tmp_path) as server:
+        interpreter, other = Interpreter(server), Interpreter(server)
+        await say(interpreter, OPEN)
+
+        async def for_ever(_: object) -> None:
+            await trio.sleep_forever()
+
+        monkeypatch.setattr(Archiver, "idle", for_ever)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(say, other, "fsys main last -w")
+            await trio.testing.wait_all_tasks_blocked()
+            said = await say(interpreter, "close")
+            nursery.cancel_scope.cancel()
+        assert said == "fsys: 'main' busy: 1 commands on it are under way\n"
+        assert await say(interpreter, "close") == ""
+
+
+async def test_what_cannot_be_closed_well_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with served(tmp_path) as server:
+        interpreter = Interpreter(server)
+        await say(interpreter, OPEN)
+
+        def fail(_: object) -> None:
+            raise OSError(5, "Input/output error")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(DataLog, "close", fail)
+            assert "Input/output error" in await say(interpreter, "close")
+        assert await say(interpreter, "fsys main open") == ""
+
+
+# Names of devices
+
+
+@pytest.mark.parametrize(
+    ("bound", "device", "found"),
+    [
+        ((), "*", ""),
+        ((), "/dev/sdF0/fossil", "sdF0/fossil"),
+        ((), "#S/sdF0/fossil", "sdF0/fossil"),
+        ((), "/elsewhere/fossil", "/elsewhere/fossil"),
+        ((("#S", "/dev", "b"),), "/dev/sdF0/fossil", "sdF0/fossil"),
+        ((("there", "/dev/sdF0", ""),), "/dev/sdF0/fossil", "there/fossil"),
+        ((("there", "/dev/sdF0", "a"),), "/dev/sdF0/fossil", "sdF0/fossil"),
+        ((("there", "/dev/sdF0", "a"),), "/dev/sdF0/only-there", "there/only-there"),
+        ((("there", "/dev/sdF0", "b"),), "/dev/sdF0/only-here", "sdF0/only-here"),
+        ((("there", "/dev/sdF0", ""), ("/dev/sdF0", "/n/disk", "")), "/n/disk/fossil", "there/fossil"),
+        ((("there", "/dev/sdF0", ""),), "/dev/sdF00", "sdF00"),
+    ],
+)
+async def test_names_of_devices(
+    tmp_path: Path, bound: tuple[tuple[str, str, str], ...], device: str, found: str
+) -> None:
+    for name in ("sdF0/fossil", "sdF0/only-here", "there/fossil", "there/only-there"):
+        (tmp_path / name).mkdir(parents=True)
+    async with served(tmp_path) as server:
+        interpreter = Interpreter(server)
+        for new, old, flag in bound:
+            there = f"{tmp_path}/{new}" if new == "there" else new
+            assert await say(interpreter, f"bind {f'-{flag}c' if flag else ''} {there} {old}") == ""
+        await say(interpreter, f"fsys main config {device}")
+        assert server.fsys("main").folder == tmp_path / found
