@@ -5,19 +5,39 @@ no device, but it keeps standing for the same file whatever is renamed around it
 the descriptor of the directory, with O_NOFOLLOW; ``..`` is the place that we came from and at the root the root. So
 nothing a client says, and no symbolic link that anybody makes meanwhile, can lead outside.
 
-Several fids at one name share a place: renamed through one of them, it is renamed for all.
+Several fids at one name share a place: renamed through one of them, it is renamed for all. Calls that may hang are made
+by threads: what is known of places may change in several of them at once.
 """
 
 from __future__ import annotations
 
 import os
 import stat as unix
+import threading
 
 from ninep.errors import FileRemoved
+from ninep.export.mounts import Away
 
 _KIND = 0o170000
 """The bits of a mode that tell what a file is (``S_IFMT``)."""
 _PATH = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_lock = threading.Lock()
+"""Held while references and children change and other threads are about; never while the system is called."""
+_threads = 0
+
+
+def thread_begins() -> None:
+    """From here on another thread uses places. Called by the event loop's."""
+    global _threads
+    with _lock:
+        _threads += 1
+
+
+def thread_ends() -> None:
+    """It does not any more. Called by itself, or for one that did not begin."""
+    global _threads
+    with _lock:
+        _threads -= 1
 
 
 class Place:
@@ -32,11 +52,13 @@ class Place:
         is_directory: whether a directory is here.
         is_link: whether a symbolic link is here.
         removed: whether the name is gone.
+        away: what is known of file systems that may not answer, here and below; None: nothing.
     """
 
     __slots__ = (
         "_children",
         "_references",
+        "away",
         "descriptor",
         "is_directory",
         "is_link",
@@ -57,6 +79,7 @@ class Place:
         self.parent = parent or self
         self.name = name
         self.removed = False
+        self.away: Away | None = None
         self._children: dict[str, Place] = {}
         self._references = 1
 
@@ -72,29 +95,56 @@ class Place:
         return self.parent is self
 
     @property
+    def is_syncable(self) -> bool:
+        """Whether it can be opened for no more than being synced."""
+        return self.is_directory or unix.S_ISREG(self.status.st_mode)
+
+    @property
     def proc(self) -> str:
         """A path that leads to exactly this file, whatever its name is by now (proc(5))."""
         return f"/proc/self/fd/{self.descriptor}"
 
     def hold(self) -> Place:
         """One reference more."""
-        self._references += 1
+        if _threads:
+            with _lock:
+                self._references += 1
+        else:
+            self._references += 1
         return self
+
+    def tell(self, away: Away | None) -> None:
+        """What is known of mounts has changed."""
+        self.away = away
+        for name, child in list(self._children.items()):
+            child.tell(None if away is None else away.below(name))
 
     def drop(self) -> None:
         """One reference less; with the last of them the descriptor is closed."""
         place = self
         while True:
-            place._references -= 1
-            if place._references:
+            parent = place.parent
+            if _threads:
+                with _lock:
+                    last = place._dropped()
+            else:
+                last = place._dropped()
+            if not last:
                 return
             os.close(place.descriptor)
-            parent = place.parent
             if parent is place:
                 return
-            if parent._children.get(place.name) is place:
-                del parent._children[place.name]
             place = parent
+
+    def _dropped(self) -> bool:
+        """Whether it was the last reference."""
+        self._references -= 1
+        if self._references:
+            return False
+        children = self.parent._children
+        if children.get(self.name) is self:
+            del children[self.name]
+        return True
 
     def step(self, name: str) -> Place:
         """The place called ``name`` in this directory, held once more. Raises ``OSError``."""
@@ -111,14 +161,24 @@ class Place:
         except BaseException:
             os.close(descriptor)
             raise
+        if _threads:
+            with _lock:
+                return self._found(name, descriptor, status)
+        return self._found(name, descriptor, status)
+
+    def _found(self, name: str, descriptor: int, status: os.stat_result) -> Place:
         known = self._children.get(name)
         if known is not None:
             if known.key == (status.st_dev, status.st_ino):
                 os.close(descriptor)
                 known.status = status
-                return known.hold()
+                known._references += 1
+                return known
             known.removed = True
-        place = self._children[name] = Place(descriptor, status, self.hold(), name)
+        self._references += 1
+        place = self._children[name] = Place(descriptor, status, self, name)
+        if self.away is not None:
+            place.away = self.away.below(name)
         return place
 
     def refresh(self) -> os.stat_result:
@@ -144,21 +204,27 @@ class Place:
 
     def gone(self) -> None:
         """The name was removed, or taken over by another file."""
+        with _lock:
+            self._remove()
+
+    def _remove(self) -> None:
         self.removed = True
         if self.parent._children.get(self.name) is self:
             del self.parent._children[self.name]
 
     def moved(self, directory: Place, name: str) -> None:
         """It is called ``name`` in ``directory`` from now on; what was called so before is gone."""
-        before = directory._children.get(name)
-        if before is not None and before is not self:
-            before.gone()
-        if self.parent._children.get(self.name) is self:
-            del self.parent._children[self.name]
-        old = self.parent
-        self.parent = directory.hold()
-        self.name = name
-        directory._children[name] = self
+        with _lock:
+            before = directory._children.get(name)
+            if before is not None and before is not self:
+                before._remove()
+            if self.parent._children.get(self.name) is self:
+                del self.parent._children[self.name]
+            old = self.parent
+            directory._references += 1
+            self.parent = directory
+            self.name = name
+            directory._children[name] = self
         old.drop()
 
     def open(self, flags: int) -> int:

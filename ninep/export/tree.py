@@ -11,18 +11,24 @@ import stat as unix
 from collections import OrderedDict
 from functools import lru_cache
 
+import trio
+
 from ninep.attributes import BASIC, Attributes, device_extension, link_count, plan9_mode
 from ninep.errors import NotDirectory
-from ninep.export.accounts import Accounts
+from ninep.export.accounts import Accounts, Identity
 from ninep.export.acting import AS_OURSELVES, Acting
+from ninep.export.away import AwayFile
 from ninep.export.contents import Contents
 from ninep.export.file import ExportFile
+from ninep.export.mounts import Mounts
 from ninep.export.place import Place
 from ninep.files import File, FileTree
 from ninep.host_ids import HostIds
 from ninep.ids import Ids
+from ninep.maybe import arrived
 from ninep.qid import QTDIR, QTFILE, QTSYMLINK, Qid
 from ninep.stat import DMDEVICE, NO32, NO64, Stat
+from ninep.wire.dialect import Maybe
 
 _KIND = 0o170000
 """The bits of a mode that tell what a file is (``S_IFMT``)."""
@@ -44,9 +50,12 @@ class ExportTree(FileTree):
     ) -> None:
         """Raises ``OSError`` where there is no such directory."""
         self.root = Place.root(os.fspath(path))
+        self._mounts = Mounts(os.path.realpath(path))
+        self.root.tell(self._mounts.read())
         self.read_only = read_only
         self.accounts = accounts or Accounts()
         self.contents = Contents()
+        self.walks = 0
         self.ids = HostIds()
         self._device = self.root.key[0]
         self._devices: dict[int, int] = {self._device: 0}
@@ -55,8 +64,18 @@ class ExportTree(FileTree):
     def close(self) -> None:
         """Gives up the directory. No connection may be served any more."""
         self.root.drop()
+        self._mounts.close()
 
-    def attach(self, uname: str, aname: str, *, local: bool = False) -> File:
+    def view(self, place: Place, identity: Identity | None, acting: Acting) -> ExportFile:
+        """A view of a place, to which it takes over the reference."""
+        return (ExportFile if place.away is None else AwayFile)(self, place, identity, acting)
+
+    def look(self) -> None:
+        """Notices what was mounted and unmounted."""
+        if self._mounts.changed:
+            self.root.tell(self._mounts.read())
+
+    def attach(self, uname: str, aname: str, *, local: bool = False) -> Maybe[File]:
         """The root, or with ``aname`` a directory below it.
 
         Raises:
@@ -65,18 +84,10 @@ class ExportTree(FileTree):
         """
         identity = self.accounts.identity(uname or "none")
         acting = AS_OURSELVES if identity is None else Acting(identity)
-        place = self.root.hold()
-        with acting:
-            for name in aname.split("/"):
-                if name in ("", "."):
-                    continue
-                below = place.parent.hold() if name == ".." else place.step(name)
-                place.drop()
-                place = below
-        if not place.is_directory:
-            place.drop()
-            raise NotDirectory
-        return ExportFile(self, place, identity, acting)
+        self.look()
+        root = self.view(self.root.hold(), identity, acting)
+        names = [name for name in aname.split("/") if name not in ("", ".")]
+        return _below(root, names) if names else root
 
     def qid(self, status: os.stat_result) -> Qid:
         """Identity and version of a file. A version is made of change time and size."""
@@ -152,6 +163,22 @@ class ExportTree(FileTree):
                 BASIC,
             ),
         )
+
+
+async def _below(file: File, names: list[str]) -> File:
+    """The directory at these names."""
+    try:
+        for name in names:
+            found = await arrived(file.step(name))
+            await arrived(file.clunk())
+            file = found
+        if not file.qid.type & QTDIR:
+            raise NotDirectory
+    except BaseException:
+        with trio.CancelScope(shield=True):
+            await arrived(file.clunk())
+        raise
+    return file
 
 
 def _extension(status: os.stat_result, mode: int) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import stat as unix
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol
+
+import trio
 
 from ninep import stat as st
 from ninep.errors import (
@@ -25,6 +27,7 @@ from ninep.export.acting import AS_OURSELVES, Acting
 from ninep.export.contents import closed, huge, synced
 from ninep.export.place import Place
 from ninep.files import File, Walked
+from ninep.maybe import arrived
 from ninep.messages import OAPPEND, ORCLOSE, ORDWR, OREAD, OTRUNC, OWRITE
 from ninep.permissions import settled
 from ninep.qid import Qid
@@ -34,11 +37,13 @@ from ninep.wire.dialect import Buffer, Maybe
 if TYPE_CHECKING:
     from ninep.export.tree import ExportTree
 
+WALKS = 256
+"""Walks after which it is time to look whether something was mounted."""
 BATCH = 64
 """Directory entries listed at once."""
 _FLAGS = (os.O_RDONLY, os.O_WRONLY, os.O_RDWR, os.O_RDONLY)
 CREATE = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
-_LONGEST = (1 << 63) - 1 - (1 << 32)
+LONGEST = (1 << 63) - 1 - (1 << 32)
 
 
 class _Entries(Protocol):
@@ -52,6 +57,8 @@ class ExportView(File):
     """One fid's view of a place."""
 
     appends = odd_names = True
+    guarded = False
+    """Whether calls are made by threads."""
     __slots__ = ("_acting", "_descriptor", "_entries", "_identity", "_place", "_target", "_tree", "_writable")
 
     def __init__(self, tree: ExportTree, place: Place, identity: Identity | None, acting: Acting) -> None:
@@ -72,11 +79,16 @@ class ExportView(File):
 
     def clone(self) -> File:
         """A second view."""
-        return type(self)(self._tree, self._place.hold(), self._identity, self._acting)
+        return self._tree.view(self._place.hold(), self._identity, self._acting)
 
-    def walk(self, names: Sequence[str]) -> Walked:
+    def walk(self, names: Sequence[str]) -> Maybe[Walked]:
         """Goes from place to place; only the last gets a view."""
         tree, place = self._tree, self._place.hold()
+        tree.walks += 1
+        if not tree.walks % WALKS:
+            tree.look()
+        if place.away is not None and not self.guarded:
+            return tree.view(place, self._identity, self._acting).walk_once(names)
         qids: list[Qid] = []
         try:
             with self._acting:
@@ -96,7 +108,15 @@ class ExportView(File):
             if not qids:
                 raise
             return Walked(qids, None)
-        return Walked(qids, type(self)(tree, place, self._identity, self._acting))
+        return Walked(qids, tree.view(place, self._identity, self._acting))
+
+    async def walk_once(self, names: Sequence[str]) -> Walked:
+        """``walk``, and gives this view up."""
+        try:
+            return await arrived(self.walk(names))
+        finally:
+            with trio.CancelScope(shield=True):
+                await arrived(self.clunk())
 
     def step(self, name: str) -> File:
         """A child, or the parent."""
@@ -104,9 +124,9 @@ class ExportView(File):
         if not place.is_directory:
             raise NotDirectory
         if name == "..":
-            return type(self)(self._tree, place.parent.hold(), self._identity, self._acting)
+            return self._tree.view(place.parent.hold(), self._identity, self._acting)
         with self._acting:
-            return type(self)(self._tree, place.step(name), self._identity, self._acting)
+            return self._tree.view(place.step(name), self._identity, self._acting)
 
     def open(self, mode: int) -> None:
         """Opens the file itself. Devices, pipes and sockets belong to this machine and are not served."""
@@ -163,18 +183,18 @@ class ExportView(File):
             else:
                 descriptor = os.open(name, CREATE | flags_of(mode), rights, dir_fd=directory.descriptor)
                 return self._made(name, descriptor, mode, rights, None)
-        made = type(self)(self._tree, place, self._identity, self._acting)
+        made = self._tree.view(place, self._identity, self._acting)
         made._descriptor = descriptor
         return made
 
-    def _made(self, name: str, descriptor: int, mode: int, rights: int, gid: int | None) -> Self:
+    def _made(self, name: str, descriptor: int, mode: int, rights: int, gid: int | None) -> File:
         """The view of a new file, with the rights that the umask of this process withheld."""
         try:
             place = self._place.step(name)
         except BaseException:
             os.close(descriptor)
             raise
-        made = type(self)(self._tree, place, self._identity, self._acting)
+        made = self._tree.view(place, self._identity, self._acting)
         made._descriptor = descriptor
         made._writable = mode & 3 in (OWRITE, ORDWR)
         if gid is not None:
@@ -185,7 +205,7 @@ class ExportView(File):
 
     def read(self, offset: int, count: int) -> Maybe[Buffer]:
         """Bytes from the file."""
-        if offset > _LONGEST:
+        if offset > LONGEST:
             return b""
         if self._target:
             return self._target[offset : offset + count]
@@ -193,7 +213,7 @@ class ExportView(File):
 
     def write(self, offset: int, data: Buffer) -> Maybe[int]:
         """Puts bytes into the file."""
-        if offset > _LONGEST:
+        if offset > LONGEST:
             raise FileTooBig
         return self._tree.contents.write(self._descriptor, offset, data)
 
@@ -210,7 +230,8 @@ class ExportView(File):
                 try:
                     status = os.lstat(name, dir_fd=self._descriptor)
                     link = os.readlink(name, dir_fd=self._descriptor) if unix.S_ISLNK(status.st_mode) else ""
-                except FileNotFoundError:
+                except OSError:
+                    # It is gone, or the file system is that is mounted there.
                     continue
                 found.append(self._tree.stat(status, name, link))
                 if len(found) >= BATCH:
@@ -355,7 +376,7 @@ def regroup(place: Place, gid: int | None, *, inherits: bool) -> None:
 
 async def synced_place(place: Place) -> None:
     """Returns when the file or directory at ``place`` is on stable storage. Nothing else is opened for that."""
-    if not (place.is_directory or unix.S_ISREG(place.status.st_mode)):
+    if not place.is_syncable:
         return
     with AS_OURSELVES:
         descriptor = place.open(os.O_RDONLY)

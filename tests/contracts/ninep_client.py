@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import trio
@@ -12,9 +13,10 @@ import trio.testing
 from ninep import messages as m
 from ninep.dialect import NinePDialect
 from ninep.files import FileTree
-from ninep.server import serve_stream
+from ninep.server import DEFAULT_LIMITS, serve_stream
 from ninep.stat import Stat, unpack_directory
 from ninep.wire import Client
+from ninep.wire.server import Limits
 
 
 class Raw:
@@ -118,11 +120,12 @@ async def connected(
     msize: int = 65536,
     version: str = m.VERSION,
     attach: bool = True,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> AsyncIterator[Raw]:
     """A client of ``tree`` on an in-memory stream, attached as fid 0. Ends when the server has seen it go."""
     near, far = trio.testing.memory_stream_pair()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve_stream, far, tree)
+        nursery.start_soon(partial(serve_stream, far, tree, limits=limits))
         async with talking(near, msize=msize, version=version) as raw:
             if attach:
                 await raw.ask(m.Tattach(0, m.NOFID, uname, aname))

@@ -22,6 +22,7 @@ from ninep.connection import DIALECTS
 from ninep.connection import connected as client_connection
 from ninep.errors import FileError, NinepError, NotPermitted, UnknownUser
 from ninep.export import Accounts, ExportTree, Identity
+from ninep.export.mounts import Away, Mounts
 from ninep.files import FileTree
 from ninep.server import serve_stream
 from ninep.stat import Stat
@@ -29,6 +30,13 @@ from ninep.stat import Stat
 ROOT = os.geteuid() == 0
 OWN = Identity(54321, 54321, (54321,))
 OTHER = Identity(54322, 54322, (54322,))
+
+
+def far() -> Away:
+    """What is known of a directory that is not on this machine."""
+    away = Away()
+    away.here = True
+    return away
 
 
 class Renamed(Accounts):
@@ -84,6 +92,30 @@ class TestExport(ServedTreeContract):
             assert after.qid.version != before.qid.version
 
 
+class TestExportThatMayHang(TestExport):
+    """The same as if all were behind a network: every call is made by a thread."""
+
+    @pytest.fixture(autouse=True)
+    def _far(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Mounts, "read", lambda _: far())
+
+    async def test_requests_sent_in_one_go_keep_their_order(self) -> None:
+        """Those that need a fid do; a walk to a file that is being made beside it comes too early."""
+        async with self.client() as raw:
+            requests: list[m.Request] = [
+                m.Twalk(0, 50, []),
+                m.Tcreate(50, "file", 0o644, m.ORDWR),
+                m.Twrite(50, 0, b"pipelined"),
+                m.Tread(50, 0, 100),
+                m.Tstat(50),
+                m.Tremove(50),
+            ]
+            calls = [raw.client.begin(request) for request in requests]
+            replies = [await raw.client.wait(call) for call in calls]
+            assert bytes(replies[3].data) == b"pipelined"
+            assert replies[4].stat.length == 9
+
+
 class TestExportInEveryDialect(DialectContract):
     @pytest.fixture(autouse=True)
     def _place(self, tmp_path: Path) -> None:
@@ -123,6 +155,12 @@ class TestExportInEveryDialect(DialectContract):
                     assert (await file.getattr()).mode == mode
                 with pytest.raises(FileError):
                     await remote.read_bytes(name)
+
+
+class TestExportThatMayHangInEveryDialect(TestExportInEveryDialect):
+    @pytest.fixture(autouse=True)
+    def _far(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Mounts, "read", lambda _: far())
 
 
 @pytest.fixture
