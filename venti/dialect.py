@@ -38,7 +38,6 @@ _RWRITE = {"02": Struct(">HBB20s").pack, "04": Struct(">IBB20s").pack}
 _MISS = re.compile(r"no block with score ([0-9a-f]{40})/(\d+) exists")
 _SMALL = re.compile(r"read too small.*: asked for (\d+) need at least (\d+)")
 _FROM_WIRE = [BlockType.from_wire(n) if n in (1, 2, 13, *range(3, 10)) else None for n in range(256)]
-_ASKING = frozenset((m.Tread, m.Tping, m.Thello))
 _make_score = bytes.__new__
 _make_message = tuple.__new__
 
@@ -153,6 +152,9 @@ class VentiDialect:
             out.append(self._pack_score(22, 15, tag, message[0]))
             return self._prefix + 22
         data: Buffer = b""
+        if type(message) is m.Rread and (size := len(message[0])) <= m.LARGEST_BLOCK:
+            out += (self._pack(2 + size, 13, tag), message[0])
+            return self._prefix + 2 + size
         if isinstance(message, m.Rread):
             kind, head, data = 13, b"", message.data
         elif isinstance(message, m.Twrite):
@@ -173,11 +175,8 @@ class VentiDialect:
         return self._prefix + body
 
     def promises(self, request: m.Request) -> bool:
-        """A score promises that the block is stored. Who read one has what the score says, stored or not.
-
-        A session may have something of its own in the place of a Twrite.
-        """
-        return type(request) not in _ASKING
+        """A score promises that the block is stored. Who read one has what the score says, stored or not."""
+        return type(request) is m.Twrite or type(request) is m.Tsync
 
     def flush(self, tag: int) -> None:
         """Venti cannot give up a request."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-from collections.abc import Coroutine, Sequence
-from itertools import count
-from typing import Any, NamedTuple, cast
+from collections.abc import Coroutine, Iterator, Sequence
+from typing import Any, cast
 
 import trio
 
@@ -32,6 +31,10 @@ LAST_WORDS = 5.0
 """Seconds that clients have to take their answers when the server ends."""
 _NOTHING = frozenset((ZERO_SCORE, bytes(SIZE)))
 """Twenty zero bytes read as the empty block, too: some programs write them for a hole."""
+
+
+_Result = m.Reply | Coroutine[Any, Any, m.Reply | None] | Exception | None
+_make_message = tuple.__new__
 
 
 class _Together:
@@ -59,17 +62,6 @@ class _Together:
         """None of them is stored, for that reason."""
         self._outcomes = [error] * len(self._blocks)
 
-    def request(self, number: int) -> m.Twrite:
-        """That one by itself."""
-        return m.Twrite(self._types[number], self._blocks[number])
-
-
-class _Foreseen(NamedTuple):
-    """A Twrite of a block that came with others."""
-
-    together: _Together
-    number: int
-
 
 class VentiSession:
     """A ``wire.Session`` that serves ``store`` to one client."""
@@ -82,7 +74,7 @@ class VentiSession:
         self._dirty = False
         self._together: _Together | None = None
 
-    def begin(self, request: m.Request | _Foreseen) -> m.Reply | Coroutine[Any, Any, m.Reply | None] | None:
+    def begin(self, request: m.Request) -> m.Reply | Coroutine[Any, Any, m.Reply | None] | None:
         """Answers at once where the store can, else returns the rest as a coroutine."""
         if type(request) is m.Twrite:
             if self._immediate is None:
@@ -94,17 +86,6 @@ class VentiSession:
                 return self._write(request)
             self._dirty = True
             return m.Rwrite(score)
-        if type(request) is _Foreseen:
-            together, number = request
-            outcome = together.outcome(number)
-            # Whatever became of this one, others of them may wait to be flushed.
-            self._dirty = True
-            self._together = together
-            if isinstance(outcome, Score):
-                return m.Rwrite(outcome)
-            if isinstance(outcome, trio.WouldBlock):
-                return self._write(together.request(number))
-            raise outcome
         if type(request) is m.Tread:
             score, blocktype, count = request
             if score in _NOTHING:
@@ -127,17 +108,37 @@ class VentiSession:
             raise Refusal("unknown block type")
         raise Refusal("unknown request")
 
-    def prepare(self, requests: Sequence[m.Request]) -> tuple[Sequence[m.Request | _Foreseen], bool]:
+    def prepare(self, requests: Sequence[m.Request]) -> tuple[Iterator[_Result], bool]:
         """Blocks that came together are written together, where the store can do that."""
-        if self._preparing is None:
-            return requests, False
-        writes = [request for request in requests if type(request) is m.Twrite]
+        writes = [request for request in requests if type(request) is m.Twrite] if self._preparing is not None else None
         if not writes:
-            return requests, False
+            return self._all(requests, None), False
+        assert self._preparing is not None
         together = _Together(self._preparing, *zip(*writes, strict=True))
-        numbers = count()
-        instead = [_Foreseen(together, next(numbers)) if type(request) is m.Twrite else request for request in requests]
-        return instead, together.under_way
+        return self._all(requests, together), together.under_way
+
+    def _all(self, requests: Sequence[m.Request], together: _Together | None) -> Iterator[_Result]:
+        number = 0
+        for request in requests:
+            result: _Result
+            try:
+                if together is None or type(request) is not m.Twrite:
+                    result = self.begin(request)
+                else:
+                    outcome = together.outcome(number)
+                    number += 1
+                    # Whatever became of this one, others of them may wait to be flushed.
+                    self._dirty = True
+                    self._together = together
+                    if isinstance(outcome, Score):
+                        result = _make_message(m.Rwrite, (outcome,))
+                    else:
+                        result = self._write(request) if isinstance(outcome, trio.WouldBlock) else outcome
+            except Hangup:
+                raise
+            except Exception as error:
+                result = error
+            yield result
 
     def commit(self) -> None:
         """Written blocks reach the operating system before their scores leave."""

@@ -5,7 +5,7 @@ Nothing in ``ninep.wire`` knows what a fid or a score is; nothing above it knows
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from ninep.wire.frames import FrameFormat
@@ -126,14 +126,15 @@ class Session(Protocol[Q_contra, R_co]):
 class PreparingSession(Session[Q_contra, R_co], Protocol):
     """A session that wants to see requests that came together before the first of them begins."""
 
-    def prepare(self, requests: Sequence[Any]) -> tuple[Sequence[Any], bool]:
-        """May do for many at once, or set out on, what ``begin`` would do for each. They begin in this order.
+    def prepare(self, requests: Sequence[Any]) -> tuple[Iterator[Any], bool]:
+        """May do for many at once, or set out on, what ``begin`` would do for each.
 
-        Returns what is to be given to ``begin`` in their place, as many, and whether work on them is under way
-        elsewhere. If so, the server looks whether more requests have come, and shows those, too, before it begins
-        these. Some that were shown may never begin: the connection may end.
+        Returns an iterator, and whether work on the requests is under way elsewhere. The iterator begins one request
+        for each item, in order, and gives what ``begin`` would return, or the exception that it would raise, and
+        raises ``Hangup``. If work is under way, the server looks whether more requests have come, and shows those,
+        too, before it begins these. Some that were shown may never begin: the connection may end.
 
-        Not for protocols in which a request changes how the next is decoded.
+        Not for protocols in which requests can be given up, or a request changes how the next is decoded.
         """
         ...
 

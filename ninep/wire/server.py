@@ -11,11 +11,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from functools import partial
 from types import CoroutineType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import trio
 
@@ -75,6 +75,14 @@ class _Running(Generic[R]):
         self.flushes: list[int] = []
 
 
+class _Shown(NamedTuple, Generic[Q]):
+    """Requests that the session has been shown, and the iterator that begins them; ``frames`` may be more."""
+
+    frames: list[memoryview]
+    requests: list[tuple[int, Q]]
+    results: Iterator[Any]
+
+
 async def serve_connection(
     stream: trio.abc.Stream,
     dialect: Dialect[Q, R],
@@ -113,7 +121,7 @@ class _Connection(Generic[Q, R]):
         self.stream = stream
         self.dialect = dialect
         self.session = session
-        self.prepare: Callable[[list[Q]], tuple[Sequence[Q], bool]] | None = getattr(session, "prepare", None)
+        self.prepare: Callable[[list[Q]], tuple[Iterator[Any], bool]] | None = getattr(session, "prepare", None)
         self.rest: Callable[[], None] | None = getattr(session, "rest", None)
         self.buffer = buffer or FrameBuffer(dialect.format, dialect.limit)
         self.limits = limits
@@ -127,7 +135,7 @@ class _Connection(Generic[Q, R]):
         self.ready_for: list[tuple[int, Q | None, R]] = []
         self.ready_size = 0
         self.heard = -math.inf
-        self.shown: tuple[list[memoryview], Sequence[tuple[int, Q]]] | None = None
+        self.shown: _Shown[Q] | None = None
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -215,38 +223,55 @@ class _Connection(Generic[Q, R]):
 
     async def _arrived(self, frames: list[memoryview]) -> None:
         """Begins these requests, or those before, if the session wants to see more before it begins them."""
-        requests: Sequence[tuple[int, Q]] = ()
-        under_way = False
-        if self.prepare is not None and len(frames) >= AHEAD:
-            requests, under_way = self._foreseen(frames)
-        await self._begin_shown()
-        if under_way:
-            self.shown = frames, requests
-        else:
-            await self._chunk(frames, requests)
-
-    async def _begin_shown(self) -> None:
-        if self.shown is not None:
-            shown, self.shown = self.shown, None
-            await self._chunk(*shown)
-
-    def _foreseen(self, frames: list[memoryview]) -> tuple[Sequence[tuple[int, Q]], bool]:
-        """These requests as far as they can be read, and whether the session has set out on them."""
+        if self.prepare is None or len(frames) < AHEAD:
+            await self._begin_shown()
+            await self._chunk(frames)
+            return
         requests: list[tuple[int, Q]] = []
         with contextlib.suppress(UnknownMessage, Malformed):  # which is told when its turn comes
             requests.extend(map(self.dialect.decode_request, frames))
-        assert self.prepare is not None
-        instead, under_way = self.prepare([request for _, request in requests])
-        return [(tag, request) for (tag, _), request in zip(requests, instead, strict=True)], under_way
+        results, under_way = self.prepare([request for _, request in requests])
+        await self._begin_shown()
+        self.shown = _Shown(frames, requests, results)
+        if not under_way:
+            await self._begin_shown()
 
-    async def _chunk(self, frames: list[memoryview], foreseen: Sequence[tuple[int, Q]]) -> None:
+    async def _begin_shown(self) -> None:
+        """Begins what the session has been shown; most requests of a busy venti come through here."""
+        if self.shown is None:
+            return
+        (frames, requests, results), self.shown = self.shown, None
+        result: Any
+        dialect, ready, ready_for, most = self.dialect, self.ready, self.ready_for, self.limits.reply_bytes
+        encode = dialect.encode
+        for frame, (tag, request), result in zip(frames, requests, results, strict=False):
+            if type(result) is CoroutineType:
+                self._start(tag, request, result, len(frame))
+                if self._full():
+                    await self._answer()
+                    while self._full():
+                        await self.ended.park()
+                continue
+            if isinstance(result, Exception):
+                ready_for.append((tag, None, result := dialect.failure(result)))
+            else:
+                ready_for.append((tag, request, result))
+            self.ready_size += encode(tag, result, ready)
+            if self.ready_size > most:
+                await self._answer()
+        if len(requests) < len(frames):
+            await self._chunk(frames[len(requests) :])
+        else:
+            await self._answer()
+
+    async def _chunk(self, frames: list[memoryview]) -> None:
         dialect, running, begin = self.dialect, self.running, self.session.begin
         decode, encode = dialect.decode_request, dialect.encode
         flushes, resets, ready, most = dialect.flushes, dialect.resets, self.ready, self.limits.reply_bytes
         request: Q | None
-        for number, frame in enumerate(frames):
+        for frame in frames:
             try:
-                tag, request = foreseen[number] if number < len(foreseen) else decode(frame)
+                tag, request = decode(frame)
                 kind = type(request)
                 if kind in flushes:
                     self._flush(tag, getattr(request, flushes[kind]))

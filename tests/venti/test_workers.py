@@ -256,15 +256,15 @@ async def test_none_of_those_that_came_together_is_stored_if_the_disk_takes_none
     data = blocks(20)
     async with open_disk_store(tmp_path, folder=lambda path: disk) as store:
         session = VentiSession(store)
-        requests, _ = session.prepare([m.Twrite(BlockType.DATA, block) for block in data])
-        assert session.begin(requests[0]) == m.Rwrite(Score.of(data[0]))
+        results, _ = session.prepare([m.Twrite(BlockType.DATA, block) for block in data])
+        assert next(results) == m.Rwrite(Score.of(data[0]))
         disk.room = 10_000
         with pytest.raises(StoreFull):
             session.commit()
         disk.room = None
-        for request in requests[1:]:
-            with pytest.raises(StoreFull):
-                session.begin(request)
+        rest = list(results)
+        assert len(rest) == len(data) - 1
+        assert all(isinstance(result, StoreFull) for result in rest)
         for block in data:
             with pytest.raises(BlockNotFound):
                 store.read_nowait(Score.of(block), BlockType.DATA, 8192)

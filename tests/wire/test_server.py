@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -317,12 +317,12 @@ class Foreseeing(ToySession):
         self.begun_when_shown: list[int] = []
         self.after_shown: Callable[[], None] = lambda: None
 
-    def prepare(self, requests: list[Request]) -> tuple[list[Request], bool]:
+    def prepare(self, requests: list[Request]) -> tuple[Iterator[Any], bool]:
         assert not any(request in self.begun for request in requests)
         self.seen.append(requests)
         self.begun_when_shown.append(len(self.begun))
         self.after_shown()
-        return requests, self.under_way
+        return map(self.begin, requests), self.under_way
 
 
 class SettingOut(Foreseeing):

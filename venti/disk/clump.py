@@ -43,6 +43,7 @@ HEADER = 80
 
 _HEAD = Struct("<4sBBHIIQ20s32s")
 _CRC = Struct("<I")
+_WHOLE = Struct("<4sBBHIIQ20s32sI")
 _TYPES = frozenset(kind.wire for kind in BlockType)
 
 
@@ -133,12 +134,12 @@ def unpack_whole(data: Buffer, key: bytes) -> bytes:
     """
     view = memoryview(data)
     try:
-        magic, type_, encoding, _, stored, size, _, score, digest = _HEAD.unpack_from(view)
+        magic, type_, encoding, _, stored, size, _, score, digest, checksum = _WHOLE.unpack_from(view)
     except StructError:
         raise BadClump("header is cut") from None
     if magic != MAGIC:
         raise BadClump(f"magic is {magic!r}")
-    if crc32(view[: HEADER - 4]) != _CRC.unpack_from(view, HEADER - 4)[0]:
+    if crc32(view[: HEADER - 4]) != checksum:
         raise BadClump("header has a wrong checksum")
     if score != key[:20] or type_ != key[20]:
         raise BadClump("another block is there")
