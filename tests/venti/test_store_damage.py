@@ -143,6 +143,15 @@ async def test_sealed_arenas_are_read_only_on_disk(tmp_path: Path, monkeypatch: 
     assert before == {name: (tmp_path / "arenas" / name).read_bytes() for name in names[:-1]}
 
 
+async def test_arenas_of_many_small_blocks_are_sealed_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their directories would be large; restarts change nothing about that."""
+    monkeypatch.setattr("venti.disk.log.MOST_CLUMPS", 100)
+    for first in range(0, 1000, 30):
+        await fill(tmp_path, [b"%d" % number for number in range(first, first + 30)])
+    count = len(list((tmp_path / "arenas").iterdir()))
+    assert 9 <= count <= 12
+
+
 @pytest.mark.expects_errors
 async def test_a_sealed_arena_that_lost_its_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It is served as far as it goes, told of, and not touched: the rest may come back from a copy."""

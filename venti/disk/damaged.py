@@ -11,12 +11,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from venti.disk.arena import Listed
+from venti.disk.arena import Gap, Listed
+from venti.disk.clump import HEADER
+from venti.disk.index import PLACE, Index, Place
+from venti.disk.log import Log
 
 log = logging.getLogger(__name__)
 
 NAME = "damaged"
 """Of the file in the store's directory."""
+MOST_TOLD = 100
+"""Lost blocks that the log names when a store is opened; the file names more."""
+MOST_NOTED = 100_000
+"""Lost blocks that the file names when a store is opened."""
 
 
 class DamagedList:
@@ -64,3 +71,32 @@ def _lines(text: str) -> Iterator[tuple[int, Listed]]:
             score = bytes.fromhex(words[4])
             if len(score) == 20 and line.isascii():
                 yield number, Listed(score, type, offset, stored, size)
+
+
+def tell_lost(index: Index, arenas: Log, notes: DamagedList | None) -> None:
+    """Names the blocks that an index places where the log of arenas has nothing any more."""
+    lost = 0
+    for key, value in index.items():
+        if len(value) != PLACE:
+            continue
+        place = Place.unpack(value)
+        if place.arena in arenas.numbers and place.offset + HEADER + place.stored <= arenas.end(place.arena):
+            continue
+        lost += 1
+        if lost <= MOST_TOLD:
+            log.error("block %s was at arena %d offset %d, which is gone", key[:20].hex(), place.arena, place.offset)
+        if notes is not None and lost <= MOST_NOTED:
+            notes.add(place.arena, [Listed(key[:20], key[20], place.offset, place.stored, place.size)])
+    if lost > MOST_TOLD:
+        log.error("and %d blocks more", lost - MOST_TOLD)
+
+
+def inside(entries: Iterable[tuple[bytes, bytes]], number: int, gap: Gap) -> list[Listed]:
+    """The blocks that entries of an index place in a part of an arena."""
+    found = []
+    for key, value in entries:
+        if len(value) == PLACE:
+            place = Place.unpack(value)
+            if place.arena == number and gap.start <= place.offset < gap.end:
+                found.append(Listed(key[:20], key[20], place.offset, place.stored, place.size))
+    return found

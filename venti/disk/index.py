@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import lmdb
 
+from venti.disk.filter import Filter
 from venti.disk.log import Position
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,8 @@ class Index:
     LMDB maps its file, and mapped pages count as memory of this process although the kernel can have them back at any
     time. When more than ``memory`` bytes of files are mapped, those of the index are given back: they stay in the
     kernel's cache, and the process stays small.
+
+    A filter answers for most keys that are not there, once ``learn`` has gone through all that are.
     """
 
     def __init__(
@@ -103,6 +106,8 @@ class Index:
         self._get: Callable[[bytes], bytes | None] = _nothing
         self._lookups = 0
         self._apart = _mapped()
+        self._filter = Filter()
+        self._filtered = False
         self.covered: Position | None = None
         try:
             self._open()
@@ -134,6 +139,8 @@ class Index:
             # To look at a page that is not there would kill the process.
             raise lmdb.CorruptedError("it has lost its end")
         self._renew()
+        self._filter = Filter(self.entries())
+        self._filtered = not self._read_only and not self.entries()
 
     def renew(self) -> None:
         """Lets look-ups see what another process has written meanwhile."""
@@ -144,6 +151,7 @@ class Index:
         """Forgets everything."""
         self.close()
         self.covered = None
+        self._filtered = False
         if self._read_only:
             self._get = _nothing
             return
@@ -152,6 +160,8 @@ class Index:
 
     def get(self, key: bytes) -> bytes | None:
         """The packed ``Place`` of a block, as far as the last batch."""
+        if self._filtered and not self._filter.may_have(key):
+            return None
         self._lookups += 1
         if self._lookups >= _LOOKUPS:
             self._lookups = 0
@@ -159,13 +169,14 @@ class Index:
         return self._get(key)
 
     def _bound(self) -> None:
-        if _mapped() - self._apart > self._memory - _OVERSHOOT:
+        if _mapped() - self._apart > self._memory - self._filter.size - _OVERSHOOT:
             _give_back(self._path / "data.mdb")
 
     def prepare(self) -> None:
         """Makes room for a batch; in the thread of the look-ups, while nothing is being written."""
         # Whoever looked at the index from outside and was killed would keep pages from being used again.
         self._environment.reader_check()
+        self._filter.make_room(self.entries())
         information = self._environment.info()
         used = (information["last_pgno"] + 1) * _PAGE
         if used * 2 > information["map_size"]:
@@ -183,6 +194,8 @@ class Index:
         """
         with self._environment.begin(write=True) as transaction, transaction.cursor() as cursor:
             entries = sorted(batch.items())
+            # Before anybody can look them up, and whether or not all of them get there.
+            self._filter.add(batch)
             for first in range(0, len(entries), _LOOKUPS):
                 cursor.putmulti(entries[first : first + _LOOKUPS])
                 self._bound()
@@ -193,6 +206,23 @@ class Index:
         """Lets look-ups see the batch that was written; in their thread."""
         self.renew()
         self._bound()
+
+    def learn(self, key: bytes) -> bytes | None:
+        """Adds some keys to the filter, from ``key`` on; returns where to go on, None when it knows all of them.
+
+        In any thread, while nothing is written.
+
+        Raises:
+            lmdb.Error: the index is damaged.
+        """
+        with self._environment.begin() as transaction, transaction.cursor() as cursor:
+            keys = list(islice(cursor.iternext(values=False), _LOOKUPS)) if cursor.set_range(key) else []
+        self._bound()
+        self._filter.add(keys)
+        if len(keys) == _LOOKUPS:
+            return bytes(keys[-1]) + b"\0"
+        self._filtered = True
+        return None
 
     def entries(self) -> int:
         """How many blocks it knows."""

@@ -23,6 +23,12 @@ MOST_FILES = 256
 """Arenas that are kept open at the same time."""
 
 
+MOST_CLUMPS = 1 << 18
+"""Clumps of one arena, more or less. Whoever seals or checks it has its whole directory in memory, some 50 MiB then."""
+_SAMPLE = 1 << 20
+"""Bytes of an arena from which its clumps are estimated."""
+
+
 class Position(NamedTuple):
     """A place in the log; positions compare as they follow each other."""
 
@@ -73,6 +79,7 @@ class Log:
         self._unsealed: set[int] = set()
         self._pieces: list[Buffer] = []
         self._number = -1
+        self._clumps = 0
         self._tail = self._flushed = START
         try:
             self._recover(known)
@@ -184,8 +191,16 @@ class Log:
             self._ends[number] = self._end(number, known, last=number == self._number)
         if numbers:
             self._tail = self._flushed = self._ends[self._number]
+            self._clumps = self._estimate()
         if not self.read_only and (not numbers or self.is_sealed(self._number)):
             self.begin_arena()
+
+    def _estimate(self) -> int:
+        """About how many clumps the last arena has, if all of it is like its beginning."""
+        end = self._flushed
+        found = arenas.clumps(self.file(self._number), START, min(end, START + _SAMPLE))
+        sample = [clump.end - START for clump in found]
+        return len(sample) * (end - START) // sample[-1] if sample else 0
 
     def _end(self, number: int, known: Position, *, last: bool) -> int:
         """Where the clumps of an arena end; one that should be sealed and is not is among the ``full`` ones."""
@@ -264,9 +279,10 @@ class Log:
     # Appending
 
     def append(self, pieces: Sequence[Buffer], size: int) -> None:
-        """Queues bytes at the end, ``size`` in all. They must stay as they are until ``flush``."""
+        """Queues clumps at the end, two pieces each, ``size`` in all. They must stay as they are until ``flush``."""
         self._pieces += pieces
         self._tail += size
+        self._clumps += len(pieces) // 2
 
     def flush(self) -> None:
         """Hands what was appended to the system. Raises OSError: nothing of it counts then, see ``forget``."""
@@ -285,7 +301,7 @@ class Log:
     @property
     def is_full(self) -> bool:
         """Whether the next arena is due."""
-        return self._flushed >= self._arena_size
+        return self._flushed >= self._arena_size or self._clumps >= MOST_CLUMPS
 
     def begin_arena(self) -> None:
         """Goes on in a new arena; the last one is to be sealed. Raises OSError: there is none, and nothing is lost."""
@@ -293,6 +309,7 @@ class Log:
         if self._number >= 0:
             self._ends[self._number] = self._flushed
         self._number += 1
+        self._clumps = 0
         self._files[self._number] = file
         self._unsealed.add(self._number)
         self._tail = self._flushed = START

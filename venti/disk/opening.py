@@ -85,6 +85,7 @@ async def open_disk_store(
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(store.run)
+                nursery.start_soon(store.learn)
                 try:
                     yield store
                 except Exception as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import lmdb
 import trio
@@ -22,9 +22,9 @@ from venti.compression import compressed
 from venti.disk import space as spaces
 from venti.disk.arena import Found, Gap, Listed
 from venti.disk.clump import HEADER, BadClump, pack_header, unpack_whole
-from venti.disk.damaged import DamagedList
-from venti.disk.distrusted import MOST_DAMAGED, Distrusted
-from venti.disk.index import CHECK, PLACE, Index, Place, pack_place, parts, unpack_place
+from venti.disk.damaged import DamagedList, inside, tell_lost
+from venti.disk.distrusted import Distrusted
+from venti.disk.index import CHECK, Index, Place, pack_place, parts, unpack_place
 from venti.disk.lately import Lately
 from venti.disk.log import BEGINNING, Log, Position
 from venti.disk.seen import Seen
@@ -54,8 +54,6 @@ BATCHES = 4
 """So many batches may collect; then writes wait for the index."""
 RETRY = 2.0
 """Seconds after which work in the background that failed is tried again."""
-MOST_TOLD = 100
-"""Lost blocks that the log names when a store is opened; the file ``damaged`` names more."""
 
 _WIRE = [bytes((kind.wire,)) for kind in BlockType]
 _make_score = bytes.__new__
@@ -117,7 +115,7 @@ class DiskStore:
         if covered.arena >= len(self.log.numbers) or covered.offset > self.log.end(covered.arena):
             if self._index.covered is not None:
                 log.warning("the index is ahead of the arenas: it is made anew")
-                self._tell_lost()
+                tell_lost(self._index, self.log, self._notes)
                 self._index.clear()
             covered = BEGINNING
         for number, found, damaged in self.log.since(covered):
@@ -132,21 +130,6 @@ class DiskStore:
             if len(self._recent) >= BATCH and not self.read_only:
                 self._write_index(self._recent, Position(number, found.end))
                 self._recent = {}
-
-    def _tell_lost(self) -> None:
-        """Names the blocks that the index places behind the end of the log."""
-        lost = 0
-        for key, value in self._index.items():
-            place = Place.unpack(value)
-            if place.arena in self.log.numbers and place.offset + HEADER + place.stored <= self.log.end(place.arena):
-                continue
-            lost += 1
-            if lost <= MOST_TOLD:
-                log.error("block %s was at arena %d offset %d, which is gone", key[:20].hex(), *place[:2])
-            if self._notes is not None and lost <= MOST_DAMAGED:
-                self._notes.add(place.arena, [Listed(key[:20], key[20], place.offset, place.stored, place.size)])
-        if lost > MOST_TOLD:
-            log.error("and %d blocks more", lost - MOST_TOLD)
 
     # Reading
 
@@ -243,11 +226,11 @@ class DiskStore:
         while True:
             async with self._work:
                 part = await trio.to_thread.run_sync(self._index.part, key)
-            found += _inside(part, number, gap)
+            found += inside(part, number, gap)
             if not part:
                 break
             key = part[-1][0] + b"\0"
-        return found + _inside((self._frozen | self._recent).items(), number, gap)
+        return found + inside((self._frozen | self._recent).items(), number, gap)
 
     # Writing
 
@@ -430,6 +413,18 @@ class DiskStore:
                 await trio.sleep(RETRY)
                 self._wake.set()
 
+    async def learn(self) -> None:
+        """Lets the index learn which keys it has, so that others are quickly refused; rests more than it works."""
+        key: bytes | None = b"" if self._index.entries() else None
+        try:
+            while key is not None:
+                start = trio.current_time()
+                async with self._work:
+                    key = await trio.to_thread.run_sync(self._index.learn, key)
+                await trio.sleep(2 * (trio.current_time() - start))
+        except lmdb.Error as error:
+            log.warning("the index cannot be read through, and every look-up goes to it: %s", error)
+
     async def _settle(self) -> None:
         if self._failed is not None:
             return
@@ -486,13 +481,3 @@ class DiskStore:
             self.log.close()
             if self._synced_file is not None:
                 self._synced_file.close()
-
-
-def _inside(entries: Iterable[tuple[bytes, bytes]], number: int, gap: Gap) -> list[Listed]:
-    found = []
-    for key, value in entries:
-        if len(value) == PLACE:
-            place = Place.unpack(value)
-            if place.arena == number and gap.start <= place.offset < gap.end:
-                found.append(Listed(key[:20], key[20], place.offset, place.stored, place.size))
-    return found
