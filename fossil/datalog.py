@@ -72,7 +72,7 @@ class DataLog:
         if place != start or self._waiting_size > MOST:
             self.flush()
         if size <= SMALL and (end <= self._reserved or self._reserve(end)):
-            if not self._waiting:
+            if not self._waiting_size:
                 self._begin = place
             self._waiting.append(data)
             self._waiting_size += size

@@ -19,11 +19,11 @@ from weakref import WeakValueDictionary
 from fossil import extents as ranges
 from fossil import settled
 from fossil.accesses import Accesses
-from fossil.content import LONG, Content
+from fossil.content import Content
 from fossil.datalog import DataLog
 from fossil.disk import DiskFile
 from fossil.errors import ArchiveAway, DamagedData, Unlisted, WritesStopped
-from fossil.extents import LONGEST, Extent
+from fossil.extents import Extent
 from fossil.filewriter import FileWriter
 from fossil.freed import Freed, Piece
 from fossil.ledger import SQLITE_FULL, Ledger
@@ -315,28 +315,23 @@ class FileSystem:
             FileSystemFull: the disk is full; the file is as before.
             FileTooBig: the file would be larger than any may be.
         """
-        self.check()
-        end = offset + (size := len(data))
-        if end > LARGEST_FILE:
+        if self.stopped is not None:
+            self.check()
+        size = len(data)
+        if offset + size > LARGEST_FILE:
             raise FileTooBig
         self._room.take(size, full=self.full)
-        view = memoryview(data)
-        if type(view.obj) is not bytes:
-            # What waits for being handed over must not change meanwhile.
-            view = memoryview(bytes(view))
-        first = 0
-        try:
-            for first in range(0, size, LONGEST):
-                self.writer.write(node, offset + first, view[first : first + LONGEST], long=size >= LONG)
-        except FileSystemFull:
-            if not first:
-                raise
-            size, end = first, offset + first
-        node.length = max(node.length, end)
+        size = self.writer.write(node, offset, data)
+        if offset + size > node.length:
+            node.length = offset + size
         node.next_version()
-        node.mtime = self.now()
+        node.mtime = int(self.clock())
         node.muid = uid
-        self.touch(node)
+        if node.changed == self.epoch and not node.removed:
+            node.entry = None
+            self.pending.nodes[node.path] = node
+        else:
+            self.touch(node)
         return size
 
     def truncate(self, node: Node, length: int, uid: str, *, counts: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from blake3 import blake3
 
 from fossil import extents as ranges
+from fossil.content import LONG
 from fossil.datalog import BLOCK, DataLog
 from fossil.errors import WritesStopped
 from fossil.extents import LONGEST, Extent
@@ -16,6 +17,7 @@ from fossil.freed import Freed
 from fossil.node import Node
 from fossil.pending import Pending
 from ninep.errors import FileSystemFull
+from ninep.wire.dialect import Buffer
 
 _full = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
@@ -118,13 +120,35 @@ class FileWriter:
         except OSError as error:
             raise self._system.stop(f"writing data failed: {error.strerror}") from error
 
-    def write(self, node: Node, offset: int, data: memoryview, *, long: bool = False) -> None:
-        """Writes at most ``LONGEST`` bytes, which must not change before the next ``flush``.
-
-        ``long`` tells that there are more, and that they are not kept in memory.
+    def write(self, node: Node, offset: int, data: Buffer) -> int:
+        """Puts bytes into a file, and returns how many: fewer where the disk filled up on the way.
 
         Raises:
-            FileSystemFull, WritesStopped
+            FileSystemFull: the disk is full, and nothing was written.
+            WritesStopped
+        """
+        view, size, done = memoryview(data), len(data), 0
+        if type(view.obj) is not bytes:
+            # What waits for being handed over must not change meanwhile.
+            view = memoryview(bytes(view))
+        try:
+            if 0 < size <= LONGEST:
+                self._put(node, offset, view)
+                return size
+            for done in range(0, size, LONGEST):
+                self._put(node, offset + done, view[done : done + LONGEST], long=size >= LONG)
+        except OSError as error:
+            if error.errno not in _full:
+                raise self._system.stop(f"writing data failed: {error.strerror}") from error
+            if not done:
+                raise FileSystemFull from error
+            return done
+        return size
+
+    def _put(self, node: Node, offset: int, data: memoryview, *, long: bool = False) -> None:
+        """Writes at most ``LONGEST`` bytes, which must not change before the next ``flush``.
+
+        ``long`` tells that there are more, and that they are not kept in memory. Raises OSError; then nothing happened.
         """
         system, growing, size = self._system, self._growing, len(data)
         if (
@@ -137,10 +161,10 @@ class FileWriter:
             and offset + size - growing.start <= LONGEST
             and (growing.extent is None or (node.extents and node.extents[-1] is growing.extent))
         ):
-            self._append(data)
+            system.log.append(data)
             growing.add(data)
             return
-        place, epoch = self._append(data, whole=not size % BLOCK), system.epoch
+        place, epoch = system.log.append(data, whole=not size % BLOCK), system.epoch
         if node.removed:
             # Nobody will find it again; whoever has it open may go on.
             node.orphans.append((place, size))
@@ -165,15 +189,6 @@ class FileWriter:
         system.pending.extents[node.path, offset] = extent
         if not long:
             system.log.remember(place, bytes(data))
-
-    def _append(self, data: memoryview, *, whole: bool = False) -> int:
-        system = self._system
-        try:
-            return system.log.append(data, whole=whole)
-        except OSError as error:
-            if error.errno in _full:
-                raise FileSystemFull from error
-            raise system.stop(f"writing data failed: {error.strerror}") from error
 
     def adopt(self, node: Node, extents: Sequence[Extent], length: int, uid: str) -> None:
         """Gives a file the content of another one, past or present, whose pieces it then shares: no byte is copied."""
