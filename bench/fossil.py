@@ -69,22 +69,23 @@ def plan(scale: float) -> list[Step]:
 def measure(port: int, peers: Mapping[str, servers.Server], scale: float) -> list[Result]:
     """All workloads on all servers; ``scale`` 1 takes some minutes.
 
-    A peer is started anew for each, since one that stops answering would have no more rows.
+    A peer is started anew for each, and when it stops answering: what it has lost is the round.
     """
     found: dict[tuple[str, int, str], list[Result]] = {}
     for number, (workload, rounds) in enumerate(_workloads(scale)):
         with contextlib.ExitStack() as stack:
-            meters = [Meter("fossil", port)]
-            meters += [Meter(name, stack.enter_context(server())) for name, server in peers.items()]
+            meters = {"fossil": Meter("fossil", port)}
+            meters |= {name: Meter(name, stack.enter_context(server())) for name, server in peers.items()}
             for turn in range(rounds):
                 # Nobody is always the first.
-                for meter in meters[:: -1 if turn % 2 else 1]:
+                for name in list(meters)[:: -1 if turn % 2 else 1]:
                     try:
-                        for result in workload(meter, f"{number}-{turn}"):
+                        for result in workload(meters[name], f"{number}-{turn}"):
                             found.setdefault((result.workload, result.depth, result.server), []).append(result)
                     except Refused as error:
-                        print(f"bench: {meter.server} cannot do all: {error}", file=sys.stderr)
-                        meters.remove(meter)
+                        print(f"bench: {name} cannot do all: {error}", file=sys.stderr)
+                        if name in peers:
+                            meters[name] = Meter(name, stack.enter_context(peers[name]()))
     return [middle(results) for results in found.values()]
 
 
