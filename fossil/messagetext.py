@@ -136,4 +136,4 @@ def data_text(data: Buffer) -> str:
     start = bytes(data[:SHOWN])
     if all(byte == 0 or 32 <= byte < 128 for byte in start):
         return "'" + start.decode().replace("\0", "\\0") + "'"
-    return "'" + start.hex(" ", 4) + "'"
+    return "'" + start.hex(" ", -4) + "'"
