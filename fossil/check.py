@@ -16,7 +16,7 @@ from fossil.datalog import BLOCK
 from fossil.errors import ArchiveAway, DamagedData, NoSnapshot
 from fossil.filesystem import ROOT
 from fossil.handover import Row, hand_over, rows_of
-from fossil.schema import ALIVE
+from fossil.schema import ALIVE, DamagedDatabase, faults
 from fossil.service import Fossil
 from fossil.sweep import FORGOTTEN
 from venti.entry import Entry
@@ -27,6 +27,8 @@ from venti.vac.check import Checker, Fault
 
 PAGE = 200
 """Rows that are looked at in one step."""
+MOST_FAULTS = 20
+"""Things wrong with the pages of the database that are told."""
 AT_ONCE = 8
 """Pieces that are read at the same time."""
 
@@ -105,10 +107,18 @@ class Check:
             FileSystemFull, WritesStopped: nothing can be changed, not even to see everything that was.
         """
         self._system.commit()
+        for line in await trio.to_thread.run_sync(faults, self._fossil.folder / "metadata", MOST_FAULTS):
+            self._found("the database", line)
         for rows in (self._names, self._nodes, self._extents):
-            for _ in rows():
-                await trio.lowlevel.checkpoint()
-        await self._pieces()
+            try:
+                for _ in rows():
+                    await trio.lowlevel.checkpoint()
+            except DamagedDatabase as error:
+                self._found("the database", str(error))
+        try:
+            await self._pieces()
+        except DamagedDatabase as error:
+            self._found("the database", str(error))
         if self._archives:
             await self._venti()
         return self.checked

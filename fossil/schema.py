@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from fossil.errors import DamagedData
 
@@ -70,6 +71,56 @@ UPDATE snapshot SET shown=epoch;
 """What brings a database of an older format to the next one."""
 
 
+class DamagedDatabase(DamagedData, sqlite3.DatabaseError):
+    """SQLite cannot make sense of a page."""
+
+
+class Database(sqlite3.Connection):
+    """A connection that tells what is wrong with which file.
+
+    Attributes:
+        path: of the file.
+    """
+
+    path: Path
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """Raises ``DamagedDatabase``, and sqlite3.Error for what is no damage."""
+        return self.cursor(_Cursor).execute(sql, parameters)
+
+    def damaged(self, error: sqlite3.DatabaseError) -> sqlite3.DatabaseError:
+        """What to raise for an error."""
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return error
+        advice = "restore it from a copy, or begin anew from an archive with 'format --from'"
+        damage = DamagedDatabase(f"{self.path} is damaged: {error}; {advice}")
+        damage.sqlite_errorcode = error.sqlite_errorcode
+        return damage
+
+
+class _Cursor(sqlite3.Cursor):
+    connection: Database
+
+    def execute(self, sql: str, parameters: Any = (), /) -> _Cursor:
+        try:
+            super().execute(sql, parameters)
+        except sqlite3.DatabaseError as error:
+            raise self.connection.damaged(error) from error
+        return self
+
+    def fetchone(self) -> Any:
+        try:
+            return super().fetchone()
+        except sqlite3.DatabaseError as error:
+            raise self.connection.damaged(error) from error
+
+    def fetchall(self) -> list[Any]:
+        try:
+            return super().fetchall()
+        except sqlite3.DatabaseError as error:
+            raise self.connection.damaged(error) from error
+
+
 def sync_database(path: Path) -> None:
     """Makes what has been committed durable; in any thread. Raises OSError.
 
@@ -101,9 +152,22 @@ def checkpoint(path: Path) -> None:
 
 def open_reader(path: Path) -> sqlite3.Connection:
     """A second connection to an open database, for looking at one state of it while it changes; in any thread."""
-    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=Database)
+    database.path = path
     database.execute("PRAGMA query_only=1")
     return database
+
+
+def faults(path: Path, most: int) -> list[str]:
+    """What is wrong with the pages and indexes of an open database, as SQLite says it; in any thread."""
+    reader = open_reader(path)
+    try:
+        said = [str(row[0]) for row in reader.execute(f"PRAGMA integrity_check({most})").fetchall()]
+    except sqlite3.DatabaseError as error:
+        said = [str(error)]
+    finally:
+        reader.close()
+    return [line for text in said for line in text.splitlines() if line != "ok"][:most]
 
 
 def end_of_data(database: sqlite3.Connection) -> int:
@@ -133,7 +197,10 @@ def open_database(path: Path, *, durable: bool) -> sqlite3.Connection:
         DamagedData: the file is something else, or of a later format.
     """
     fresh = not path.exists()
-    database = sqlite3.connect(path, isolation_level=None, cached_statements=256, check_same_thread=False)
+    database = sqlite3.connect(
+        path, isolation_level=None, cached_statements=256, check_same_thread=False, factory=Database
+    )
+    database.path = path
     try:
         database.execute("PRAGMA journal_mode=WAL")
         database.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
@@ -148,6 +215,9 @@ def open_database(path: Path, *, durable: bool) -> sqlite3.Connection:
             found += 1
         if found != FORMAT:
             raise DamagedData(f"{path} has format {found}, this program knows {FORMAT}: use a newer program")
+    except DamagedDatabase:
+        database.close()
+        raise
     except sqlite3.DatabaseError as error:
         database.close()
         raise DamagedData(f"{path} cannot be used: {error}; restore it from a copy") from error

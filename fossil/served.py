@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from typing import cast
 
 import trio
 
 from fossil.above import ACTIVE, Above
-from fossil.errors import FossilError
+from fossil.errors import DamagedData, FossilError
 from fossil.filesystem import ROOT, FileSystem
 from fossil.history import History
 from fossil.rules import STRICT, Rules
@@ -17,6 +18,8 @@ from fossil.users import NOBODY
 from ninep.errors import FileError, FileNotFound, InputOutput
 from ninep.files import File
 from ninep.wire.dialect import Maybe
+
+log = logging.getLogger(__name__)
 
 NAME = "main"
 """The name of the file system that an empty attach name means."""
@@ -40,7 +43,11 @@ class FossilTree(Standpoint):
         if aname and name != self.name:
             raise FileError(f"fsys: '{name}' not found")
         if not aname or rest == ACTIVE:
-            return UnixFile(self, self.system.node(ROOT), uname or NOBODY)
+            try:
+                return UnixFile(self, self.system.node(ROOT), uname or NOBODY)
+            except DamagedData as error:
+                log.error("the root is damaged: %s", error)
+                raise InputOutput("i/o error: / is damaged") from error
         file: File = self.above(uname or NOBODY, ())
         for element in rest.split("/") if rest else ():
             if element in ("", ".", ".."):

@@ -90,6 +90,8 @@ class StoredFile(File):
             child = self._view.child(node, name)
         except Unlisted as unlisted:
             return cast("Coroutine[Any, Any, File]", self._once_listed(unlisted, lambda: self.step(name)))
+        except DamagedData as error:
+            raise self._damaged(error) from error
         if child is None or not self._shows(child):
             raise FileNotFound
         return self._beside(child)
@@ -170,6 +172,8 @@ class StoredFile(File):
                 self._listing = iter(list(view.children(node).items()))
             except Unlisted as unlisted:
                 return self._once_listed(unlisted, lambda: self._next(rewind))
+            except DamagedData as error:
+                raise self._damaged(error) from error
         while batch := list(islice(self._listing, BATCH)):
             found = []
             for name, (path, _) in batch:

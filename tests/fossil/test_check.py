@@ -20,6 +20,8 @@ from fossil.eviction import Evictor
 from fossil.filesystem import ROOT
 from fossil.history import ARCHIVE, SNAPSHOT
 from fossil.service import Fossil, open_fossil
+from ninep import messages as m
+from ninep.errors import InputOutput
 from ninep.stat import DMDIR
 
 
@@ -216,3 +218,81 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--data", str(tmp_path), "--repair"]) == 0
     assert "(repaired)" in capsys.readouterr().out
     assert main(["check", "--data", str(tmp_path)]) == 0
+
+
+def page_with(path: Path, text: bytes) -> int:
+    """Where the page of a database begins that has these bytes."""
+    return path.read_bytes().index(text) // 4096 * 4096
+
+
+@pytest.mark.expects_errors
+async def test_damage_in_the_database_is_told_and_nobody_is_served_from_it(tmp_path: Path) -> None:
+    """What other pages have is served all the same."""
+    async with open_fossil(tmp_path, owner=OWNER) as fossil, connected(fossil.tree, OWNER) as raw:
+        for n in range(400):
+            await raw.made(f"file{n:03}", data=b"%03d" % n * 200)
+        await fossil.settle()
+        digests = dict(fossil.system.database.execute("SELECT path, digest FROM extent").fetchall())
+        damaged = (await raw.stat("file200")).qid.path
+        assert await check(fossil) == []
+    with (tmp_path / "metadata").open("r+b") as file:
+        file.seek(page_with(tmp_path / "metadata", digests[damaged]))
+        file.write(bytes(4096))
+    async with open_fossil(tmp_path, owner=OWNER) as fossil, connected(fossil.tree, OWNER) as raw:
+        with pytest.raises(InputOutput, match="/file200 is damaged"):
+            await raw.content("file200")
+        assert await raw.content("file399") == b"399" * 200
+        found = await check(fossil)
+        assert any(each.where == "the database" and "malformed" in each.what for each in found)
+        assert any("restore it from a copy, or begin anew" in each.what for each in found)
+
+
+@pytest.mark.expects_errors
+async def test_a_root_that_is_damaged_is_an_error_of_its_clients(tmp_path: Path) -> None:
+    async with open_fossil(tmp_path, owner=OWNER) as fossil:
+        await fossil.settle()
+    with (tmp_path / "metadata").open("r+b") as file:
+        # The root's owner and group stand side by side in its row.
+        file.seek(page_with(tmp_path / "metadata", OWNER.encode() * 2))
+        file.write(bytes(4096))
+    async with open_fossil(tmp_path, owner=OWNER) as fossil, connected(fossil.tree, OWNER, attach=False) as raw:
+        assert await raw.refused(m.Tattach(0, m.NOFID, OWNER, "")) == "i/o error: / is damaged"
+
+
+@pytest.mark.expects_errors
+async def test_a_row_that_is_not_where_it_belongs_is_found(tmp_path: Path) -> None:
+    async with open_fossil(tmp_path, owner=OWNER) as fossil:
+        for n in range(10):
+            node = fossil.system.create(fossil.system.node(ROOT), f"file{n}", 0o644, OWNER, OWNER)
+            fossil.system.write(node, 0, b"some text", OWNER)
+        digest = fossil.system.database.execute("SELECT digest FROM extent WHERE path=?", (node.path,)).fetchone
+        fossil.system.commit()
+        await fossil.settle()
+        (row,) = digest() or fossil.system.database.execute("SELECT digest FROM extent").fetchone()
+    data = bytearray((tmp_path / "metadata").read_bytes())
+    # The key of a row comes first, and its path is one byte of it here.
+    at = data.index(row) - 9
+    while data[at] != node.path:
+        at -= 1
+    data[at] += 64
+    (tmp_path / "metadata").write_bytes(data)
+    async with open_fossil(tmp_path, owner=OWNER) as fossil:
+        assert any(each.where == "the database" for each in await check(fossil))
+
+
+@pytest.mark.parametrize("start", [0, 4096])
+def test_a_database_that_cannot_be_opened(tmp_path: Path, start: int, capsys: pytest.CaptureFixture[str]) -> None:
+    trio.run(made, tmp_path)
+    with (tmp_path / "metadata").open("r+b") as file:
+        file.seek(start)
+        file.write(b"\xff" * 40_000)
+    assert main(["check", "--data", str(tmp_path)]) == 4
+    said = capsys.readouterr().err
+    assert f"{tmp_path}/metadata" in said
+    assert "restore it from a copy" in said
+    assert "Traceback" not in said
+
+
+async def made(path: Path) -> None:
+    async with open_fossil(path, owner=OWNER):
+        pass
