@@ -91,3 +91,33 @@ def test_a_flipped_bit_is_not_believed_blindly(row: dict[str, Any], data: some.D
         assert len(decompress(stream, row["size"])) == row["size"]
     except BadWhack:
         pass
+
+
+@given(some.binary(min_size=8, max_size=600))
+def test_the_tables_say_what_the_codes_say(stream: bytes) -> None:
+    """Code by code, the same comes out; and the same streams are refused."""
+
+    def outcome() -> bytes | str:
+        try:
+            return decompress(stream, 1000)
+        except BadWhack as error:
+            return str(error)
+
+    found = outcome()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("venti.plan9.whack._TAIL", 1 << 20)
+        assert outcome() == found
+
+
+@given(some.lists(some.sampled_from([LITERAL_A, "0 00001010 ", "0 11110000 ", "10 0000 00000", "1100 0001 00001"])))
+def test_streams_of_sound_codes(codes: list[str]) -> None:
+    stream = bits(LITERAL_A * 5 + "".join(codes) + LITERAL_A * 9)
+    found = []
+    for tail in (64, 1 << 20):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("venti.plan9.whack._TAIL", tail)
+            try:
+                found.append(decompress(stream, 60))
+            except BadWhack as error:
+                found.append(str(error).encode())
+    assert found[0] == found[1]
