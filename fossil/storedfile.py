@@ -18,7 +18,7 @@ from ninep.errors import FileError, FileNotFound, FileRemoved, InputOutput, NotD
 from ninep.files import File
 from ninep.maybe import then
 from ninep.permissions import EXECUTE
-from ninep.qid import Qid
+from ninep.qid import QTDIR, Qid
 from ninep.stat import Stat
 from ninep.wire.dialect import Buffer, Maybe
 
@@ -47,6 +47,11 @@ class StoredFile(File):
     def qid(self) -> Qid:
         """Current qid."""
         return self._node.qid
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether it is one."""
+        return bool(self._node.qid.type & QTDIR)
 
     def _beside(self, node: Node) -> File:
         """A view of another node of the same tree."""

@@ -8,7 +8,6 @@ from ninep.errors import BadFidUse, NotDirectory, UnknownFid
 from ninep.fids import Fid, FidTable
 from ninep.files import File, FileTree
 from ninep.names import check_name, good_names
-from ninep.qid import QTDIR
 
 
 class Conversation:
@@ -60,6 +59,6 @@ def unopened(fid: Fid) -> File:
 def directory(fid: Fid) -> File:
     """The same, if it is a directory, open or not."""
     file = standing(fid)
-    if not file.qid.type & QTDIR:
+    if not file.is_directory:
         raise NotDirectory
     return file

@@ -14,7 +14,7 @@ from ninep.errors import CrossDevice, FileError, InvalidArgument, IsDirectory, N
 from ninep.ids import Ids
 from ninep.maybe import arrived
 from ninep.messages import OREAD, OWRITE
-from ninep.qid import QTDIR, Qid
+from ninep.qid import Qid
 from ninep.stat import DMDIR, DMSETGID, DMSETUID, DMSETVTX, DMSYMLINK, NO32, NO64, Stat
 from ninep.wire.dialect import Maybe
 
@@ -88,7 +88,7 @@ async def unlinkat(directory: File, name: str, *, folder: bool) -> None:
     """By ``remove``."""
     file = await arrived(directory.step(name))
     try:
-        if bool(file.qid.type & QTDIR) is not folder:
+        if file.is_directory is not folder:
             raise NotDirectory if folder else IsDirectory
     except FileError:
         await arrived(file.clunk())

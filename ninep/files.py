@@ -45,7 +45,7 @@ from ninep.errors import (
 from ninep.ids import Ids
 from ninep.locks import LockTable
 from ninep.maybe import then
-from ninep.qid import Qid
+from ninep.qid import QTDIR, Qid
 from ninep.stat import Stat
 from ninep.wire.dialect import Buffer, Maybe
 
@@ -96,6 +96,11 @@ class File:
         appends = odd_names = False
         ids = PLAIN_IDS
         locks = None
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether this is a directory, which nothing changes. Override it where a current qid costs something."""
+        return bool(self.qid.type & QTDIR)
 
     def clone(self) -> Maybe[File]:
         """Another view of the same place, for a walk without names. This file is not open."""

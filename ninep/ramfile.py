@@ -42,7 +42,7 @@ from ninep.files import File
 from ninep.ids import Ids
 from ninep.messages import OAPPEND, ORCLOSE, OTRUNC
 from ninep.permissions import EXECUTE, READ, WRITE, granted, inherited, settled, wanted, writable
-from ninep.qid import Qid
+from ninep.qid import QTDIR, Qid
 from ninep.ramnode import Node, Place
 from ninep.stat import NO32, NO64, Stat
 from ninep.wire.dialect import Buffer
@@ -80,6 +80,11 @@ class RamFile(File):
     def qid(self) -> Qid:
         """Current qid."""
         return self._node.qid
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether it is one."""
+        return bool(self._node.qid.type & QTDIR)
 
     @property
     def ids(self) -> Ids:

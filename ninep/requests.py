@@ -15,7 +15,6 @@ from ninep.files import File, Walked
 from ninep.ids import NONUNAME
 from ninep.maybe import later, then
 from ninep.parting import after, left, parting
-from ninep.qid import QTDIR
 from ninep.wire.dialect import Maybe
 
 T = TypeVar("T")
@@ -133,7 +132,7 @@ class Requests:
                     return _cloning(new, view)
                 new.file = view
             return m.Rwalk([])
-        if not file.qid.type & QTDIR:
+        if not file.is_directory:
             raise NotDirectory
         good = self._talk.good_names(file, names)
         if not good:

@@ -16,7 +16,6 @@ from ninep.fids import Fid
 from ninep.files import File
 from ninep.maybe import arrived, later, then
 from ninep.parting import after, left
-from ninep.qid import QTDIR
 from ninep.readdir import CookieReader
 from ninep.record_locks import RecordLocks
 from ninep.requests import Method, Requests
@@ -86,7 +85,7 @@ class LinuxRequests:
     def _do_lopen(self, fid: Fid, flags: int) -> Maybe[Any]:
         file = unopened(fid)
         mode = self._mode(file, flags)
-        if file.qid.type & QTDIR:
+        if file.is_directory:
             if mode & ~m.OAPPEND != m.OREAD:
                 raise IsDirectory
             mode = m.OREAD
@@ -99,7 +98,7 @@ class LinuxRequests:
 
     def _opened(self, fid: Fid, file: File, mode: int, reply: type[lm.Rlopen] | type[lm.Rlcreate]) -> Any:
         most = self._talk.most
-        fid.open(file, mode, most, CookieReader(file) if file.qid.type & QTDIR else None)
+        fid.open(file, mode, most, CookieReader(file) if file.is_directory else None)
         return reply(file.qid, min(file.iounit, most))
 
     def _lcreate(self, request: lm.Tlcreate) -> Maybe[Any]:
@@ -134,7 +133,7 @@ class LinuxRequests:
         """What ``open(2)`` with O_CREAT does with a file that is there."""
         found = await arrived(file.step(name))
         try:
-            if found.qid.type & QTDIR:
+            if found.is_directory:
                 raise IsDirectory
             await arrived(found.open(mode))
         except BaseException:

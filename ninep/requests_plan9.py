@@ -15,7 +15,6 @@ from ninep.files import File
 from ninep.maybe import later, then
 from ninep.parting import after, left
 from ninep.permissions import legal
-from ninep.qid import QTDIR
 from ninep.requests import Method
 from ninep.stat import DMDIR, Stat
 from ninep.wire.dialect import Maybe
@@ -41,7 +40,7 @@ class Plan9Requests:
     def do_open(self, fid: Fid, mode: int) -> Maybe[m.Reply]:
         """Opens the file of a fid that it has alone."""
         file = unopened(fid)
-        folder = bool(file.qid.type & QTDIR)
+        folder = file.is_directory
         mode = self.meant(file, mode)
         if not legal(mode & ~m.OAPPEND, directory=folder):
             raise IsDirectory if folder else IllegalMode
@@ -63,7 +62,7 @@ class Plan9Requests:
         return m.Ropen(file.qid, min(file.iounit, self._talk.most))
 
     def _opened(self, fid: Fid, file: File, mode: int) -> None:
-        fid.open(file, mode, self._talk.most, self.reader(file) if file.qid.type & QTDIR else None)
+        fid.open(file, mode, self._talk.most, self.reader(file) if file.is_directory else None)
 
     def reader(self, file: File) -> DirectoryReader:
         """What reads an open directory."""

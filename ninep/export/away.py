@@ -173,6 +173,10 @@ class AwayFile(ExportFile):
             if opened >= 0:
                 os.close(opened)
 
+    def parted(self, status: os.stat_result) -> None:
+        """As every view here is given up."""
+        self._clunk_here()
+
     def _clunk_here(self) -> None:
         with _lock:
             # Who clunks is one of them.

@@ -77,6 +77,11 @@ class ExportView(File):
         """Current qid."""
         return self._tree.qid(self._place.refresh())
 
+    @property
+    def is_directory(self) -> bool:
+        """Whether it is one."""
+        return self._place.is_directory
+
     def clone(self) -> File:
         """A second view."""
         return self._tree.view(self._place.hold(), self._identity, self._acting)
@@ -332,24 +337,30 @@ class ExportView(File):
                 else:
                     os.unlink(place.name, dir_fd=place.parent.descriptor)
             place.gone()
-            if not place.refresh().st_nlink or place.is_directory:
+            status = place.refresh()
+            if not status.st_nlink or place.is_directory:
                 self._tree.forget(place.key)
         except BaseException:
             spare = self._give_up()
             if spare >= 0:
                 os.close(spare)
             raise
-        return self.clunk()
+        return self.parted(status)
+
+    def parted(self, status: os.stat_result) -> Maybe[None]:
+        """Gives up the descriptors of what was removed just now, when it was like this."""
+        spare = self._give_up(status)
+        return None if spare < 0 else closed(spare)
 
     def clunk(self) -> Maybe[None]:
         """Gives up the descriptors."""
         spare = self._give_up()
         return None if spare < 0 else closed(spare)
 
-    def _give_up(self) -> int:
+    def _give_up(self, status: os.stat_result | None = None) -> int:
         """A descriptor that is left to be closed, where that may take long; else -1."""
         place, spare = self._place, -1
-        if place.removed and huge(place.refresh()):
+        if place.removed and huge(status or place.refresh()):
             spare = os.dup(place.descriptor)
         if self._descriptor >= 0:
             os.close(self._descriptor)
