@@ -248,9 +248,7 @@ class _Connection(Generic[Q, R]):
             if type(result) is CoroutineType:
                 self._start(tag, request, result, len(frame))
                 if self._full():
-                    await self._answer()
-                    while self._full():
-                        await self.ended.park()
+                    await self._wait_for_room()
                 continue
             if isinstance(result, Exception):
                 ready_for.append((tag, None, result := dialect.failure(result)))
@@ -298,9 +296,7 @@ class _Connection(Generic[Q, R]):
             if type(result) is CoroutineType:
                 self._start(tag, request, result, len(frame))
                 if self._full():
-                    await self._answer()
-                    while self._full():
-                        await self.ended.park()
+                    await self._wait_for_room()
             elif result is not None:
                 reply: R = result  # type: ignore[assignment]  # no coroutine: see above
                 self.ready_for.append((tag, request, reply))
@@ -312,6 +308,11 @@ class _Connection(Generic[Q, R]):
 
     def _full(self) -> bool:
         return self.begun >= self.limits.requests or self.begun_bytes >= self.limits.request_bytes
+
+    async def _wait_for_room(self) -> None:
+        await self._answer()
+        while self._full():
+            await self.ended.park()
 
     async def _answer(self) -> None:
         """Makes lasting what the ready replies stand for, and sends them."""
