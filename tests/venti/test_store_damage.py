@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import random
 import shutil
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
+import lmdb
 import msgpack
 import pytest
 from blake3 import blake3
@@ -17,6 +20,7 @@ from venti.disk import arena as arenas
 from venti.disk import open_disk_store
 from venti.disk.clump import HEADER, pack_header
 from venti.disk.files import OsFile, OsFolder
+from venti.disk.index import Place, pack_place
 from venti.errors import BlockNotFound, DamagedBlock, DamagedStore, ReadOnlyStore, StoreInUse, VentiError
 from venti.score import Score
 
@@ -260,3 +264,53 @@ async def test_damage_is_logged_once_and_forgotten_when_healed(
         await store.write(DATA, written[0])
         assert await store.read(Score.of(written[0]), DATA, 8192) == written[0]
         assert store.distrust(0, found, "seen by a scrub") is None
+
+
+ENTRIES: dict[str, Callable[[Place], bytes]] = {
+    "cut": lambda place: pack_place(*place)[:20],
+    "empty place": lambda place: bytes(36),
+    "offset": lambda place: pack_place(*place._replace(offset=1 << 63)),
+    "far": lambda place: pack_place(*place._replace(offset=1 << 40)),
+    "stored": lambda place: pack_place(*place._replace(stored=(1 << 32) - 1)),
+    "size": lambda place: pack_place(*place._replace(size=(1 << 32) - 1)),
+    "arena": lambda place: pack_place(*place._replace(arena=4000)),
+    "digest": lambda place: pack_place(*place._replace(check=bytes(16))),
+}
+
+
+@pytest.mark.expects_errors
+@pytest.mark.parametrize("what", ENTRIES)
+async def test_a_damaged_entry_of_the_index(tmp_path: Path, what: str) -> None:
+    """It is told for what it is, no bytes are wrong, no block is called a forgery, and writing the block heals."""
+    written = noise(3)
+    await fill(tmp_path, written)
+    async with open_disk_store(tmp_path) as store:
+        place = store.locate(Score.of(written[1]), DATA)
+        assert place is not None
+    environment = lmdb.open(str(tmp_path / "index"))
+    with environment.begin(write=True) as transaction:
+        transaction.put(Score.of(written[1]) + bytes((DATA.wire,)), ENTRIES[what](place))
+    environment.close()
+    async with open_disk_store(tmp_path) as store:
+        with nullcontext() if what == "digest" else pytest.raises(DamagedBlock):
+            assert await store.read(Score.of(written[1]), DATA, 8192) == written[1]
+        if what != "empty place":
+            await store.write(DATA, written[1])
+            assert await store.read(Score.of(written[1]), DATA, 8192) == written[1]
+
+
+@pytest.mark.expects_errors
+async def test_an_index_that_fails_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everybody hears what is wrong and what to do, and nothing is taken for absent."""
+    await fill(tmp_path, noise(3))
+    async with open_disk_store(tmp_path) as store:
+
+        def fails(key: bytes) -> bytes:
+            raise lmdb.CorruptedError("a page is no page")
+
+        monkeypatch.setattr(store._index, "_get", fails)
+        with pytest.raises(DamagedStore, match="rebuild-index"):
+            await store.read(Score.of(noise(3)[1]), DATA, 8192)
+        with pytest.raises(DamagedStore, match="rebuild-index"):
+            await store.write(DATA, noise(3)[1])
+        monkeypatch.undo()

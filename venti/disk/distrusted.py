@@ -33,3 +33,12 @@ class Distrusted:
                 if self._notes is not None:
                     self._notes.add(place.arena, [Listed(key[:20], key[20], place.offset, place.stored, place.size)])
         return error
+
+    def malformed(self, key: bytes) -> DamagedBlock:
+        """The error for a block whose entry in the index is none; it is stored anew as well, if somebody has it."""
+        error = DamagedBlock(Score(key[:20]), "the index", "its entry is malformed: see rebuild-index")
+        if key not in self.keys:
+            log.error("%s", error)
+            if len(self.keys) < MOST_DAMAGED:
+                self.keys.add(key)
+        return error

@@ -23,6 +23,7 @@ import lmdb
 
 from venti.disk.filter import Filter
 from venti.disk.log import Position
+from venti.errors import DamagedStore
 
 log = logging.getLogger(__name__)
 
@@ -159,14 +160,21 @@ class Index:
         self._open()
 
     def get(self, key: bytes) -> bytes | None:
-        """The packed ``Place`` of a block, as far as the last batch."""
+        """The packed ``Place`` of a block, as far as the last batch.
+
+        Raises:
+            DamagedStore: the index cannot be read.
+        """
         if self._filtered and not self._filter.may_have(key):
             return None
         self._lookups += 1
         if self._lookups >= _LOOKUPS:
             self._lookups = 0
             self._bound()
-        return self._get(key)
+        try:
+            return self._get(key)
+        except lmdb.Error as error:
+            raise DamagedStore(f"the index is damaged: stop the server and run rebuild-index: {error}") from error
 
     def _bound(self) -> None:
         if _mapped() - self._apart > self._memory - self._filter.size - _OVERSHOOT:

@@ -11,6 +11,7 @@ import errno
 import logging
 import time
 from collections.abc import Callable, Sequence
+from struct import error as StructError
 
 import lmdb
 import trio
@@ -21,10 +22,10 @@ from venti.blocktype import BlockType
 from venti.compression import compressed
 from venti.disk import space as spaces
 from venti.disk.arena import Found, Gap, Listed
-from venti.disk.clump import HEADER, BadClump, pack_header, unpack_whole
+from venti.disk.clump import HEADER, BadClump, pack_header, unpack_header, unpack_whole
 from venti.disk.damaged import DamagedList, inside, tell_lost
 from venti.disk.distrusted import Distrusted
-from venti.disk.index import CHECK, Index, Place, pack_place, parts, unpack_place
+from venti.disk.index import CHECK, PLACE, Index, Place, pack_place, parts, unpack_place
 from venti.disk.lately import Lately
 from venti.disk.log import BEGINNING, Log, Position
 from venti.disk.seen import Seen
@@ -55,6 +56,8 @@ BATCHES = 4
 RETRY = 2.0
 """Seconds after which work in the background that failed is tried again."""
 
+_FARTHEST = 1 << 62
+"""An offset behind all that a file can have."""
 _WIRE = [bytes((kind.wire,)) for kind in BlockType]
 _make_score = bytes.__new__
 _NO_NOWAIT = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
@@ -141,16 +144,6 @@ class DiskStore:
     def _value(self, key: bytes) -> bytes | None:
         return self._recent.get(key) or self._frozen.get(key) or self._index.get(key)
 
-    def _find(self, score: Score, type: BlockType, limit: int) -> tuple[bytes, Place]:
-        key = score + _WIRE[type]
-        value = self._recent.get(key) or self._frozen.get(key) or self._index.get(key)
-        if value is None:
-            raise BlockNotFound(score, type)
-        place = Place.unpack(value)
-        if place.size > limit:
-            raise ReadTooSmall(limit, place.size)
-        return key, place
-
     def read_nowait(self, score: Score, type: BlockType, limit: int) -> bytes:
         """See ``ImmediateStore``; waits for no disk."""
         if score == ZERO_SCORE:
@@ -159,7 +152,12 @@ class DiskStore:
         value = self._recent.get(key) or self._frozen.get(key) or self._index.get(key)
         if value is None:
             raise BlockNotFound(score, type)
-        arena, offset, stored, size, _ = unpack_place(value)
+        try:
+            arena, offset, stored, size, _ = unpack_place(value)
+        except StructError:
+            raise self._damaged.malformed(key) from None
+        if stored > size or size > LARGEST_BLOCK or offset > _FARTHEST:
+            raise self._damaged.malformed(key)
         if size > limit:
             raise ReadTooSmall(limit, size)
         if self._waiting:
@@ -191,7 +189,9 @@ class DiskStore:
             return self.read_nowait(score, type, limit)
         except trio.WouldBlock:
             pass
-        key, place = self._find(score, type, limit)
+        key = score + _WIRE[type]
+        place = self.locate(score, type)
+        assert place is not None, "it was there a moment ago"
         try:
             file = self.log.file(place.arena).duplicate()
             try:
@@ -284,9 +284,10 @@ class DiskStore:
                 value = recent(key) or frozen(key) or old(key)
                 if value is not None:
                     if value[CHECK] != digest[:16]:
-                        outcomes.append(ScoreCollision(score))
-                        continue
-                    if not damaged or key not in damaged:
+                        if self._is_another(key, value, digest):
+                            outcomes.append(ScoreCollision(score))
+                            continue
+                    elif not damaged or key not in damaged:
                         seen.add(name, score)
                         outcomes.append(score)
                         continue
@@ -314,6 +315,18 @@ class DiskStore:
                 self.log.append(pieces, at - start)
             self._lately.add(len(blocks), new)
         return outcomes
+
+    def _is_another(self, key: bytes, value: bytes, digest: bytes) -> bool:
+        """Whether a block of another BLAKE3 is stored, as the index says; its entry may be what is wrong."""
+        if len(value) != PLACE or (place := Place.unpack(value)).offset > _FARTHEST or place.stored > place.size:
+            return False
+        if key in self._waiting:
+            return True
+        try:
+            clump = unpack_header(self.log.file(place.arena).read(HEADER, place.offset))
+        except (BadClump, OSError):
+            return True
+        return clump.score + bytes((clump.type,)) != key or clump.digest != digest
 
     def _refusal(self) -> VentiError | None:
         if self.read_only:

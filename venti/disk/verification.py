@@ -19,7 +19,7 @@ from venti.disk.files import OsFolder
 from venti.disk.index import PLACE, Index, Place
 from venti.disk.log import Position
 from venti.disk.survey import Fault, Survey, fault, in_gaps, numbers, stored_again
-from venti.errors import StoreInUse
+from venti.errors import DamagedStore, StoreInUse
 
 _NEVER = 1 << 62
 """An offset that no arena reaches."""
@@ -105,9 +105,9 @@ class Verification:
         self.entries = self._index.entries()
         self._agreement = stack.enter_context(closing(Agreement(self._folder, self._index)))
 
-    def _index_trouble(self, error: lmdb.Error) -> None:
+    def _index_trouble(self, error: Exception) -> None:
         self.trouble = str(error)
-        self.index_damaged = isinstance(error, _DAMAGED)
+        self.index_damaged = isinstance(error, (*_DAMAGED, DamagedStore))
         self._agreement = None
 
     # Step by step
@@ -160,7 +160,7 @@ class Verification:
         if self._agreement is not None:
             try:
                 self._agreement.clump(number, found, sound)
-            except lmdb.Error as error:
+            except (lmdb.Error, DamagedStore) as error:
                 self._index_trouble(error)
 
     def _judge(self, survey: Survey) -> None:
@@ -186,14 +186,19 @@ class Verification:
     def _is_healed(self, found: Fault) -> bool:
         if found.score is None or found.type is None:
             return False
-        value = None
-        if self._index is not None and not self.index_damaged:
-            value = self._index.get(found.score + bytes((found.type.wire,)))
+        value = self._known(found.score + bytes((found.type.wire,)))
         if value is not None and len(value) == PLACE:
             place = Place.unpack(value)
             if (place.arena, place.offset) != (found.arena, found.offset) and self._is_sound(place, found):
                 return True
         return stored_again(self._folder, found)
+
+    def _known(self, key: bytes) -> bytes | None:
+        try:
+            return None if self._index is None or self.index_damaged else self._index.get(key)
+        except DamagedStore as error:
+            self._index_trouble(error)
+            return None
 
     def _is_sound(self, place: Place, found: Fault) -> bool:
         try:
@@ -218,7 +223,7 @@ class Verification:
         try:
             if not self._agreement.step(_ENTRIES):
                 return False
-        except lmdb.Error as error:
+        except (lmdb.Error, DamagedStore) as error:
             self._index_trouble(error)
             self._tell_gaps({})
             return True
@@ -242,7 +247,7 @@ class Verification:
             return
         for number, entries in self._noted.items():
             for entry in entries:
-                if self._index.get(entry.score + bytes((entry.type,))) is None:
+                if self._known(entry.score + bytes((entry.type,))) is None and not self.index_damaged:
                     self._tell(fault(number, entry.offset, "it was here and is lost", entry.score, entry.type))
 
 
