@@ -314,3 +314,11 @@ async def test_an_index_that_fails_in_use(tmp_path: Path, monkeypatch: pytest.Mo
         with pytest.raises(DamagedStore, match="rebuild-index"):
             await store.write(DATA, noise(3)[1])
         monkeypatch.undo()
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"ninegrid venti store 2\n"])
+async def test_a_format_that_nobody_knows(tmp_path: Path, content: bytes) -> None:
+    await fill(tmp_path, noise(1))
+    (tmp_path / "format").write_bytes(content)
+    with pytest.raises(DamagedStore, match="which this program does not know"):
+        await fill(tmp_path, noise(1))

@@ -77,7 +77,7 @@ def _holder(lock: int) -> str:
 def _check_format(path: Path, read_only: bool) -> None:
     file = path / "format"
     try:
-        found = file.read_text()
+        found = file.read_text(errors="replace")
     except FileNotFoundError:
         if read_only or any((path / "arenas").iterdir()):
             raise DamagedStore(f"{file} is missing: restore it, it says {FORMAT.strip()!r}") from None
