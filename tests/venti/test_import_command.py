@@ -14,7 +14,7 @@ from venti.blocktype import BlockType
 from venti.disk import open_disk_store
 from venti.memory import MemoryStore
 from venti.plan9.partition import Partition
-from venti.plan9.readers import ReaderEnded, batches
+from venti.plan9.readers import ReaderEnded, _work, batches
 from venti.score import Score
 
 RECORDED = Path(__file__).parent.parent / "recorded/venti/arena"
@@ -117,3 +117,15 @@ async def test_bad_input(part: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
         assert text in err
         assert err.count("\n") == 1
         assert err.startswith("venti: ")
+
+
+def test_whoever_wanted_the_blocks_was_killed(part: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The process that read them for him ends, and has nothing to say."""
+    pipe, theirs = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.get_context("spawn").Process(target=_work, args=(str(part), None, theirs))
+    pipe.close()
+    process.start()
+    theirs.close()
+    process.join(60)
+    assert process.exitcode == 0
+    assert capfd.readouterr() == ("", "")

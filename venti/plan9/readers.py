@@ -8,7 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import TypeAlias
 
@@ -115,7 +115,8 @@ class _Worker:
 def _work(path: str, arenas: Sequence[Extent], pipe: Connection) -> None:
     """The other process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with Partition(path) as partition:
+    # Nobody is left to tell when whoever wanted the blocks was killed.
+    with suppress(BrokenPipeError), Partition(path) as partition:
         for batch in _batched(partition.blocks(arenas)):
             pipe.send(batch)
-    pipe.send(None)
+        pipe.send(None)
