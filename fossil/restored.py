@@ -18,7 +18,7 @@ from fossil.history import ARCHIVE
 from fossil.listing import columns
 from fossil.node import COLUMNS
 from fossil.rows import PLACES
-from fossil.schema import ALIVE, open_database
+from fossil.schema import ALIVE, open_database, sync_folder
 from venti.blocktype import BlockType
 from venti.errors import BlockNotFound, DamagedArchive
 from venti.root import SIZE as ROOT_SIZE
@@ -72,7 +72,11 @@ async def restore(folder: Path, store: BlockStore, score: Score) -> Restored:
     same_paths = active is not archive.top and limit > 0
     next_path = max(limit, FIRST_PATH) + GAP if same_paths else FIRST_PATH
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    database = open_database(metadata, durable=True)
+    # Under its name there is never less than all of it.
+    beginning = folder / "metadata.new"
+    for suffix in ("", "-wal", "-shm"):
+        beginning.with_name(beginning.name + suffix).unlink(missing_ok=True)
+    database = open_database(beginning, durable=True)
     try:
         run = database.execute
         run("BEGIN IMMEDIATE")
@@ -95,6 +99,8 @@ async def restore(folder: Path, store: BlockStore, score: Score) -> Restored:
         run("COMMIT")
     finally:
         database.close()
+    beginning.replace(metadata)
+    sync_folder(folder)
     return Restored(len(days), next_path)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fossil.errors import DamagedData
+from fossil.schema import sync_folder
 
 NAME = "settled"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -61,11 +62,7 @@ def note(folder: Path, mark: Mark | None) -> None:
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(folder / NAME)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(folder)
 
 
 def recover(folder: Path, metadata: Path) -> int:

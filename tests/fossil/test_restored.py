@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import CoroutineType
@@ -17,6 +18,7 @@ from contracts.flaky_venti import FlakyVenti
 from contracts.ninep_client import Raw, connected
 from contracts.recorded_archives import archives, store
 from contracts.served_file import OWNER
+from fossil import restored
 from fossil.__main__ import main
 from fossil.errors import DataInUse
 from fossil.filesystem import ROOT
@@ -29,6 +31,7 @@ from venti.errors import BlockNotFound, DamagedArchive
 from venti.score import Score
 from venti.vac import label
 from venti.vac.direntry import DirEntry
+from venti.vac.reader import VacFile
 from venti.vac.writer import VacWriter
 
 CONTENT = random.Random(3).randbytes(100_000)
@@ -275,3 +278,24 @@ def test_format_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert trio.run(look) == b"saved"
     assert main(["format", "--data", str(tmp_path / "empty")]) == 0
     assert (tmp_path / "empty" / "metadata").exists()
+
+
+async def test_one_that_was_interrupted_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that is left of it is taken for a file system, and it can be made again."""
+    venti, folder, left = FlakyVenti(), tmp_path / "new", tmp_path / "left"
+    score = label.parse(await original(tmp_path / "old", venti))
+    spans = restored._spans
+
+    def interrupted(trees: Sequence[VacFile]) -> list[tuple[int, int, VacFile]]:
+        shutil.copytree(folder, left)
+        return spans(trees)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(restored, "_spans", interrupted)
+        await restore(folder, venti.store, score)
+    assert not (left / "metadata").exists()
+    await restore(left, venti.store, score)
+    for path in (folder, left):
+        async with opened(path, venti) as fossil, client(fossil) as raw:
+            assert await raw.content("dir", "file") == b"second"
+        assert not [entry.name for entry in path.iterdir() if "metadata." in entry.name]
