@@ -309,6 +309,7 @@ async def test_an_index_that_fails_in_use(tmp_path: Path, monkeypatch: pytest.Mo
             raise lmdb.CorruptedError("a page is no page")
 
         monkeypatch.setattr(store._index, "_get", fails)
+        monkeypatch.setattr(store._index, "renew", lambda: None)
         with pytest.raises(DamagedStore, match="rebuild-index"):
             await store.read(Score.of(noise(3)[1]), DATA, 8192)
         with pytest.raises(DamagedStore, match="rebuild-index"):
@@ -322,3 +323,24 @@ async def test_a_format_that_nobody_knows(tmp_path: Path, content: bytes) -> Non
     (tmp_path / "format").write_bytes(content)
     with pytest.raises(DamagedStore, match="which this program does not know"):
         await fill(tmp_path, noise(1))
+
+
+@pytest.mark.expects_errors
+async def test_one_damaged_page_of_the_index(tmp_path: Path) -> None:
+    """Costs what is on it: all else is found, and what is not says why."""
+    written = noise(2000, 60)
+    await fill(tmp_path, written)
+    file = tmp_path / "index" / "data.mdb"
+    pages = bytearray(file.read_bytes())
+    leaves = [at for at in range(2 * 4096, len(pages), 4096) if pages[at + 10] == 2 and pages[at + 12] > 100]
+    pages[leaves[1] + 10] = 0
+    file.write_bytes(pages)
+    async with open_disk_store(tmp_path) as store:
+        told = []
+        for block in written:
+            try:
+                assert await store.read(Score.of(block), DATA, 8192) == block
+            except DamagedStore as error:
+                told.append(str(error))
+    assert 0 < len(told) < 200
+    assert all("rebuild-index" in text for text in told)

@@ -13,6 +13,7 @@ import ctypes
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from struct import Struct
@@ -46,6 +47,8 @@ _DONTNEED = 4
 
 PLACE = _VALUE.size
 """Bytes of a packed place."""
+MALFORMED = b"?"
+"""In place of an entry that is none."""
 CHECK = slice(20, 36)
 """Where in a packed place the half digest is."""
 
@@ -104,7 +107,7 @@ class Index:
         self._beside = beside
         self._environment: Any = None
         self._reader: Any = None
-        self._get: Callable[[bytes], bytes | None] = _nothing
+        self._get: Callable[[bytes], memoryview | None] = _nothing
         self._lookups = 0
         self._apart = _mapped()
         self._filter = Filter()
@@ -172,9 +175,13 @@ class Index:
             self._lookups = 0
             self._bound()
         try:
-            return self._get(key)
+            value = self._get(key)
         except lmdb.Error as error:
+            # What one page does to a transaction must not keep the others from being read.
+            with suppress(lmdb.Error):
+                self.renew()
             raise DamagedStore(f"the index is damaged: stop the server and run rebuild-index: {error}") from error
+        return value if value is None else _checked(value)
 
     def _bound(self) -> None:
         if _mapped() - self._apart > self._memory - self._filter.size - _OVERSHOOT:
@@ -249,13 +256,14 @@ class Index:
         Raises:
             lmdb.Error: the index is damaged.
         """
-        with self._environment.begin() as transaction, transaction.cursor() as cursor:
-            part = list(islice(cursor.iternext(), TRANSACTION)) if cursor.set_range(key) else []
+        with self._environment.begin(buffers=True) as transaction, transaction.cursor() as cursor:
+            found = islice(cursor.iternext(), TRANSACTION) if cursor.set_range(key) else ()
+            part = [(bytes(found_key), _checked(value)) for found_key, value in found]
         self._bound()
         return part
 
     def _renew(self) -> None:
-        self._reader = self._environment.begin()
+        self._reader = self._environment.begin(buffers=True)
         self._get = self._reader.get
         covered = self._get(_COVERED_KEY)
         try:
@@ -279,7 +287,12 @@ def parts(batch: Mapping[bytes, bytes]) -> Iterator[dict[bytes, bytes]]:
         yield dict(entries[first : first + TRANSACTION])
 
 
-def _nothing(key: bytes) -> bytes | None:
+def _checked(value: memoryview) -> bytes:
+    """What an entry holds. One of another length is not looked at: if its page is damaged it may reach anywhere."""
+    return bytes(value) if len(value) == PLACE else MALFORMED
+
+
+def _nothing(key: bytes) -> memoryview | None:
     """The look-up of an index that is not there."""
     return None
 
