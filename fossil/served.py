@@ -78,12 +78,14 @@ class FossilTree(Standpoint):
         """The data is on the disk before the database says that it is there, and that before the answer leaves."""
         system = self.system
         try:
-            while system.dirty:
+            while True:
                 system.writer.flush()
                 tail = system.log.tail
                 await trio.to_thread.run_sync(system.log.sync)
                 if tail == system.log.tail:
+                    # Others may have tried before: what they could not write is no more dirty, nor is it lasting.
                     system.commit()
+                    return
         except OSError as error:
             system.stop(f"fdatasync failed: {error.strerror}")
             raise InputOutput from error
