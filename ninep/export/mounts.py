@@ -17,11 +17,10 @@ LOCAL = frozenset(
     (
         *("bcachefs", "btrfs", "erofs", "exfat", "ext2", "ext3", "ext4", "f2fs", "hfsplus", "iso9660", "jfs", "minix"),
         *("msdos", "nilfs2", "ntfs3", "overlay", "ramfs", "reiserfs", "rootfs", "squashfs", "tmpfs", "udf", "ufs"),
-        *("vfat", "xfs", "zfs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "devtmpfs"),
-        *("efivarfs", "fusectl", "hugetlbfs", "mqueue", "nsfs", "proc", "pstore", "securityfs", "sysfs", "tracefs"),
+        *("vfat", "xfs", "zfs", "devpts", "devtmpfs"),
     )
 )
-"""Kinds of file systems that need nobody else."""
+"""Kinds of file systems that need nobody else. In proc(5) and its like a read is a call of somebody, a driver say."""
 THREADS = 16
 """Calls on one file system that wait at once; what comes beyond waits for these."""
 LOOK = 1.0

@@ -48,6 +48,7 @@ def test_all_is_on_this_machine(mounts: dict[str, str], directory: str) -> None:
         ({"__": "ext4", "__srv": "fuse.ninep"}, "/srv/below", ("", "a"), ()),
         ({"__": "ext4", "__srv__a__b": "9p"}, "/srv", ("a/b", "a/b/c"), ("", "a", "c", "b")),
         ({"__": "ext4", "__srv__a": "autofs"}, "/", ("srv/a", "srv/a/b"), ("", "srv", "a")),
+        ({"__": "ext4", "__proc": "proc", "__dev": "devtmpfs"}, "/", ("proc", "proc/1"), ("", "dev", "dev/null")),
         # One hides the other, and what is mounted inside can only be had through what it is mounted on.
         ({"__": "ext4", "__srv__a": "cifs", "__srv__a__b": "tmpfs"}, "/srv", ("a", "a/b"), ("",)),
     ],
