@@ -154,9 +154,10 @@ class History:
             database.executemany("INSERT OR REPLACE INTO archived VALUES (?, ?, ?)", entries)
 
     def finish(self, snapshot: Snapshot, score: str) -> None:
-        """The archive has been written and synced, and is found under ``score``."""
+        """The archive has been written and synced, and is found under ``score``, unless it was given up meanwhile."""
         with self._system.transaction() as database:
-            database.execute("UPDATE snapshot SET score=? WHERE epoch=?", (score, snapshot.epoch))
+            row = (score, snapshot.epoch, ARCHIVE)
+            database.execute("UPDATE snapshot SET score=? WHERE epoch=? AND kind=?", row)
 
     def past(self, epoch: int) -> Past:
         """The tree of the snapshot with this epoch."""

@@ -158,15 +158,17 @@ async def remove(speaker: Speaker, fsys: Fsys, given: Given) -> str:
 
 @fsys_command("clri path ...", least=1, most=ANY)
 async def clri(speaker: Speaker, fsys: Fsys, given: Given) -> str:
-    """Drops snapshots, by their paths, at once and not only when they are old. Archives stay."""
+    """Drops snapshots, by their paths, at once and not only when they are old; also archives that have not been written
+    to venti yet. Those that have stay.
+    """
     lines = []
     history = fsys.open.history
     for path in given.words:
         kind, _, name = path.strip("/").partition("/")
-        found = history.find(kind, name) if kind == SNAPSHOT else None
-        if found is not None:
+        found = history.find(kind, name) if kind in (SNAPSHOT, ARCHIVE) else None
+        if found is not None and found.score is None:
             history.forget([found.epoch])
-        elif kind == ARCHIVE:
+        elif found is not None:
             lines.append(f"clri {path}: archives stay for ever\n")
         elif kind == ACTIVE:
             lines.append(f"clri {path}: names always lead to files here: use remove\n")

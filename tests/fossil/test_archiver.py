@@ -15,7 +15,7 @@ from trio.testing import MockClock
 from contracts.flaky_venti import FlakyVenti
 from contracts.ninep_client import Raw, connected
 from contracts.served_file import OWNER
-from fossil.errors import FossilError
+from fossil.errors import FossilError, NoSnapshot
 from fossil.filesystem import ROOT, FileSystem
 from fossil.history import ARCHIVE, SNAPSHOT
 from fossil.node import Node
@@ -342,3 +342,46 @@ async def test_an_unfinished_archive_holds_up_no_expiry(tmp_path: Path, autojump
         await fossil.settle()
         assert (tmp_path / "data").stat().st_blocks * 512 < 60_000
         assert len(fossil.history.waiting()) == 1
+
+
+async def test_an_archive_that_is_given_up_holds_nothing(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """So that there is a way out where the disk is full and an archive cannot be written for that."""
+    venti = FlakyVenti()
+    async with opened(tmp_path, venti) as fossil, client(fossil) as raw:
+        await raw.made("file", data=os.urandom(60_000))
+        for _ in range(2):
+            venti.fail_after = 0
+            taken = fossil.history.take(ARCHIVE)
+            with pytest.raises(FossilError, match="venti is away"):
+                await fossil.archiver.idle()
+            fossil.history.forget([taken.epoch])
+            assert not fossil.history.waiting()
+            venti.away = False
+            await trio.sleep(120)
+            assert fossil.archiver.trouble is None
+        await raw.ask(m.Tremove(await raw.walk("file")))
+        for _ in range(3):
+            await fossil.settle()
+            while fossil.history.sweep():
+                pass
+        assert fossil.system.log.used() < 60_000
+        score = await archived(fossil)
+        assert [one.score for one in fossil.history.all(ARCHIVE)] == [score]
+
+
+async def test_an_archive_that_is_given_up_while_it_is_written(tmp_path: Path, autojump_clock: MockClock) -> None:
+    venti = FlakyVenti()
+    async with opened(tmp_path, venti) as fossil:
+        fill(fossil.system, fossil.system.node(ROOT), 3000)
+        taken = fossil.history.take(ARCHIVE)
+        fossil.archiver.wake()
+        while not venti.written:
+            await trio.lowlevel.checkpoint()
+        assert fossil.archiver.progress is not None
+        fossil.history.forget([taken.epoch])
+        await trio.sleep(120)
+        assert fossil.archiver.trouble is None
+        assert fossil.history.all(ARCHIVE) == []
+        with pytest.raises(NoSnapshot):
+            fossil.history.last()
+        assert (await tree_of((await reader(venti, await archived(fossil))).top))["active/f01234"] == b"1234" * 100

@@ -307,6 +307,15 @@ TRANSCRIPTS = {
             snap: /active/x: a name must be below /snapshot, such as /snapshot/before-upgrade
         > snap -a -d /archive/2003/1220
             snap: /archive/2003/1220: file already exists
+        > last -w
+            vac:...
+        > venti nowhere
+            nowhere: connection refused
+        > snap -a -d /archive/2003/1221
+        > clri /archive/2003/1221 /archive/2003/1220
+            clri /archive/2003/1220: archives stay for ever
+        > clri /archive/2003/1221
+            clri /archive/2003/1221: file does not exist
         """,
     "the server": """
         > fsys
