@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from contracts.opened_fossil import Opened, client
 from contracts.served_file import OWNER
 from fossil import redo
 from fossil.disk import DiskFile
@@ -155,6 +156,16 @@ def test_an_answer_waits_for_few_rows(system: FileSystem, tmp_path: Path) -> Non
     (found,) = database.execute("SELECT count(*) FROM name").fetchone()
     assert len(names) - found < MOST
     assert set(content(killed(system, tmp_path))) == set(names)
+
+
+async def test_served_clients_bring_the_database_up_to_date(tmp_path: Path) -> None:
+    """Nothing else does it for them: here no work is done in the background."""
+    with Opened(tmp_path) as opened:
+        async with client(opened) as raw:
+            for number in range(MOST // 2):
+                await raw.made(f"{number}", data=b"x")
+        (found,) = opened.system.database.execute("SELECT count(*) FROM name").fetchone()
+        assert found > MOST // 8
 
 
 def test_killed_at_every_moment(system: FileSystem, tmp_path: Path) -> None:

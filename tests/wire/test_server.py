@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -423,3 +424,24 @@ async def test_what_was_shown_may_never_begin() -> None:
     assert session.seen
     assert session.begun == []
     assert session.closes == 1
+
+
+async def test_what_is_put_off_is_done_when_the_answers_have_left() -> None:
+    near, far = await socket_pair()
+    seen: list[bytes] = []
+    rested = trio.Event()
+
+    class PuttingOff(ToySession):
+        def rest(self) -> None:
+            with suppress(BlockingIOError):  # nothing was asked yet
+                seen.append(os.read(near.socket.fileno(), 100))
+                rested.set()
+
+    session = PuttingOff()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve_connection, far, ToyDialect(), session)
+        await near.send_all(packed(1, Echo(b"a")) + packed(2, Echo(b"b")))
+        with trio.fail_after(10):
+            await rested.wait()
+        assert b"".join(seen) == packed(1, Echoed(b"a")) + packed(2, Echoed(b"b"))
+        await near.aclose()
