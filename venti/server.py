@@ -11,12 +11,10 @@ from typing import Any, cast
 import trio
 
 from ninep.wire.accept import CONNECTIONS, accept
-from ninep.wire.dialect import Buffer
 from ninep.wire.errors import ConnectionLost, Hangup, Malformed
 from ninep.wire.listen import Listener
 from ninep.wire.server import Limits, serve_connection
 from venti import messages as m
-from venti.blocktype import BlockType
 from venti.dialect import VentiDialect
 from venti.errors import Refusal
 from venti.handshake import exchange_versions
@@ -38,29 +36,28 @@ _make_message = tuple.__new__
 
 
 class _Together:
-    """Blocks that came together, written together when the first of them is begun."""
+    """Blocks that came together, to be written together when the first of them is begun."""
 
-    def __init__(self, store: PreparingStore, types: Sequence[BlockType], blocks: Sequence[Buffer]) -> None:
+    def __init__(self, store: PreparingStore, requests: Sequence[m.Twrite]) -> None:
         self._store = store
-        self._types = types
-        self._blocks = blocks
+        self._requests = requests
+        self._types, self._blocks = zip(*requests, strict=True)
         self._outcomes: list[Score | Exception] = []
-        self._preparation = store.prepare_nowait(blocks)
+        self._preparation = store.prepare_nowait(self._blocks)
 
     @property
     def under_way(self) -> bool:
         """Whether somebody else is at work on them."""
         return self._preparation is not None
 
-    def outcome(self, number: int) -> Score | Exception:
-        """What became of one of them."""
-        if not self._outcomes:
-            self._outcomes = self._store.write_all_nowait(self._types, self._blocks, self._preparation)
-        return self._outcomes[number]
+    def write(self) -> Iterator[tuple[m.Twrite, Score | Exception]]:
+        """Writes them all, and says of each what became of it."""
+        self._outcomes = self._store.write_all_nowait(self._types, self._blocks, self._preparation)
+        return zip(self._requests, self._outcomes, strict=True)
 
     def refuse(self, error: Exception) -> None:
-        """None of them is stored, for that reason."""
-        self._outcomes = [error] * len(self._blocks)
+        """None of them is stored, for that reason: also what ``write`` has not said yet is said so."""
+        self._outcomes[:] = [error] * len(self._outcomes)
 
 
 class VentiSession:
@@ -109,36 +106,33 @@ class VentiSession:
         raise Refusal("unknown request")
 
     def prepare(self, requests: Sequence[m.Request]) -> tuple[Iterator[_Result], bool]:
-        """Blocks that came together are written together, where the store can do that."""
-        writes = [request for request in requests if type(request) is m.Twrite] if self._preparing is not None else None
-        if not writes:
-            return self._all(requests, None), False
-        assert self._preparing is not None
-        together = _Together(self._preparing, *zip(*writes, strict=True))
-        return self._all(requests, together), together.under_way
+        """Blocks that came together, and nothing else with them, are written together, where the store can do that."""
+        writes = [request for request in requests if type(request) is m.Twrite]
+        if self._preparing is None or not writes or len(writes) < len(requests):
+            return map(self._result, requests), False
+        together = _Together(self._preparing, writes)
+        return self._written(together), together.under_way
 
-    def _all(self, requests: Sequence[m.Request], together: _Together | None) -> Iterator[_Result]:
-        number = 0
-        for request in requests:
-            result: _Result
-            try:
-                if together is None or type(request) is not m.Twrite:
-                    result = self.begin(request)
-                else:
-                    outcome = together.outcome(number)
-                    number += 1
-                    # Whatever became of this one, others of them may wait to be flushed.
-                    self._dirty = True
-                    self._together = together
-                    if isinstance(outcome, Score):
-                        result = _make_message(m.Rwrite, (outcome,))
-                    else:
-                        result = self._write(request) if isinstance(outcome, trio.WouldBlock) else outcome
-            except Hangup:
-                raise
-            except Exception as error:
-                result = error
-            yield result
+    def _result(self, request: m.Request) -> _Result:
+        try:
+            return self.begin(request)
+        except Hangup:
+            raise
+        except Exception as error:
+            return error
+
+    def _written(self, together: _Together) -> Iterator[_Result]:
+        score: Score | Exception
+        for request, score in together.write():
+            # Whatever became of this one, others of them may wait to be flushed.
+            self._dirty = True
+            self._together = together
+            if isinstance(score, Score):
+                yield _make_message(m.Rwrite, (score,))
+            elif isinstance(score, trio.WouldBlock):
+                yield self._write(request)
+            else:
+                yield score
 
     def commit(self) -> None:
         """Written blocks reach the operating system before their scores leave."""

@@ -284,10 +284,21 @@ async def test_a_session_shows_the_store_what_came_together(tmp_path: Path, two:
             nursery.cancel_scope.cancel()
 
 
-async def test_only_blocks_to_write_are_shown(tmp_path: Path) -> None:
+async def test_only_blocks_that_nothing_came_between_are_shown(tmp_path: Path) -> None:
     workers = CountingWorkers()
+    write = m.Twrite(BlockType.DATA, b"x" * 100)
+    score = Score.of(write.data)
     async with opened(tmp_path, workers) as store:
         session = VentiSession(store)
-        session.prepare([m.Tping(), m.Twrite(BlockType.DATA, b"x" * 100), m.Tsync()])
-        session.prepare([m.Tping()])
-        assert workers.given == [1]
+        cases: list[tuple[list[m.Request], list[m.Reply]]] = [
+            ([write, write], [m.Rwrite(score)] * 2),
+            ([], []),
+            ([m.Tping()], [m.Rping()]),
+            ([write, m.Tping(), write], [m.Rwrite(score), m.Rping(), m.Rwrite(score)]),
+            ([write, m.Tread(score, BlockType.DATA, 100)], [m.Rwrite(score), m.Rread(write.data)]),
+        ]
+        for requests, replies in cases:
+            results, _ = session.prepare(requests)
+            assert list(results) == replies
+            session.commit()
+        assert workers.given == [2]

@@ -12,16 +12,19 @@ MOST = 16384
 
 
 class Seen:
-    """Scores by the name of a block: its BLAKE3, then its type, one byte. What nobody asked for longest goes first."""
+    """Scores by the name of a block: its BLAKE3, then its type, one byte. What nobody asked for longest goes first.
+
+    ``young`` has those that were added or asked for last; who is in a hurry may look there first.
+    """
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._young: dict[bytes, Score] = {}
+        self.young: dict[bytes, Score] = {}
         self._old: dict[bytes, Score] = {}
 
     def get(self, name: bytes) -> Score | None:
         """The score of a block that was added; None if it was not, or too long ago."""
-        score = self._young.get(name)
+        score = self.young.get(name)
         if score is None:
             score = self._old.get(name)
             if score is not None:
@@ -30,11 +33,11 @@ class Seen:
 
     def add(self, name: bytes, score: Score) -> None:
         """A block that is stored."""
-        if len(self._young) >= self._most:
-            self._old, self._young = self._young, {}
-        self._young[name] = score
+        if len(self.young) >= self._most:
+            self._old, self.young = self.young, {}
+        self.young[name] = score
 
     def clear(self) -> None:
         """Forgets all of them."""
-        self._young = {}
+        self.young = {}
         self._old = {}

@@ -260,7 +260,7 @@ class DiskStore:
             return [BlockTooLarge() if len(data) > LARGEST_BLOCK else refusal for data in blocks]
         prepared = preparation.results() if preparation is not None else (None,) * len(blocks)
         # Most of the time of a busy server is spent in this loop.
-        recent, frozen, old = self._recent.get, self._frozen.get, self._index.get
+        recent, frozen, old, young = self._recent.get, self._frozen.get, self._index.get, self._seen.young.get
         damaged, seen, space = self._damaged.keys, self._seen, self._space
         outcomes: list[Score | Exception] = []
         pieces: list[Buffer] = []
@@ -275,7 +275,7 @@ class DiskStore:
                 wire = _WIRE[type]
                 digest = blake3(data).digest() if found is None else found[1]
                 name = digest + wire
-                score = seen.get(name)
+                score = young(name) or seen.get(name)
                 if score is not None and not damaged:
                     outcomes.append(score)
                     continue
