@@ -9,6 +9,7 @@ from typing import Final
 import trio
 
 from venti.blocktype import BlockType
+from venti.each import for_each
 from venti.score import ZERO_SCORE, Score
 from venti.store import BlockStore, Pending
 
@@ -49,7 +50,11 @@ async def fetch(
     elif begin is not None:
         await _fetch_pipelined(store, begin, wanted, missing, blocks, window)
     else:
-        await _fetch_many(store, wanted, missing, blocks, window)
+
+        async def read(index: int) -> None:
+            blocks[index] = await store.read(*wanted[index])
+
+        await for_each(missing, read, window)
     return blocks
 
 
@@ -73,29 +78,3 @@ async def _fetch_pipelined(
             blocks[index] = await store.read(*wanted[index])
     for index, pending in under_way:
         blocks[index] = await pending.wait()
-
-
-async def _fetch_many(
-    store: BlockStore,
-    wanted: Sequence[tuple[Score, BlockType, int]],
-    missing: Sequence[int],
-    blocks: list[bytes],
-    window: int,
-) -> None:
-    failure: Exception | None = None
-    waiting = iter(missing)
-
-    async def work() -> None:
-        nonlocal failure
-        try:
-            for index in waiting:
-                blocks[index] = await store.read(*wanted[index])
-        except Exception as error:
-            failure = failure or error
-            nursery.cancel_scope.cancel()
-
-    async with trio.open_nursery() as nursery:
-        for _ in range(min(window, len(missing))):
-            nursery.start_soon(work)
-    if failure is not None:
-        raise failure

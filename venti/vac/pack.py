@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Final, NamedTuple
 
 import trio
 
+from venti.each import for_each
 from venti.entry import Entry
 from venti.errors import DamagedArchive
 from venti.score import Score
@@ -204,7 +206,8 @@ class Packer:
                 later.append(one)
         frame.waiting.reverse()
         if later:
-            await self._read_many(frame, later)
+            read = functools.partial(self._read_one, frame)
+            await for_each([one.info for one in later], read, READERS)
 
     async def _expand(self, frame: _Frame, path: str, score: Score, taken: set[str]) -> None:
         """Takes in what an archive has at its top, in place of the file that holds its score."""
@@ -218,25 +221,6 @@ class Packer:
                 log.warning("%s: holds %r, which is there already, left out", path, name)
             else:
                 frame.ready[name] = one
-
-    async def _read_many(self, frame: _Frame, found: Sequence[Found]) -> None:
-        failure: Exception | None = None
-        waiting = iter(found)
-
-        async def work() -> None:
-            nonlocal failure
-            try:
-                for one in waiting:
-                    await self._read_one(frame, one.info)
-            except Exception as error:
-                failure = failure or error
-                nursery.cancel_scope.cancel()
-
-        async with trio.open_nursery() as nursery:
-            for _ in range(min(READERS, len(found))):
-                nursery.start_soon(work)
-        if failure is not None:
-            raise failure
 
     async def _read_one(self, frame: _Frame, info: DirEntry) -> None:
         path = frame.paths.get(info.name) or os.path.join(frame.path, info.name)
