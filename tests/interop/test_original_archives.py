@@ -89,9 +89,11 @@ def test_the_originals_read_what_we_archive(tmp_path: Path) -> None:
             run("ninep", "-a", address, "put", "-r", f"{tmp_path}/tree", "tree")
             run("fossil", "snap", "-a", *data)
             first = run("fossil", "last", "--wait", *data).strip()
+            run("fossil", "snap", "-d", "/snapshot/old", *data)
             (tmp_path / "new").write_bytes(b"second\n")
             run("ninep", "-a", address, "put", f"{tmp_path}/new", "tree/sub/small")
             run("fossil", "snap", "-a", *data)
+            run("fossil", "snap", "-a", "-s", "/snapshot/old/tree", "-d", "/archive/kept/tree", *data)
             second = run("fossil", "last", "--wait", *data).strip()
         assert first != second
 
@@ -105,6 +107,7 @@ def test_the_originals_read_what_we_archive(tmp_path: Path) -> None:
             now = b"second\n" if name == "small" else content
             assert (out / "active/tree/sub" / name).read_bytes() == now
             assert (out / f"archive/{day[:4]}/{days[0]}/tree/sub" / name).read_bytes() == content
+            assert (out / "archive/kept/tree/sub" / name).read_bytes() == content
 
         part = tmp_path / "ns" / "part"
         with part.open("wb") as file:
@@ -116,6 +119,7 @@ def test_the_originals_read_what_we_archive(tmp_path: Path) -> None:
             found = trio.run(contents, theirs, names, "main/active")
             assert found == [b"second\n" if name == "small" else content for name, content in files.items()]
             old = [f"archive/{day[:4]}/{days[0]}/tree/sub/{name}" for name in files]
-            assert trio.run(contents, theirs, old, "main") == list(files.values())
+            old += [f"archive/kept/tree/sub/{name}" for name in files]
+            assert trio.run(contents, theirs, old, "main") == [*files.values(), *files.values()]
     finally:
         venti.stop()
