@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from fossil.archive import write_root
@@ -17,6 +18,9 @@ from fossil.shelf import Shelf
 from fossil.words import Given, number
 from ninep.errors import NinepError, NotDirectory
 from ninep.stat import DMDIR
+
+SHELVES = {SNAPSHOT: re.compile(r"\d{4}(/\d{4})?"), ARCHIVE: re.compile(r"\d{4}")}
+"""Names of the directories that what is named by the time is in."""
 
 
 def _may_take(fsys: Fsys) -> None:
@@ -67,6 +71,8 @@ def _destination(fsys: Fsys, kind: str, path: str) -> str:
     names = name.split("/")
     if any(one in ("", ".", "..") or "\0" in one or len(one.encode()) > LONGEST_NAME for one in names):
         raise ConsoleRefused(f"snap: {path} cannot be the name of a snapshot")
+    if SHELVES[kind].fullmatch(name):
+        raise ConsoleRefused(f"snap: {path}: {kind}s of that time will be below it: choose another name")
     for one in names:
         if isinstance(shelf, int):
             break

@@ -307,6 +307,13 @@ TRANSCRIPTS = {
             snap: /active/x: a name must be below /snapshot, such as /snapshot/before-upgrade
         > snap -a -d /archive/2003/1220
             snap: /archive/2003/1220: file already exists
+        > snap -d /snapshot/2031
+            snap: /snapshot/2031: snapshots of that time will be below it: choose another name
+        > snap -d /snapshot/2031/0102
+            snap: /snapshot/2031/0102: snapshots of that time will be below it: choose another name
+        > snap -d /snapshot/2031/0102/0000
+        > snap -a -d /archive/2031
+            snap: /archive/2031: archives of that time will be below it: choose another name
         > last -w
             vac:...
         > venti nowhere
