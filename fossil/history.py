@@ -181,7 +181,7 @@ class History:
 
         They cannot be looked at from now on. What only they show is taken away by ``sweep``. Returns how many went.
         """
-        rows = self._database.execute("SELECT epoch FROM snapshot WHERE kind=? AND time<?", (SNAPSHOT, before))
+        rows = self._database.execute("SELECT epoch FROM snapshot WHERE kind=? AND time<?", (SNAPSHOT, max(before, 0)))
         return self.forget([epoch for (epoch,) in rows.fetchall()])
 
     def forget(self, epochs: list[int]) -> int:

@@ -31,6 +31,8 @@ def _number(word: str, most: int = NO32) -> int:
     digits = word.removeprefix("-").lower()
     base = 16 if digits.startswith("0x") else 8 if digits.startswith("0") else 10
     value = int(digits, base) if digits != "0" else 0
+    if value > most:
+        raise ValueError(word)
     return -value & most if word.startswith("-") else value
 
 
@@ -52,7 +54,9 @@ FORMS: Mapping[str, _Form] = {
     "Tattach": _Form("fid afid uname aname", lambda w: m.Tattach(_number(w[0]), _number(w[1]), w[2], w[3])),
     "Twalk": _Form("fid newfid [name...]", _walk, exact=False),
     "Topen": _Form("fid mode", lambda w: m.Topen(_number(w[0]), _number(w[1], 0xFF))),
-    "Tcreate": _Form("fid name perm mode", lambda w: m.Tcreate(_number(w[0]), w[1], int(w[2], 8), _number(w[3], 0xFF))),
+    "Tcreate": _Form(
+        "fid name perm mode", lambda w: m.Tcreate(_number(w[0]), w[1], _number(f"0{w[2]}"), _number(w[3], 0xFF))
+    ),
     "Tread": _Form("fid offset count", lambda w: m.Tread(_number(w[0]), _number(w[1], NO64), _number(w[2]))),
     "Twrite": _Form("fid offset data", lambda w: m.Twrite(_number(w[0]), _number(w[1], NO64), w[2].encode())),
     "Tclunk": _Form("fid", lambda w: m.Tclunk(_number(w[0]))),

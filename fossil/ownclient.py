@@ -53,6 +53,9 @@ class OwnClient:
             out: list[Buffer] = []
             try:
                 dialect.encode(tag, request, out)
+            except ValueError as error:
+                raise ConsoleRefused(f"9p: {error}") from error
+            try:
                 await stream.send_all(b"".join(out))
                 reply = dialect.decode_reply(memoryview(await self._frame(stream)))[1]
             except (trio.BrokenResourceError, trio.ClosedResourceError, EOFError):

@@ -224,6 +224,9 @@ TRANSCRIPTS = {
         > expire 0
             ... snapshots forgotten
         > snapclean 10
+        > snapclean 99999999999999999999
+        > expire 99999999999999999999
+            0 snapshots forgotten
         > last
             nothing has been archived yet: say 'snap -a', and wait until it is written
         """,

@@ -130,3 +130,30 @@ def test_numbers_are_as_c_reads_them(typed: str, request_: m.Request) -> None:
 )
 def test_data_is_shown_as_text_or_in_hexadecimal(data: bytes, text: str) -> None:
     assert messagetext.data_text(data) == text
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "Twalk 0 99999999999999999999",
+        "Tread 0 0 4294967296",
+        "Tread 0 18446744073709551616 1",
+        "Tflush 65536",
+        "Topen 0 256",
+        "Tcreate 0 x 77777777777777 0",
+        "Tcreate 0 x -1 0",
+        "Tread x 0 0",
+    ],
+)
+def test_numbers_that_no_message_has(typed: str) -> None:
+    name, *words = typed.split()
+    with pytest.raises(ValueError, match=f"usage: {name} fid|usage: Tflush oldtag"):
+        messagetext.parse(name, words)
+
+
+async def test_a_message_that_cannot_be_sent(tmp_path: Path) -> None:
+    async with served(tmp_path) as server:
+        interpreter = Interpreter(server)
+        await say(interpreter, OPEN)
+        assert "Tauth cannot be encoded" in await say(interpreter, f"9p Tauth 0 {'x' * 70000} main")
+        assert "Rversion" in await say(interpreter, "9p Tversion 8192 9P2000")
