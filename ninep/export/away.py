@@ -7,16 +7,17 @@ the view of a fid is given up, and a view itself only when the last of its threa
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from functools import wraps
 from types import CoroutineType
 from typing import Any
 
 import trio
 
-from ninep.errors import FileTooBig
+from ninep.errors import FileError, FileTooBig
 from ninep.export.acting import AS_OURSELVES
 from ninep.export.file import ExportFile
 from ninep.export.mounts import Away
@@ -35,6 +36,7 @@ _CALLS = (
     *("setattr", "lcreate", "mkdir", "mknod", "symlink", "link", "readlink", "rename", "replace", "renameat"),
     *("unlinkat", "fsync", "statfs", "listxattr", "getxattr", "setxattr", "removexattr"),
 )
+_SHARING = frozenset(("read", "write", "stat", "getattr"))
 _lock = threading.Lock()
 """Held while it changes which threads a view has."""
 _here = threading.local()
@@ -62,17 +64,43 @@ class AwayFile(ExportFile):
     """One fid's view of a place."""
 
     guarded = True
-    __slots__ = ("_jobs", "_leaving")
+    __slots__ = ("_jobs", "_leaving", "_turns")
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._jobs = 0
         self._leaving = False
+        self._turns: dict[trio.Event, bool] = {}
 
     @property
     def qid(self) -> Qid:
         """As the last call has seen it."""
         return self._tree.qid(self._place.status)
+
+    def in_order(
+        self, work: Callable[..., Any], arguments: tuple[Any, ...], away: Away, *, writes: bool
+    ) -> Coroutine[Any, Any, Any]:
+        """``in_thread`` for what shares a fid: who asks sees what was written before, and writes keep their order."""
+        earlier = [turn for turn, written in self._turns.items() if written or writes]
+        turn = trio.Event()
+        self._turns[turn] = writes
+        return self._in_turn(turn, earlier, work, arguments, away)
+
+    async def _in_turn(
+        self,
+        turn: trio.Event,
+        earlier: Sequence[trio.Event],
+        work: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        away: Away,
+    ) -> Any:
+        try:
+            for other in earlier:
+                await other.wait()
+            return await self.in_thread(work, arguments, away)
+        finally:
+            del self._turns[turn]
+            turn.set()
 
     async def in_thread(self, work: Callable[..., Any], arguments: tuple[Any, ...], away: Away) -> Any:
         """What ``work`` makes of this view and ``arguments``."""
@@ -149,7 +177,11 @@ class AwayFile(ExportFile):
             return b""
         if self._target:
             return self._target[offset : offset + count]
-        return os.pread(self._descriptor, count, offset)
+        try:
+            return os.pread(self._descriptor, count, offset)
+        except BlockingIOError as error:
+            # It is not waited for: who asked could not be told from one that hangs.
+            raise FileError("there is nothing to read now: try again", errno.EAGAIN) from error
 
     def _write_here(self, offset: int, data: Buffer) -> int:
         if offset > LONGEST:
@@ -249,6 +281,8 @@ def _guarded(name: str) -> Callable[..., Any]:
             away = away.on(arguments[0])
         elif arguments and isinstance(arguments[0], str):
             away = away.on(arguments[:1])
+        if name in _SHARING:
+            return self.in_order(work, arguments, away, writes=name == "write")
         return self.in_thread(work, arguments, away)
 
     return call

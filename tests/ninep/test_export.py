@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat as unix
 from collections.abc import AsyncIterator
@@ -114,6 +115,18 @@ class TestExportThatMayHang(TestExport):
             replies = [await raw.client.wait(call) for call in calls]
             assert bytes(replies[3].data) == b"pipelined"
             assert replies[4].stat.length == 9
+
+    async def test_what_has_nothing_to_say_at_the_moment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Such as /proc/kmsg."""
+
+        def nothing(*arguments: object) -> bytes:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+        async with self.client() as raw:
+            await raw.made("file", data=b"x")
+            fid = await raw.open("file")
+            monkeypatch.setattr(os, "pread", nothing)
+            assert "try again" in await raw.refused(m.Tread(fid, 0, 10))
 
 
 class TestExportInEveryDialect(DialectContract):
