@@ -1,12 +1,16 @@
-"""The interpreter of the console: lines without a file system, and from a file."""
+"""The interpreter of the console: lines without a file system, from a file, and of any words."""
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
-from contracts.console_talk import say, served
+import pytest
+
+from contracts.console_talk import OPEN, say, served
 from fossil.interpreter import Interpreter
 from fossil.registry import FSYS, SERVER
+from fossil.words import quoted
 
 
 async def test_before_anything_is_configured(tmp_path: Path) -> None:
@@ -36,3 +40,73 @@ async def test_a_file_of_commands(tmp_path: Path) -> None:
         assert "No such file" in await say(interpreter, f". {tmp_path}/nosuch")
         script.write_bytes(b"\xff")
         assert "UTF-8" in await say(interpreter, f". {script}")
+
+
+NAMES = sorted({*FSYS, *SERVER} - {".", "dflag", "last", "listen", "srv"})
+WORDS = (
+    *(
+        "/active",
+        "/active/adm",
+        "/active/adm/users",
+        "/active/d",
+        "/snapshot",
+        "/snapshot/s",
+        "/archive",
+        "a/b",
+        "..",
+        "",
+    ),
+    *(
+        "main",
+        "other",
+        "adm",
+        "none",
+        "noworld",
+        ":x",
+        "+adm",
+        "-adm",
+        "=adm",
+        "%new",
+        "glenda",
+        "d775",
+        "yyyy",
+        "é",
+        "\x01",
+    ),
+    *(
+        "-a",
+        "-d",
+        "-s",
+        "-p",
+        "-w",
+        "-r",
+        "-m",
+        "-y",
+        "-f",
+        "-j",
+        "-n",
+        "--",
+        "0",
+        "1",
+        "-1",
+        "~0",
+        "0x10",
+        "08",
+        "2500",
+    ),
+    *("99999999999999999999", "9223372036854775808", "1e5", "fix", "venti", "x" * 300, "/active/" + "d" * 300, "a b"),
+    *("Tversion", "Tattach", "Twalk", "Twstat", "Tread", "Twrite", "Tcreate", "nexttag", "8192", "9P2000"),
+)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_is_said_is_done_or_refused(tmp_path: Path, seed: int) -> None:
+    """Any other exception would end the test."""
+    source = random.Random(seed)
+    async with served(tmp_path) as server:
+        interpreter = Interpreter(server)
+        for _ in range(600):
+            if "main" not in server.table or server.table["main"].fossil is None:
+                await say(interpreter, OPEN)
+            words = [source.choice(WORDS) for _ in range(source.choice((0, 0, 1, 1, 2, 2, 3, 4, 5, 7)))]
+            await say(interpreter, " ".join([source.choice(NAMES), *map(quoted, words)]))
