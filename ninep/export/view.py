@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import stat as unix
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Coroutine, Iterator, Sequence
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 
@@ -59,7 +60,10 @@ class ExportView(File):
     appends = odd_names = True
     guarded = False
     """Whether calls are made by threads."""
-    __slots__ = ("_acting", "_descriptor", "_entries", "_identity", "_place", "_target", "_tree", "_writable")
+    __slots__ = (
+        *("_acting", "_appending", "_appends", "_descriptor", "_entries", "_identity", "_place", "_target", "_tree"),
+        "_writable",
+    )
 
     def __init__(self, tree: ExportTree, place: Place, identity: Identity | None, acting: Acting) -> None:
         """Takes over the reference to ``place``."""
@@ -68,7 +72,8 @@ class ExportView(File):
         self._identity = identity
         self._acting = acting
         self._descriptor = -1
-        self._writable = False
+        self._writable = self._appends = False
+        self._appending: list[trio.Event] = []
         self._target = b""
         self._entries: _Entries | None = None
 
@@ -157,6 +162,7 @@ class ExportView(File):
                 raise PermissionDenied
             self._descriptor = place.open(flags)
             self._writable = mode & 3 in (OWRITE, ORDWR)
+            self._appends = bool(mode & OAPPEND)
 
     def _removable(self) -> None:
         parent = self._place.parent
@@ -202,6 +208,7 @@ class ExportView(File):
         made = self._tree.view(place, self._identity, self._acting)
         made._descriptor = descriptor
         made._writable = mode & 3 in (OWRITE, ORDWR)
+        made._appends = bool(mode & OAPPEND)
         if gid is not None:
             regroup(place, gid, inherits=bool(self._place.refresh().st_mode & unix.S_ISGID))
         if place.status.st_mode & 0o7777 != rights:
@@ -217,10 +224,32 @@ class ExportView(File):
         return self._tree.contents.read(self._descriptor, offset, count)
 
     def write(self, offset: int, data: Buffer) -> Maybe[int]:
-        """Puts bytes into the file."""
+        """Puts bytes into the file. Where the place is its end, in the order of the calls: threads have none."""
         if offset > LONGEST:
             raise FileTooBig
-        return self._tree.contents.write(self._descriptor, offset, data)
+        if self._appending:
+            return self._append(bytes(data))
+        count = self._tree.contents.write(self._descriptor, offset, data)
+        if isinstance(count, CoroutineType) and self._appends:
+            return self._append(b"", count)
+        return count
+
+    def _append(self, data: bytes, begun: Coroutine[Any, Any, int] | None = None) -> Coroutine[Any, Any, int]:
+        """Writes when all appending writes before have ended, unless it has ``begun``."""
+        earlier = list(self._appending)
+        turn = trio.Event()
+        self._appending.append(turn)
+
+        async def append() -> int:
+            try:
+                for other in earlier:
+                    await other.wait()
+                return await (begun or arrived(self._tree.contents.write(self._descriptor, 0, data)))
+            finally:
+                self._appending.remove(turn)
+                turn.set()
+
+        return append()
 
     def list(self, rewind: bool) -> Sequence[Stat]:
         """The next entries. Who may read a directory sees them in full, as 9P has it."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import stat as unix
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -17,6 +20,7 @@ from contracts.ninep_client import connected
 from contracts.served_dialects import DialectContract, unix_dialects
 from contracts.served_file import OWNER, ServedTreeContract
 from ninep import messages as m
+from ninep import messages_linux as lm
 from ninep import stat as st
 from ninep.attributes import SetAttributes, device
 from ninep.connection import DIALECTS
@@ -328,3 +332,27 @@ def test_mappings_that_mean_nothing(setting: str) -> None:
 def test_only_root_acts_as_others() -> None:
     with pytest.raises(NinepError, match="only root"):
         Accounts({"glenda": "root"})
+
+
+async def test_appending_on_a_slow_disk_keeps_the_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writes that come together go through threads then, of which any may be the first."""
+    tree = ExportTree(tmp_path, accounts=Accounts(switch=False))
+    pieces = [b"%03d;" % number for number in range(200)]
+    chance = random.Random(1)
+    pwrite = os.pwrite
+
+    def slow(*arguments: Any) -> int:
+        time.sleep(chance.random() * 0.002)
+        return pwrite(*arguments)
+
+    monkeypatch.setattr(os, "pwrite", slow)
+    monkeypatch.setattr("ninep.export.contents.SLOW", 0.001)
+    monkeypatch.setattr("ninep.export.contents.PAUSE", 0.01)
+    async with connected(tree, OWNER, version=lm.VERSION) as raw:
+        await raw.ask(m.Twalk(0, 1, []))
+        await raw.ask(lm.Tlcreate(1, "log", lm.L_WRONLY | lm.L_APPEND, 0o644, 0))
+        calls = [raw.client.begin(m.Twrite(1, 0, piece)) for piece in pieces]
+        for call in calls:
+            await raw.client.wait(call)
+    tree.close()
+    assert (tmp_path / "log").read_bytes() == b"".join(pieces)
