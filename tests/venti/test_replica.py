@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from venti.disk import open_disk_store
 from venti.disk.arena import START, arena_path
 from venti.disk.claim import claimed
 from venti.disk.files import OsFolder
+from venti.disk.outgoing import Places
 from venti.disk.replica import missing, replicate
 from venti.errors import DamagedStore, StoreFull
 from venti.memory import MemoryStore
@@ -267,3 +269,26 @@ async def test_a_copy_that_is_being_served_is_left_alone(
     async with open_disk_store(copy, read_only=True):
         assert await venti("mirror", source, copy) == 1
     assert "in use by" in capsys.readouterr().err
+
+
+async def test_what_a_loss_of_power_may_take_is_exported_again(source: Path) -> None:
+    """The log goes on in another way where it was cut, and nothing of that is passed over."""
+    target = MemoryStore()
+    async with serving(target) as address:
+        async with open_disk_store(source) as store:
+            for block in WRITTEN[:10]:
+                await store.write(DATA, block)
+            await store.sync()
+            kept = store.log.flushed
+            shutil.copytree(source, source.with_name("kept"))
+            for block in WRITTEN[10:20]:
+                await store.write(DATA, block)
+            assert await venti("export", "--store", source, "-h", address) == 0
+            assert Places(source / "exports").get(address) == kept
+        shutil.copy(source / "exports", source.with_name("kept"))
+        async with open_disk_store(source.with_name("kept")) as store:
+            for block in WRITTEN[20:40]:
+                await store.write(DATA, block)
+        assert await venti("export", "--store", source.with_name("kept"), "-h", address) == 0
+    for block in WRITTEN[:40]:
+        assert await target.read(Score.of(block), DATA, 9999) == block
