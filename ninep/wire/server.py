@@ -250,6 +250,8 @@ class _Connection(Generic[Q, R]):
                 if self._full():
                     await self._wait_for_room()
                 continue
+            if result is None:
+                continue
             if isinstance(result, Exception):
                 ready_for.append((tag, None, result := dialect.failure(result)))
             else:

@@ -445,3 +445,19 @@ async def test_what_is_put_off_is_done_when_the_answers_have_left() -> None:
             await rested.wait()
         assert b"".join(seen) == packed(1, Echoed(b"a")) + packed(2, Echoed(b"b"))
         await near.aclose()
+
+
+async def test_what_began_together_may_have_no_reply_or_an_error() -> None:
+    class Choosy(Foreseeing):
+        def prepare(self, requests: list[Request]) -> tuple[Iterator[Any], bool]:
+            results, under_way = super().prepare(requests)
+            odd = (None, Refused("odd"))
+            return (odd[n // 2 % 2] if n % 2 else result for n, result in enumerate(results)), under_way
+
+    async with served(Choosy(), PatientDialect()) as stream:
+        await say(stream, *echoes(0, AHEAD))
+        refused = Failed(b"odd")
+        await hear(
+            stream,
+            *((n, refused if n % 2 else Echoed(b"%d" % n)) for n in range(AHEAD) if n % 4 != 1),
+        )
