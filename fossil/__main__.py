@@ -221,7 +221,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_listen_flags(server)
 
     maker = commands.add_parser("format", help="make a file system, empty or from an archive")
-    maker.description = formatting.run.__doc__
+    maker.description = (formatting.run.__doc__ or "").partition("Raises:")[0]
     maker.set_defaults(run=lambda arguments: formatting.run(arguments, folder_of(arguments)))
     maker.add_argument("--data", metavar="DIR", help="where it is kept; default: fossil in your data directory")
     maker.add_argument("--venti", metavar="ADDRESS", help="where the archive is; default: the embedded venti in DIR")

@@ -1,11 +1,19 @@
-"""The documentation leads somewhere: every link between its pages has something at its other end."""
+"""The documentation leads somewhere, and tells of each command what its parser takes, and nothing else.
+
+Every link between its pages has something at its other end.
+"""
 
 from __future__ import annotations
 
+import argparse
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+import fossil.interpreter  # noqa: F401 which enters the commands of the console
+from fossil.registry import FSYS, SERVER
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -37,3 +45,92 @@ def test_every_page_can_be_found() -> None:
     }
     lost = [str(page.relative_to(ROOT)) for page in PAGES if page not in linked and page.name != "README.md"]
     assert not lost
+
+
+PROGRAMS = {"ninep": "ninep-cli", "venti": "venti-cli", "fossil": "fossil", "cfs": "cfs"}
+"""Each program and its page."""
+EVERYWHERE = frozenset(("-h", "--help", "--verbose"))
+FLAG = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*")
+
+
+def text_of(page: str) -> str:
+    return (ROOT / "docs" / "reference" / f"{page}.md").read_text()
+
+
+def parser_of(program: str) -> argparse.ArgumentParser:
+    """The parser that a program's ``main`` makes, which runs nothing."""
+    main = import_module(f"{program}.__main__")
+    seen: list[argparse.ArgumentParser] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(main, "run_program", lambda name, parser, argv, codes: seen.append(parser) or 0)
+        main.main([])
+    return seen[0]
+
+
+def flags_of(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+    return {flag: action for action in parser._actions for flag in action.option_strings}
+
+
+def commands_of(program: str) -> dict[str, argparse.ArgumentParser]:
+    actions = parser_of(program)._actions
+    found = next(action for action in actions if isinstance(action, argparse._SubParsersAction))
+    return {min(name for name, other in found.choices.items() if other is one): one for one in found.choices.values()}
+
+
+COMMANDS = [(program, name) for program in PROGRAMS for name in commands_of(program)]
+
+
+def told_of(page: str, name: str) -> str:
+    """What a page says of one command: its rows of tables, the section of its name, and what is said of all of them."""
+    top, *sections = re.split(r"^## ", text_of(page), flags=re.MULTILINE)
+    titles = [section.partition("\n")[0].split(" and ") for section in sections]
+    names = {name for program, name in COMMANDS if PROGRAMS[program] == page}
+    own = [
+        section
+        for title, section in zip(titles, sections, strict=True)
+        if name in title or not names.intersection(title)
+    ]
+    lines = [
+        line
+        for line in "\n".join((top, *own)).splitlines()
+        if (found := re.match(r"\| `([a-z-]+)[ `]", line)) is None or found[1] not in names or found[1] == name
+    ]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(("program", "name"), COMMANDS)
+def test_every_flag_of_a_command_is_told(program: str, name: str) -> None:
+    told = set(FLAG.findall(told_of(PROGRAMS[program], name)))
+    if program == "venti" and name == "serve":
+        told |= {f"--{key}" for key in re.findall(r"^\| `([a-z-]+)`", text_of("venti-settings"), re.MULTILINE)}
+    letters = {f"-{letter}" for flag in told if not flag.startswith("--") for letter in flag[1:]}
+    for action in {id(action): action for action in flags_of(commands_of(program)[name]).values()}.values():
+        assert {*action.option_strings} & (told | letters | EVERYWHERE), action.option_strings
+
+
+@pytest.mark.parametrize(("program", "name"), COMMANDS)
+def test_help_is_for_people(program: str, name: str) -> None:
+    assert "Raises:" not in commands_of(program)[name].format_help()
+
+
+@pytest.mark.parametrize(("program", "name"), COMMANDS)
+def test_no_usage_has_a_flag_that_is_none(program: str, name: str) -> None:
+    known = flags_of(commands_of(program)[name])
+    page = text_of(PROGRAMS[program])
+    usages = re.findall(rf"^\| `{name} ([^`]*)` \|", page, re.MULTILINE)
+    usages += re.findall(rf"^(?:    |python -m ){program} {name} (.*(?:\n    \[.*)*)$", page, re.MULTILINE)
+    for flag in FLAG.findall(" ".join(usages)):
+        assert flag in known or all(f"-{letter}" in known for letter in flag[1:]), flag
+
+
+@pytest.mark.parametrize("name", sorted({**SERVER, **FSYS}))
+def test_every_command_of_the_console_is_told_once(name: str) -> None:
+    usage = {**SERVER, **FSYS}[name].usage
+    page = text_of("fossil-console").partition("## Commands to the server")[2]
+    rows = [line for line in page.splitlines() if re.match(rf"\|[^|]*`{re.escape(name)}[ `]", line)]
+    if "no meaning" in ({**SERVER, **FSYS}[name].run.__doc__ or ""):
+        assert f"`{name}`" in page
+        return
+    (row,) = rows
+    letters = {letter for flag in re.findall(r"(?<![\w-])-([A-Za-z]+)", row) for letter in flag}
+    assert letters >= {*usage.flags, *usage.valued}
