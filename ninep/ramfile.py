@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from ninep import stat as st
 from ninep.attributes import (
@@ -44,14 +43,10 @@ from ninep.messages import OAPPEND, ORCLOSE, OTRUNC
 from ninep.permissions import EXECUTE, READ, WRITE, granted, inherited, settled, wanted, writable
 from ninep.qid import QTDIR, Qid
 from ninep.ramnode import Node, Place
+from ninep.ramstore import LONGEST_NAME, RamStore
 from ninep.stat import NO32, NO64, Stat
 from ninep.wire.dialect import Buffer
 
-if TYPE_CHECKING:
-    from ninep.ramfs import RamTree
-
-LONGEST_NAME = 255
-"""Bytes in the name of a file or user. A directory entry must fit in the smallest messages in use."""
 LONGEST_TARGET = 4095
 """Bytes in the target of a symbolic link."""
 MOST_XATTRS = 65536
@@ -68,7 +63,7 @@ class RamFile(File):
     appends = odd_names = True
     __slots__ = ("_append", "_listing", "_locked", "_node", "_opened", "_place", "_tree", "_user", "_writable")
 
-    def __init__(self, tree: RamTree, place: Place, user: str) -> None:
+    def __init__(self, tree: RamStore, place: Place, user: str) -> None:
         self._tree = tree
         self._place = place
         self._node = place.node

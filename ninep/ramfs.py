@@ -6,23 +6,15 @@ import time
 from collections.abc import Callable
 
 from ninep import stat as st
-from ninep.attributes import SECOND, Statfs
-from ninep.errors import FileSystemFull, FileTooBig, UnknownUser
+from ninep.errors import UnknownUser
 from ninep.files import File, FileTree
 from ninep.ids import Ids
-from ninep.ramfile import LONGEST_NAME, RamFile
-from ninep.ramnode import Node, Place
-from ninep.wire.dialect import Buffer
-
-CAPACITY = 1 << 30
-"""Bytes of file data that a tree holds unless told otherwise."""
-LONGEST = (1 << 63) - 1
-"""The greatest length of a file."""
-BLOCK = 4096
-"""Bytes of a block, as statfs counts."""
+from ninep.ramfile import RamFile
+from ninep.ramnode import Place
+from ninep.ramstore import CAPACITY, LONGEST_NAME, RamStore
 
 
-class RamTree(FileTree):
+class RamTree(RamStore, FileTree):
     """A tree whose root belongs to ``owner``, who alone may give files away and make devices.
 
     A user is a member of the group that has the user's name. Rights are those of 9P2000 in every dialect: they add up.
@@ -39,12 +31,8 @@ class RamTree(FileTree):
         clock: Callable[[], float] = time.time,
         ids: Ids | None = None,
     ) -> None:
-        """``capacity`` bounds the data of all files together, in bytes; ``clock`` gives seconds since 1970."""
-        self._clock = clock
-        self._paths = 0
-        self.owner = owner
-        self.capacity = self.free = capacity
-        self.ids = ids or Ids()
+        """``mode`` is the root's; for the rest see ``RamStore``."""
+        super().__init__(owner, capacity=capacity, clock=clock, ids=ids)
         self._root = Place("/", self.make(st.DMDIR | mode, owner, owner), None)
 
     def attach(self, uname: str, aname: str, *, local: bool = False) -> File:
@@ -53,65 +41,3 @@ class RamTree(FileTree):
         if not user.isprintable() or len(user.encode()) > LONGEST_NAME:
             raise UnknownUser
         return RamFile(self, self._root, user)
-
-    def now(self) -> int:
-        """Nanoseconds since 1970."""
-        return int(self._clock() * SECOND)
-
-    def make(self, mode: int, uid: str, gid: str, *, rdev: int = 0, extension: str = "") -> Node:
-        """A new node with a path of its own. Raises ``FileSystemFull``: there is no room for a link's target."""
-        node = Node(self._paths + 1, mode, uid, gid, self.now(), rdev=rdev, extension=extension)
-        if node.content.stored > self.free:
-            raise FileSystemFull
-        self._paths += 1
-        self.free -= node.content.stored
-        return node
-
-    def write(self, node: Node, offset: int, data: Buffer) -> None:
-        """Puts bytes into a file. Raises ``FileSystemFull`` or ``FileTooBig``, and then nothing is changed."""
-        content = node.content
-        if offset + len(data) > LONGEST:
-            raise FileTooBig
-        if content.growth(offset, len(data)) > self.free:
-            raise FileSystemFull
-        before = content.stored
-        content.write(offset, data)
-        self.free -= content.stored - before
-
-    def resize(self, node: Node, length: int) -> None:
-        """Cuts or extends a file. Raises ``FileTooBig``."""
-        if length > LONGEST:
-            raise FileTooBig
-        before = node.content.stored
-        node.content.resize(length)
-        self.free -= node.content.stored - before
-
-    def drop(self, place: Place, user: str) -> None:
-        """Takes a name out of its directory; with its last name and its last opener a file is gone."""
-        siblings = place.parent.node.children
-        assert siblings is not None
-        del siblings[place.name]
-        place.removed = True
-        now = self.now()
-        place.node.links -= 1
-        place.node.ctime = now
-        place.parent.node.changed(user, now)
-        self.settle(place.node)
-
-    def settle(self, node: Node) -> None:
-        """Gives the room of a removed file back when its last opener has gone."""
-        if not node.links and not node.openers:
-            self.resize(node, 0)
-
-    def statfs(self) -> Statfs:
-        """The room in this tree."""
-        free = self.free // BLOCK
-        return Statfs(
-            bsize=BLOCK,
-            blocks=self.capacity // BLOCK,
-            bfree=free,
-            bavail=free,
-            files=self._paths + free,
-            ffree=free,
-            namelen=LONGEST_NAME,
-        )
