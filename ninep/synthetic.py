@@ -29,63 +29,19 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from hashlib import blake2b
-from typing import Any, TypeAlias, TypeVar
 
 from ninep import stat as st
 from ninep.files import File, FileTree
 from ninep.qid import QTDIR, Qid
 from ninep.stat import Stat
+from ninep.synthetic_entry import Command, Content, Entry, Lister, Reader, Stream, Writer
 from ninep.synthetic_file import SyntheticFile
 
-Content: TypeAlias = str | bytes
-Reader: TypeAlias = Callable[..., Content | Coroutine[Any, Any, Content]]
-Writer: TypeAlias = Callable[..., Coroutine[Any, Any, None] | None]
-Command: TypeAlias = Callable[..., Content | Coroutine[Any, Any, Content | None] | None]
-Stream: TypeAlias = Callable[..., AsyncIterator[Content]]
-Lister: TypeAlias = Callable[..., Iterable[str]]
-
-R = TypeVar("R", bound=Callable[..., Any])
+__all__ = ["Command", "Content", "Entry", "Lister", "Reader", "Stream", "SyntheticTree", "Writer"]
 
 _PARAMETER = re.compile(r"\{([A-Za-z_]\w*)\}")
-
-
-@dataclass(slots=True)
-class Entry:
-    """What stands at one place of a tree; see the decorators.
-
-    Attributes:
-        path: as it was given.
-        mode: permissions, with ``DMDIR`` for a directory.
-        reader, writer, command, stream: the functions.
-        children: of a directory, by name.
-        parameter: of a directory whose names come from ``lister``: what they are called as an argument.
-        below: what stands at each of those names.
-    """
-
-    path: str
-    mode: int
-    reader: Reader | None = None
-    writer: Writer | None = None
-    command: Command | None = None
-    stream: Stream | None = None
-    children: dict[str, Entry] = field(default_factory=dict)
-    parameter: str = ""
-    lister: Lister | None = None
-    below: Entry | None = None
-
-    @property
-    def is_directory(self) -> bool:
-        """Whether other entries stand below."""
-        return bool(self.mode & st.DMDIR)
-
-    def writes(self, function: R) -> R:
-        """A decorator: ``function(data)`` gets all that was written, as bytes, when the file is closed."""
-        self.writer = function
-        self.mode |= 0o222
-        return function
 
 
 class SyntheticTree(FileTree):

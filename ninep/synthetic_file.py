@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import trio
 
@@ -17,15 +17,24 @@ from ninep.messages import OAPPEND, ORCLOSE, OTRUNC
 from ninep.permissions import EXECUTE, granted, wanted, writable
 from ninep.qid import Qid
 from ninep.stat import Stat
+from ninep.synthetic_entry import Entry
 from ninep.wire.dialect import Buffer, Maybe
-
-if TYPE_CHECKING:
-    from ninep.synthetic import Entry, SyntheticTree
 
 log = logging.getLogger(__name__)
 
 LARGEST = 16 * 1024 * 1024
 """Most bytes that are written to a file before it is closed."""
+
+
+class Tree(Protocol):
+    """What a file asks its tree: see ``SyntheticTree``."""
+
+    @property
+    def owner(self) -> str: ...
+    @property
+    def root(self) -> Entry: ...
+    def qid(self, entry: Entry, place: tuple[str, ...]) -> Qid: ...
+    def stat(self, entry: Entry, place: tuple[str, ...]) -> Stat: ...
 
 
 class SyntheticFile(File):
@@ -46,9 +55,7 @@ class SyntheticFile(File):
         "place",
     )
 
-    def __init__(
-        self, tree: SyntheticTree, entry: Entry, place: tuple[str, ...], arguments: dict[str, str], user: str
-    ) -> None:
+    def __init__(self, tree: Tree, entry: Entry, place: tuple[str, ...], arguments: dict[str, str], user: str) -> None:
         self._tree = tree
         self._entry = entry
         self.place = place
