@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import stat as unix
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import Protocol, TypeVar
 
 from ninep.attributes import SECOND, SetAttributes, plan9_mode
 from ninep.errors import CrossDevice, FileError, InvalidArgument, IsDirectory, NotDirectory, NotPermitted
@@ -18,13 +18,28 @@ from ninep.qid import Qid
 from ninep.stat import DMDIR, DMSETGID, DMSETUID, DMSETVTX, DMSYMLINK, NO32, NO64, Stat
 from ninep.wire.dialect import Maybe
 
-if TYPE_CHECKING:
-    from ninep.files import File
-
 T = TypeVar("T")
 
 CHANGEABLE = 0o777 | DMSETUID | DMSETGID | DMSETVTX
 """Bits of a mode that a setattr changes; the others Unix does not know, or they are the kind of the file."""
+
+
+class Plan9File(Protocol):
+    """What is needed of a file here: that of ``files.File`` which 9P2000 asks for as well."""
+
+    @property
+    def qid(self) -> Qid: ...
+    @property
+    def ids(self) -> Ids: ...
+    @property
+    def is_directory(self) -> bool: ...
+    def clone(self) -> Maybe[Plan9File]: ...
+    def step(self, name: str) -> Maybe[Plan9File]: ...
+    def create(self, name: str, perm: int, mode: int) -> Maybe[Plan9File]: ...
+    def stat(self) -> Maybe[Stat]: ...
+    def wstat(self, changes: Stat) -> Maybe[None]: ...
+    def remove(self) -> Maybe[None]: ...
+    def clunk(self) -> Maybe[None]: ...
 
 
 def changed_mode(current: int, mode: int) -> int:
@@ -46,26 +61,26 @@ def as_wstat(ids: Ids, changes: SetAttributes, current: Stat) -> Stat:
     )
 
 
-async def setattr(file: File, changes: SetAttributes) -> None:
+async def setattr(file: Plan9File, changes: SetAttributes) -> None:
     """By ``wstat``; nothing to change is no request for stable storage here."""
     wstat = as_wstat(file.ids, changes, await arrived(file.stat()))
     if not wstat.touches_nothing:
         await arrived(file.wstat(wstat))
 
 
-async def mkdir(directory: File, name: str, perm: int) -> Qid:
+async def mkdir(directory: Plan9File, name: str, perm: int) -> Qid:
     """By ``create``."""
     return await _make(directory, name, DMDIR | perm & 0o777, OREAD)
 
 
-async def mknod(directory: File, name: str, mode: int) -> Qid:
+async def mknod(directory: Plan9File, name: str, mode: int) -> Qid:
     """By ``create``, if it is a plain file."""
     if unix.S_IFMT(mode) not in (unix.S_IFREG, 0):
         raise NotPermitted
     return await _make(directory, name, mode & 0o777, OWRITE)
 
 
-async def _make(directory: File, name: str, perm: int, mode: int) -> Qid:
+async def _make(directory: Plan9File, name: str, perm: int, mode: int) -> Qid:
     view = await arrived(directory.clone())
     try:
         made = await arrived(view.create(name, perm, mode))
@@ -76,7 +91,7 @@ async def _make(directory: File, name: str, perm: int, mode: int) -> Qid:
     return qid
 
 
-async def renameat(directory: File, name: str, target: File, newname: str) -> None:
+async def renameat(directory: Plan9File, name: str, target: Plan9File, newname: str) -> None:
     """By ``wstat``, within one directory. Raises ``FileExists`` where the new name is taken."""
     if directory.qid.path != target.qid.path:
         raise CrossDevice
@@ -84,7 +99,7 @@ async def renameat(directory: File, name: str, target: File, newname: str) -> No
         await _with(directory, name, lambda file: file.wstat(Stat(name=newname)))
 
 
-async def unlinkat(directory: File, name: str, *, folder: bool) -> None:
+async def unlinkat(directory: Plan9File, name: str, *, folder: bool) -> None:
     """By ``remove``."""
     file = await arrived(directory.step(name))
     try:
@@ -96,7 +111,7 @@ async def unlinkat(directory: File, name: str, *, folder: bool) -> None:
     await arrived(file.remove())
 
 
-async def readlink(file: File) -> str:
+async def readlink(file: Plan9File) -> str:
     """From the directory entry; raises ``InvalidArgument`` where there is no link."""
     stat = await arrived(file.stat())
     if not stat.mode & DMSYMLINK:
@@ -104,7 +119,7 @@ async def readlink(file: File) -> str:
     return stat.extension
 
 
-async def _with(directory: File, name: str, do: Callable[[File], Maybe[T]]) -> T:
+async def _with(directory: Plan9File, name: str, do: Callable[[Plan9File], Maybe[T]]) -> T:
     file = await arrived(directory.step(name))
     try:
         return await arrived(do(file))
