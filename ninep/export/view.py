@@ -6,11 +6,12 @@ import os
 import stat as unix
 from collections.abc import Coroutine, Iterator, Sequence
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import trio
 
 from ninep import stat as st
+from ninep.attributes import Attributes
 from ninep.errors import (
     FileError,
     FileExists,
@@ -23,20 +24,18 @@ from ninep.errors import (
     ReadOnly,
     WstatProhibited,
 )
-from ninep.export.accounts import Identity
+from ninep.export.accounts import Accounts, Identity
 from ninep.export.acting import AS_OURSELVES, Acting
-from ninep.export.contents import closed, huge, synced
+from ninep.export.contents import Contents, closed, huge, synced
 from ninep.export.place import Place
 from ninep.files import File, Walked
+from ninep.ids import Ids
 from ninep.maybe import arrived
 from ninep.messages import OAPPEND, ORCLOSE, ORDWR, OREAD, OTRUNC, OWRITE
 from ninep.permissions import settled
 from ninep.qid import Qid
 from ninep.stat import NO32, NO64, Stat
 from ninep.wire.dialect import Buffer, Maybe
-
-if TYPE_CHECKING:
-    from ninep.export.tree import ExportTree
 
 WALKS = 256
 """Walks after which it is time to look whether something was mounted."""
@@ -54,6 +53,27 @@ class _Entries(Protocol):
     def close(self) -> None: ...
 
 
+class Tree(Protocol):
+    """What a view asks the tree that it is of: see ``ExportTree``."""
+
+    walks: int
+
+    @property
+    def read_only(self) -> bool: ...
+    @property
+    def ids(self) -> Ids: ...
+    @property
+    def accounts(self) -> Accounts: ...
+    @property
+    def contents(self) -> Contents: ...
+    def view(self, place: Place, identity: Identity | None, acting: Acting) -> ExportView: ...
+    def look(self) -> None: ...
+    def forget(self, key: tuple[int, int]) -> None: ...
+    def qid(self, status: os.stat_result) -> Qid: ...
+    def stat(self, status: os.stat_result, name: str, target: str = "") -> Stat: ...
+    def attributes(self, status: os.stat_result) -> Attributes: ...
+
+
 class ExportView(File):
     """One fid's view of a place."""
 
@@ -65,7 +85,7 @@ class ExportView(File):
         "_writable",
     )
 
-    def __init__(self, tree: ExportTree, place: Place, identity: Identity | None, acting: Acting) -> None:
+    def __init__(self, tree: Tree, place: Place, identity: Identity | None, acting: Acting) -> None:
         """Takes over the reference to ``place``."""
         self._tree = tree
         self._place = place
