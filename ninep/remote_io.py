@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from collections import deque
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import trio
 
 from ninep import messages as m
 from ninep.errors import InputOutput
-from ninep.wire.client import Call
+from ninep.wire.client import Call, Client
 from ninep.wire.dialect import Buffer
 from ninep.wire.errors import ConnectionLost, Malformed
-
-if TYPE_CHECKING:
-    from ninep.remote import RemoteFile
 
 WINDOW = 4 * 1024 * 1024
 """Bytes of data asked for or sent ahead."""
@@ -31,6 +28,25 @@ ENDLESS = 1 << 64
 """Beyond any offset."""
 
 
+class Asked(Protocol):
+    """What is needed of a connection here."""
+
+    @property
+    def client(self) -> Client[Any, Any]: ...
+
+
+class Opened(Protocol):
+    """What is needed of a file here: see ``RemoteFile``."""
+
+    @property
+    def connection(self) -> Asked: ...
+    @property
+    def fid(self) -> int: ...
+    @property
+    def iounit(self) -> int: ...
+    async def write(self, offset: int, data: Buffer) -> int: ...
+
+
 class Reading:
     """The bytes of an open file from a place on, as views of what was received, by ``async for``.
 
@@ -39,7 +55,7 @@ class Reading:
     What was asked in vain is dropped when it comes. Cancelled or left early, nothing has to be cleaned up.
     """
 
-    def __init__(self, file: RemoteFile, offset: int, count: int | None, length: int) -> None:
+    def __init__(self, file: Opened, offset: int, count: int | None, length: int) -> None:
         self._client = file.connection.client
         self._fid = file.fid
         self._unit = file.iounit
@@ -108,7 +124,7 @@ class Writing:
     which of the bytes have been written is unknown.
     """
 
-    def __init__(self, file: RemoteFile, offset: int) -> None:
+    def __init__(self, file: Opened, offset: int) -> None:
         self._file = file
         self._client = file.connection.client
         self._unit = file.iounit

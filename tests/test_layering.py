@@ -25,9 +25,7 @@ ALLOWED = {
 }
 """What each package may import beside itself and the standard library; a name stands for what is below it, too."""
 
-REMOTE_FILES = [
-    f"ninep.{name}" for name in ("connection", "remote", "remote_io", "remote_linux", "remote_methods", "remote_unix")
-]
+REMOTE_FILES = [f"ninep.{name}" for name in ("connection", "remote", "remote_linux", "remote_methods", "remote_unix")]
 """A connection makes the files of its dialect, and its files ask it."""
 CIRCLES = {"ninep": [REMOTE_FILES], "venti": [], "fossil": [], "cfs": [], "bench": []}
 """The modules of each package that import each other: these, and no others."""
