@@ -47,6 +47,10 @@ class DataInUse(FossilError):
     """Another process has the directory open; the text names it."""
 
 
+class NoDataDirectory(FossilError):
+    """There cannot be a data directory in that place; the text says why and what to do."""
+
+
 class DamagedData(FossilError):
     """What is stored is not what was written; the text says where.
 

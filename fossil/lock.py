@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fossil.errors import DataInUse
+from fossil.errors import DataInUse, NoDataDirectory
 
 
 @contextmanager
@@ -17,9 +17,16 @@ def held(folder: Path) -> Iterator[None]:
 
     Raises:
         DataInUse: another process has it.
+        NoDataDirectory: it cannot be made, or not be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise NoDataDirectory(
+            f"cannot have a file system in {folder}: {error.strerror}: choose another --data, or see to the rights of "
+            f"{folder.parent}"
+        ) from error
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -14,7 +14,7 @@ from contracts.ninep_client import talking
 from fossil.archiver import Archiver
 from fossil.console import open_console
 from fossil.datalog import DataLog
-from fossil.errors import ConsoleRefused, DataInUse
+from fossil.errors import ConsoleRefused, DataInUse, NoDataDirectory
 from fossil.interpreter import Interpreter
 from fossil.lock import held
 from fossil.startup import start, understood
@@ -140,6 +140,14 @@ async def test_a_data_directory_has_one_server(tmp_path: Path) -> None:
         async with served(tmp_path) as other:
             with pytest.raises(DataInUse):
                 await other.attend()
+
+
+async def test_a_place_in_which_there_can_be_no_data_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NoDataDirectory, match="choose another --data"), held(tmp_path / "file"):
+        pass
+    with pytest.raises(NoDataDirectory, match="see to the rights of"), held(tmp_path / "file" / "data"):
+        pass
 
 
 # Closing
