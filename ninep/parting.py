@@ -6,11 +6,10 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-import trio
-
 from ninep.errors import FileError, UnknownFid
 from ninep.fids import Fid
 from ninep.files import File
+from ninep.grace import has_ended
 from ninep.wire.dialect import Maybe
 from ninep.wire.taskless import in_task
 
@@ -53,28 +52,6 @@ async def after(work: Coroutine[Any, Any, None], reply: T) -> T:
     From then on it gets a bounded time. What is done cannot be undone, so the answer leaves in any case.
     """
     await in_task()
-    failure: Exception | None = None
-    scope = trio.CancelScope(shield=True)
-
-    async def bound() -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            scope.deadline = trio.current_time() + PATIENCE
-
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(bound)
-            with scope:
-                try:
-                    await work
-                except Exception as error:
-                    failure = error
-            nursery.cancel_scope.cancel()
-    except* trio.Cancelled:
-        pass
-    if failure is not None:
-        raise failure
-    if scope.cancelled_caught:
+    if not await has_ended(lambda: work, PATIENCE):
         raise FileError("timed out")
     return reply

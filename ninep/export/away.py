@@ -11,7 +11,7 @@ import errno
 import os
 import threading
 from collections.abc import Callable, Coroutine, Sequence
-from functools import wraps
+from functools import partial, wraps
 from types import CoroutineType
 from typing import Any
 
@@ -24,6 +24,7 @@ from ninep.export.mounts import Away
 from ninep.export.place import thread_begins, thread_ends
 from ninep.export.view import LONGEST, ExportView
 from ninep.files import Walked
+from ninep.grace import has_ended
 from ninep.maybe import arrived
 from ninep.qid import Qid
 from ninep.stat import Stat
@@ -139,7 +140,9 @@ class AwayFile(ExportFile):
             finally:
                 thread_ends()
 
-        if not await _bounded(run, away.limiter):
+        if not await has_ended(
+            partial(trio.to_thread.run_sync, run, abandon_on_cancel=True, limiter=away.limiter), GRACE
+        ):
             with _lock:
                 job.given_up = True
                 begun, ended = job.begun, job.ended
@@ -226,33 +229,6 @@ def _give_up(result: object) -> None:
         file._leave()
     elif isinstance(file, ExportView):
         file._give_up()
-
-
-async def _bounded(run: Callable[[], None], limiter: trio.CapacityLimiter) -> bool:
-    """Runs it in a thread; whether it has come back, which it has ``GRACE`` for when this is cancelled."""
-    scope = trio.CancelScope(shield=True)
-    failure: Exception | None = None
-
-    async def bound() -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            scope.deadline = trio.current_time() + GRACE
-
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(bound)
-            with scope:
-                try:
-                    await trio.to_thread.run_sync(run, abandon_on_cancel=True, limiter=limiter)
-                except Exception as error:
-                    failure = error
-            nursery.cancel_scope.cancel()
-    except* trio.Cancelled:
-        pass
-    if failure is not None:
-        raise failure
-    return not scope.cancelled_caught
 
 
 _OWN = {
