@@ -51,7 +51,7 @@ class Content:
                 if start <= offset and end <= start + length:
                     at = skip + offset - start
                     return memoryview(read(place, stored, digest))[at : at + end - offset]
-            if end - offset >= LONG and (run := self._run(wanted, offset, end)) is not None:
+            if wanted and end - offset >= LONG and (run := self._run(wanted, offset, end)) is not None:
                 return run
             pieces = [read(extent.place, extent.stored, extent.digest) for extent in wanted]
         except trio.WouldBlock:

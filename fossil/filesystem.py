@@ -322,6 +322,9 @@ class FileSystem:
             raise FileTooBig
         self._room.take(size, full=self.full)
         size = self.writer.write(node, offset, data)
+        if not size:
+            # A write of nothing makes no file longer.
+            return 0
         if offset + size > node.length:
             node.length = offset + size
         node.next_version()

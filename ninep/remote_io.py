@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import trio
 
 from ninep import messages as m
-from ninep.errors import InputOutput
+from ninep.errors import FileTooBig, InputOutput
 from ninep.wire.client import Call, Client
 from ninep.wire.dialect import Buffer
 from ninep.wire.errors import ConnectionLost, Malformed
@@ -62,7 +62,7 @@ class Reading:
         self._most = max(1, min(DEEPEST, WINDOW // file.iounit))
         self._known = length
         self._ask = offset
-        self._end = ENDLESS if count is None else offset + count
+        self._end = ENDLESS if count is None else min(offset + count, ENDLESS)
         self._window = self._most if length > offset else 1
         self._calls: deque[tuple[int, int, Call[Any]]] = deque()
         self._done = False
@@ -154,6 +154,8 @@ class Writing:
     async def write(self, data: Buffer) -> None:
         """Sends all of ``data``; returns when so much has been answered that the window is open again."""
         view = memoryview(data).cast("B")
+        if self.offset + len(view) > ENDLESS:
+            raise FileTooBig
         begin, fid, unit, calls = self._client.begin, self._file.fid, self._unit, self._calls
         for at in range(0, len(view), unit):
             while len(calls) >= self._most:

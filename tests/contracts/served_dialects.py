@@ -15,6 +15,7 @@ import pytest
 import trio
 import trio.testing
 
+from contracts.large_content import LARGE, LAYOUTS, MESSAGE, check_client, model
 from ninep import messages as m
 from ninep import messages_linux as lm
 from ninep import stat as st
@@ -70,6 +71,17 @@ class EveryDialectContract:
             async with connected(near, msize=msize, version=version, ids=Ids()) as connection:
                 assert connection.version == version
                 yield RemoteTree(await connection.attach(uname, self.aname))
+
+    @every_dialect
+    @pytest.mark.parametrize("msize", [8192, MESSAGE])
+    async def test_our_client_reads_holes_and_ends(self, version: str, msize: int) -> None:
+        async with self.client(version, msize=msize) as remote:
+            for name in ("hole", "spots"):
+                async with remote.create(name) as file:
+                    for at, data in LAYOUTS[name]:
+                        await file.write_range(at, data)
+                await remote.wstat(name, Stat(length=LARGE))
+                await check_client(remote, name, model(LAYOUTS[name]))
 
     @every_dialect
     async def test_files_and_directories(self, version: str) -> None:

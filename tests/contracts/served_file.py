@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
+from contracts.large_content import LAYOUTS, MESSAGE, check_nothing_is_written, check_reads, lay_out, model
 from contracts.ninep_client import Raw, connected
 from ninep import messages as m
 from ninep import stat as st
@@ -65,6 +66,20 @@ class ServedTreeContract:
                 await raw.ask(m.Twrite(fid, at, whole[at : at + 7919]))
             await raw.ask(m.Tclunk(fid))
             assert await raw.content("file") == whole
+
+    @pytest.mark.parametrize("layout", LAYOUTS)
+    async def test_reads_of_any_size_in_holes_and_at_the_ends(self, layout: str) -> None:
+        async with self.tree() as tree, connected(tree, OWNER, msize=MESSAGE) as raw:
+            fid = await lay_out(raw, "file", LAYOUTS[layout])
+            await check_reads(raw, fid, model(LAYOUTS[layout]))
+            await raw.ask(m.Tclunk(fid))
+            await check_reads(raw, await raw.open("file"), model(LAYOUTS[layout]))
+
+    async def test_writes_of_nothing_and_beyond_any_file(self) -> None:
+        async with self.tree() as tree, connected(tree, OWNER, msize=MESSAGE) as raw:
+            fid = await lay_out(raw, "file", LAYOUTS["spots"])
+            await check_nothing_is_written(raw, fid)
+            await check_reads(raw, fid, model(LAYOUTS["spots"]))
 
     async def test_qid_version_follows_content(self) -> None:
         async with self.client() as raw:
