@@ -6,12 +6,12 @@ The file ``lock`` marks a directory as a cache. It is locked (flock) by the proc
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from pathlib import Path
 
 from cfs.errors import CacheInUse, NotACache
 from cfs.layout import INDEX, LOCK, segment_number
+from ninep.disk import AlreadyLocked, LockFile, make_folders
 
 
 class Directory:
@@ -26,20 +26,14 @@ class Directory:
             OSError: it can't be made or read.
         """
         self.path = path
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folders(path, 0o700)
         if not (path / LOCK).exists() and any(path.iterdir()):
             raise NotACache(path)
-        self._lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            text = os.pread(self._lock, 32, 0).strip()
-            os.close(self._lock)
-            if not isinstance(error, BlockingIOError):
-                raise
-            raise CacheInUse(path, int(text) if text.isdigit() else None) from error
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, b"%d\n" % os.getpid(), 0)
+            self._lock = LockFile(path / LOCK)
+        except AlreadyLocked as error:
+            raise CacheInUse(path, error.holder) from error
+        self._lock.note()
 
     @property
     def empty(self) -> bool:
@@ -55,6 +49,4 @@ class Directory:
 
     def release(self) -> None:
         """Unlocks the directory; a second call does nothing."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        self._lock.release()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cfs.layout import PAGE, pages, segment_name, segment_number
 from cfs.row import Place
+from ninep.disk import pwrite_all
 from ninep.wire.dialect import Buffer
 
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2
@@ -39,13 +40,7 @@ class Files:
 
     def write(self, place: Place, data: Buffer) -> None:
         """Writes an extent; raises ``OSError``, of which a full disk is one."""
-        descriptor = self._descriptor(place.segment)
-        view = memoryview(data)
-        offset = place.offset
-        while view:
-            done = os.pwrite(descriptor, view, offset)
-            view = view[done:]
-            offset += done
+        pwrite_all(self._descriptor(place.segment), data, place.offset)
 
     def read(self, place: Place) -> bytes:
         """The bytes of an extent, fewer where the file ends; waits for the disk."""

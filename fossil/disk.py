@@ -6,7 +6,6 @@ fails to sync.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 from contextlib import suppress
@@ -14,11 +13,9 @@ from pathlib import Path
 
 import trio
 
+from ninep.disk import PositionedFile
 from ninep.wire.dialect import Buffer
 
-_KEEP_SIZE = 1
-_PUNCH_HOLE = 2
-_libc = ctypes.CDLL(None, use_errno=True)
 _cannot = frozenset((errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL))
 
 
@@ -27,42 +24,32 @@ class DiskFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = PositionedFile.open(path, os.O_RDWR | os.O_CREAT)
         self._nowait = True
 
     def size(self) -> int:
         """Bytes from the first to the last, holes included."""
-        return os.fstat(self._descriptor).st_size
+        return self._file.size()
 
     def used(self) -> int:
         """Bytes that it takes on the disk."""
-        return os.fstat(self._descriptor).st_blocks * 512
+        return self._file.used()
 
     def room(self) -> tuple[int, int]:
         """Bytes of the disk that are free for us, and bytes of the disk."""
-        found = os.fstatvfs(self._descriptor)
-        return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+        return self._file.room()
 
     def write(self, data: Buffer, place: int) -> None:
         """Hands all of ``data`` to the operating system."""
-        count = os.pwrite(self._descriptor, data, place)
-        while count < len(data):
-            data = memoryview(data)[count:]
-            place += count
-            count = os.pwrite(self._descriptor, data, place)
+        self._file.write((data,), place)
 
     def reserve(self, place: int, count: int) -> bool:
         """Takes room for a range that is going to be written; False where it cannot be taken before that."""
-        if _libc.fallocate(self._descriptor, _KEEP_SIZE, ctypes.c_longlong(place), ctypes.c_longlong(count)) == 0:
-            return True
-        number = ctypes.get_errno()
-        if number in _cannot:
-            return False
-        raise OSError(number, os.strerror(number), str(self.path))
+        return self._file.reserve(place, count)
 
     def trim(self) -> None:
         """Gives back what was reserved and not written."""
-        os.ftruncate(self._descriptor, self.size())
+        self._file.truncate(self.size())
 
     def read_nowait(self, place: int, count: int) -> Buffer:
         """The bytes, or ``trio.WouldBlock`` where the disk would have to be waited for."""
@@ -70,7 +57,7 @@ class DiskFile:
             raise trio.WouldBlock
         buffer = bytearray(count)
         try:
-            got = os.preadv(self._descriptor, [buffer], place, os.RWF_NOWAIT)
+            got = self._file.read_nowait(buffer, place)
         except BlockingIOError:
             raise trio.WouldBlock from None
         except OSError as error:
@@ -84,25 +71,25 @@ class DiskFile:
 
     def read(self, place: int, count: int) -> bytes:
         """The bytes, fewer at the end of the file; in any thread."""
-        return os.pread(self._descriptor, count, place)
+        return self._file.read(count, place)
 
     def has_data(self, start: int, end: int) -> bool:
         """Whether something between these places takes room on the disk."""
         try:
-            return os.lseek(self._descriptor, start, os.SEEK_DATA) < end
+            return self._file.next_data(start) < end
         except OSError:
             return False
 
     def sync(self) -> None:
         """Returns when everything written before is on stable storage; in any thread."""
-        os.fdatasync(self._descriptor)
+        self._file.sync()
 
     def punch(self, place: int, count: int) -> None:
         """Gives the room of a range back, which then reads as zeros; where that cannot be done nothing happens."""
-        _libc.fallocate(self._descriptor, _KEEP_SIZE | _PUNCH_HOLE, ctypes.c_longlong(place), ctypes.c_longlong(count))
+        self._file.punch(place, count)
 
     def close(self) -> None:
         """Releases it, and what is reserved."""
         with suppress(OSError):
             self.trim()
-        os.close(self._descriptor)
+        self._file.close()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from fossil.errors import DataInUse, NoDataDirectory
+from ninep.disk import AlreadyLocked, LockFile, make_folders
 
 
 @contextmanager
@@ -20,18 +19,16 @@ def held(folder: Path) -> Iterator[None]:
         NoDataDirectory: it cannot be made, or not be written to.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        make_folders(folder, 0o700)
+        lock = LockFile(folder / "lock")
+    except AlreadyLocked as error:
+        raise DataInUse(f"{folder} is in use by another process: stop it, or choose another --data") from error
     except OSError as error:
         raise NoDataDirectory(
             f"cannot have a file system in {folder}: {error.strerror}: choose another --data, or see to the rights of "
             f"{folder.parent}"
         ) from error
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DataInUse(f"{folder} is in use by another process: stop it, or choose another --data") from error
         yield
     finally:
-        os.close(lock)
+        lock.release()

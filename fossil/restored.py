@@ -18,7 +18,8 @@ from fossil.history import ARCHIVE
 from fossil.listing import columns
 from fossil.node import COLUMNS
 from fossil.rows import PLACES
-from fossil.schema import ALIVE, open_database, sync_folder
+from fossil.schema import ALIVE, open_database
+from ninep.disk import make_folders, sync_folder
 from venti.blocktype import BlockType
 from venti.errors import BlockNotFound, DamagedArchive
 from venti.root import SIZE as ROOT_SIZE
@@ -71,7 +72,7 @@ async def restore(folder: Path, store: BlockStore, score: Score) -> Restored:
     limit = archive.top.info.qid_space.limit if archive.top.info.qid_space else 0
     same_paths = active is not archive.top and limit > 0
     next_path = max(limit, FIRST_PATH) + GAP if same_paths else FIRST_PATH
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folders(folder, 0o700)
     # Under its name there is never less than all of it.
     beginning = folder / "metadata.new"
     for suffix in ("", "-wal", "-shm"):

@@ -137,15 +137,6 @@ def sync_database(path: Path) -> None:
             os.close(descriptor)
 
 
-def sync_folder(folder: Path) -> None:
-    """Makes the names in a directory durable. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def checkpoint(path: Path) -> None:
     """Moves the write-ahead log into the database, as far as no reader looks at older pages; in any thread.
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fossil.errors import DamagedData
-from fossil.schema import sync_folder
+from ninep.disk import replace_file
 
 NAME = "settled"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -56,13 +56,7 @@ def here(metadata: Path) -> Mark:
 def note(folder: Path, mark: Mark | None) -> None:
     """Remembers a mark, durably; None says that all of the log counts. In any thread. Raises OSError."""
     text = json.dumps({"boot": boot(), **(mark._asdict() if mark is not None else {})})
-    fresh = folder / f"{NAME}.new"
-    with fresh.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(folder / NAME)
-    sync_folder(folder)
+    replace_file(folder / NAME, text.encode())
 
 
 def recover(folder: Path, metadata: Path) -> int:

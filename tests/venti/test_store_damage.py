@@ -14,12 +14,13 @@ import msgpack
 import pytest
 from blake3 import blake3
 
+from ninep.disk import PositionedFile
 from venti.blocktype import BlockType
 from venti.compression import compressed
 from venti.disk import arena as arenas
 from venti.disk import open_disk_store
 from venti.disk.clump import HEADER, pack_header
-from venti.disk.files import OsFile, OsFolder
+from venti.disk.files import OsFolder
 from venti.disk.index import Place, pack_place
 from venti.errors import BlockNotFound, DamagedBlock, DamagedStore, ReadOnlyStore, StoreInUse, VentiError
 from venti.score import Score
@@ -134,7 +135,7 @@ async def test_sealed_arenas_are_read_only_on_disk(tmp_path: Path, monkeypatch: 
     opened: list[tuple[str, bool]] = []
     original = OsFolder.open
 
-    def note(folder: OsFolder, name: str, *, writable: bool) -> OsFile:
+    def note(folder: OsFolder, name: str, *, writable: bool) -> PositionedFile:
         opened.append((name, writable))
         return original(folder, name, writable=writable)
 

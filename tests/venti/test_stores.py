@@ -18,12 +18,13 @@ from hypothesis import strategies as some
 from trio.testing import MockClock
 
 from contracts.block_store import BlockStoreContract
+from ninep.disk import PositionedFile
 from venti.blocktype import BlockType
 from venti.client import connected
 from venti.disk import DiskStore, open_disk_store
 from venti.disk import arena as arenas
 from venti.disk.clump import HEADER
-from venti.disk.files import OsFile, OsFolder
+from venti.disk.files import OsFolder
 from venti.disk.space import PATIENCE
 from venti.errors import (
     BlockNotFound,
@@ -294,11 +295,11 @@ async def test_forged_collision(tmp_path: Path) -> None:
 async def test_failed_sync_is_final(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = False
 
-    def sync(file: OsFile) -> None:
+    def sync(file: PositionedFile) -> None:
         if broken:
             raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(OsFile, "sync", sync)
+    monkeypatch.setattr(PositionedFile, "sync", sync)
     async with open_disk_store(tmp_path) as store:
         score = await store.write(DATA, b"safe")
         await store.sync()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ninep.disk import AlreadyLocked, LockFile, make_folders, replace_file
 from venti.errors import CannotOpenStore, DamagedStore, StoreInUse
 
 FORMAT = "ninegrid venti store 1\n"
@@ -28,50 +27,34 @@ def claimed(path: Path, *, read_only: bool = False) -> Iterator[None]:
         raise DamagedStore(f"{path} holds no store: to read one, name the directory that has 'arenas' in it")
     try:
         if not read_only:
-            (path / "arenas").mkdir(parents=True, exist_ok=True)
-        lock = _open_lock(path / "lock", read_only)
+            make_folders(path / "arenas")
+        lock = _lock(path / "lock", read_only)
+    except AlreadyLocked as error:
+        holder = "another process" if error.holder is None else f"process {error.holder}"
+        raise StoreInUse(f"{path} is in use by {holder}: stop it, or choose another --store") from error
     except OSError as error:
         raise CannotOpenStore(
             f"cannot have a store in {path}: {error.strerror}: choose another --store, or see to the rights of "
             f"{error.filename}"
         ) from error
     try:
-        if lock is not None:
-            try:
-                fcntl.flock(lock, (fcntl.LOCK_SH if read_only else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-            except OSError as error:
-                raise StoreInUse(f"{path} is in use by {_holder(lock)}: stop it, or choose another --store") from error
-            if not read_only:
-                os.ftruncate(lock, 0)
-                os.pwrite(lock, b"%d\n" % os.getpid(), 0)
+        if lock is not None and not read_only:
+            lock.note()
         _check_format(path, read_only)
-        try:
-            yield
-        finally:
-            if lock is not None and not read_only:
-                os.ftruncate(lock, 0)
+        yield
     finally:
         if lock is not None:
-            os.close(lock)
+            lock.release()
 
 
-def _open_lock(path: Path, read_only: bool) -> int | None:
-    """The lock file; None where there is none and nothing is to be made."""
+def _lock(path: Path, read_only: bool) -> LockFile | None:
+    """The lock, held; None where there is no file for it and nothing is to be made."""
     try:
-        flags = os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT
-        return os.open(path, flags | os.O_CLOEXEC, 0o600)
+        return LockFile(path, shared=read_only, make=not read_only)
     except (FileNotFoundError, PermissionError):
         if read_only:
             return None
         raise
-
-
-def _holder(lock: int) -> str:
-    """Whoever wrote its number into the lock, if it lives: readers do not write theirs."""
-    number = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
-    if number.isdecimal() and Path("/proc", number).exists():
-        return f"process {number}"
-    return "another process"
 
 
 def _check_format(path: Path, read_only: bool) -> None:
@@ -81,7 +64,7 @@ def _check_format(path: Path, read_only: bool) -> None:
     except FileNotFoundError:
         if read_only or any((path / "arenas").iterdir()):
             raise DamagedStore(f"{file} is missing: restore it, it says {FORMAT.strip()!r}") from None
-        file.write_text(FORMAT)
+        replace_file(file, FORMAT.encode(), mode=0o644)
         return
     if found != FORMAT:
         raise DamagedStore(f"{path} is {found.strip()!r}, which this program does not know: use a newer one")

@@ -14,10 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from ninep.disk import PositionedFile, sync_folder
 from ninep.wire.dialect import Buffer
 
-MOST_PIECES = 1000
-"""Buffers of one gathering write; IOV_MAX of Linux is 1024."""
 READ_ONLY = 0o400
 """Mode of a file that never changes again."""
 
@@ -103,61 +102,6 @@ class ArenaFolder(Protocol):
         ...
 
 
-class OsFile:
-    """An ``ArenaFile`` of the operating system."""
-
-    __slots__ = ("_descriptor",)
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def read(self, size: int, offset: int) -> bytes:
-        """See ``ArenaFile``."""
-        data = os.pread(self._descriptor, size, offset)
-        while len(data) < size:
-            more = os.pread(self._descriptor, size - len(data), offset + len(data))
-            if not more:
-                break
-            data += more
-        return data
-
-    def read_nowait(self, buffer: bytearray, offset: int) -> int:
-        """See ``ArenaFile``."""
-        return os.preadv(self._descriptor, (buffer,), offset, os.RWF_NOWAIT)
-
-    def write(self, pieces: Sequence[Buffer], offset: int) -> None:
-        """See ``ArenaFile``. A short write is finished piece by piece."""
-        for first in range(0, len(pieces), MOST_PIECES):
-            group = pieces[first : first + MOST_PIECES]
-            size = sum(map(len, group))
-            done = os.pwritev(self._descriptor, group, offset)
-            if done < size:
-                rest = memoryview(b"".join(group))
-                while done < size:
-                    done += os.pwrite(self._descriptor, rest[done:], offset + done)
-            offset += size
-
-    def sync(self) -> None:
-        """See ``ArenaFile``."""
-        os.fdatasync(self._descriptor)
-
-    def truncate(self, size: int) -> None:
-        """See ``ArenaFile``."""
-        os.ftruncate(self._descriptor, size)
-
-    def size(self) -> int:
-        """See ``ArenaFile``."""
-        return os.fstat(self._descriptor).st_size
-
-    def duplicate(self) -> OsFile:
-        """See ``ArenaFile``."""
-        return OsFile(os.dup(self._descriptor))
-
-    def close(self) -> None:
-        """See ``ArenaFile``."""
-        os.close(self._descriptor)
-
-
 class OsFolder:
     """An ``ArenaFolder`` that is a directory."""
 
@@ -168,14 +112,14 @@ class OsFolder:
         """See ``ArenaFolder``."""
         return os.listdir(self._path)
 
-    def create(self, name: str) -> OsFile:
+    def create(self, name: str) -> PositionedFile:
         """See ``ArenaFolder``."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        return OsFile(os.open(self._path / name, flags, 0o600))
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+        return PositionedFile.open(self._path / name, flags)
 
-    def open(self, name: str, *, writable: bool) -> OsFile:
+    def open(self, name: str, *, writable: bool) -> PositionedFile:
         """See ``ArenaFolder``."""
-        return OsFile(os.open(self._path / name, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC))
+        return PositionedFile.open(self._path / name, os.O_RDWR if writable else os.O_RDONLY)
 
     def remove(self, name: str) -> None:
         """See ``ArenaFolder``."""
@@ -192,11 +136,7 @@ class OsFolder:
 
     def sync(self) -> None:
         """See ``ArenaFolder``."""
-        descriptor = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_folder(self._path)
 
     def free(self) -> int:
         """See ``ArenaFolder``."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from pathlib import Path
 from typing import NamedTuple
 
+from ninep.disk import replace_file
 from venti.blocktype import BlockType
 from venti.disk import arena as arenas
 from venti.disk.arena import START, arena_name
@@ -112,12 +112,7 @@ class Places:
     def save(self, name: str, position: Position) -> None:
         """Notes it, so that a crash leaves the old or the new place. Only after a sync of that archive."""
         self._places[name] = position
-        new = self._path.with_name(self._path.name + ".new")
         try:
-            with new.open("w") as file:
-                file.write(json.dumps(self._places))
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self._path)
+            replace_file(self._path, json.dumps(self._places).encode())
         except OSError as error:
             log.warning("%s cannot be written: the next export begins where this one did: %s", self._path, error)

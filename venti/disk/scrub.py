@@ -6,10 +6,8 @@ process at a time does this to a store.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
-import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from typing import Any
 
 import trio
 
+from ninep.disk import AlreadyLocked, LockFile, replace_file
 from venti.disk import synced
 from venti.disk.arena import START
 from venti.disk.damaged import noted
@@ -80,12 +79,7 @@ class Journal:
             "offset": self.offset,
             "faults": self.faults,
         }
-        new = self._path.with_name(self._path.name + ".new")
-        with new.open("w") as file:
-            file.write(json.dumps(found))
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(self._path)
+        replace_file(self._path, json.dumps(found).encode())
 
     def due(self, arenas: list[int], before: float) -> int | None:
         """The arena to look at next: the one begun, else the oldest that was not looked at since ``before``."""
@@ -102,15 +96,14 @@ def alone(path: Path) -> Iterator[None]:
     Raises:
         StoreInUse: another process has it.
     """
-    lock = os.open(path / "scrub.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StoreInUse(f"{path} is being scrubbed by another process, perhaps its server") from error
+        lock = LockFile(path / "scrub.lock")
+    except AlreadyLocked as error:
+        raise StoreInUse(f"{path} is being scrubbed by another process, perhaps its server") from error
+    try:
         yield
     finally:
-        os.close(lock)
+        lock.release()
 
 
 class Scrubber:

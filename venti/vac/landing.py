@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 
+from ninep.disk import pwrite_all
 from venti.score import Score
 from venti.vac import mode as modes
 from venti.vac.direntry import DirEntry
@@ -87,7 +88,7 @@ class Landing:
                     descriptor = _new_file(parent, path, info.mode)
                     try:
                         if len(data) <= len(_ZEROS):
-                            _write_all(descriptor, data, 0)
+                            pwrite_all(descriptor, data, 0)
                         else:
                             write_piece(descriptor, data, 0)
                             finish_file(descriptor, len(data))
@@ -158,7 +159,7 @@ def write_piece(descriptor: int, data: bytes, offset: int) -> None:
     for start in range(0, len(data), len(_ZEROS)):
         part = data[start : start + len(_ZEROS)]
         if not _ZEROS.startswith(part):
-            _write_all(descriptor, part, offset + start)
+            pwrite_all(descriptor, part, offset + start)
 
 
 def finish_file(descriptor: int, size: int) -> None:
@@ -200,14 +201,6 @@ def _clear(name: str, parent: int) -> None:
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(21, "a directory is in the way", name)
     os.unlink(name, dir_fd=parent)
-
-
-def _write_all(descriptor: int, data: bytes, offset: int) -> None:
-    view = memoryview(data)
-    while view:
-        count = os.pwrite(descriptor, view, offset)
-        offset += count
-        view = view[count:]
 
 
 def _named(error: OSError, names: Sequence[str]) -> OSError:
