@@ -13,6 +13,7 @@ from cfs.cache import Cache
 from cfs.proxy import CachedTree
 from cfs.upstream import PATIENCE, Dial, Upstream
 from ninep.server import is_local, serve_stream
+from ninep.tasks.nursery import background, open_nursery
 from ninep.wire.accept import accept
 from ninep.wire.listen import Listener
 
@@ -33,14 +34,13 @@ async def serve_client(
     ``patience`` and ``offline`` are seconds: see ``Upstream``.
     """
     try:
-        async with trio.open_nursery() as nursery:
+        async with background() as nursery:
             upstream = Upstream(dial, nursery, counts=cache.counts, patience=patience, offline=offline)
             cache.clients.add(upstream)
             try:
                 await serve_stream(stream, CachedTree(cache, upstream), local=local)
             finally:
                 cache.clients.discard(upstream)
-            nursery.cancel_scope.cancel()
     except Exception:
         log.exception("a connection failed")
 
@@ -59,7 +59,7 @@ async def serve(
     async def converse(stream: trio.abc.Stream) -> None:
         await serve_client(stream, cache, dial, local=is_local(stream), patience=patience, offline=offline)
 
-    async with trio.open_nursery() as nursery:
+    async with open_nursery() as nursery:
         nursery.start_soon(cache.run)
         await nursery.start(partial(accept, listeners, converse))
         task_status.started()

@@ -13,8 +13,6 @@ from contextlib import asynccontextmanager, suppress
 from types import CoroutineType
 from typing import Any, TypeVar
 
-import trio
-
 from cfs.cache import Cache
 from cfs.errors import ServerGone, StaleFile
 from cfs.handle import Handle
@@ -29,6 +27,7 @@ from ninep.messages import NOFID, Twalk
 from ninep.qid import Qid
 from ninep.remote import RemoteFile
 from ninep.stat import DMDEVICE, DMSYMLINK, Stat
+from ninep.tasks.nursery import open_nursery
 from ninep.wire import WireError
 from ninep.wire.dialect import Buffer, Maybe
 from ninep.wire.taskless import in_task
@@ -158,14 +157,14 @@ class UnixSide(File):
                     except FileError:
                         pass
 
-            async with trio.open_nursery() as nursery:
+            async with open_nursery() as nursery:
                 for _ in range(min(AT_ONCE, len(places))):
                     nursery.start_soon(work)
 
         try:
             await self._ask(ask)
-        except* (NinepError, WireError) as group:
-            raise ServerGone from group
+        except (NinepError, WireError) as error:
+            raise ServerGone from error
         return found
 
     async def readlink(self) -> str:

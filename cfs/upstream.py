@@ -25,6 +25,7 @@ from ninep import messages_linux as lm
 from ninep.connection import Connection
 from ninep.errors import FileError, NinepError
 from ninep.remote import RemoteFile
+from ninep.tasks.nursery import open_nursery
 from ninep.wire import WireError
 
 T = TypeVar("T")
@@ -179,26 +180,17 @@ class Upstream:
     async def _hold(self) -> None:
         """One connection from its begin to its loss."""
         connection = Connection(await self._dial(), version=self._version)
-        failure: Exception | None = None
-        async with trio.open_nursery() as nursery:
+        async with open_nursery() as nursery:
 
             async def carry(task_status: trio.TaskStatus[None]) -> None:
                 await connection.run(task_status=task_status)
                 nursery.cancel_scope.cancel()
 
             await nursery.start(carry)
-            try:
-                await connection.negotiate()
-            except (NinepError, WireError) as error:
-                # Out of the nursery's reach, so that it comes to the caller as it is and not in a group.
-                failure = error
-                nursery.cancel_scope.cancel()
-            else:
-                self._up(connection)
-                await self._bring_back()
-                await trio.sleep_forever()
-        if failure is not None:
-            raise failure
+            await connection.negotiate()
+            self._up(connection)
+            await self._bring_back()
+            await trio.sleep_forever()
         if connection is self._connection:
             self._down(connection)
 
@@ -234,7 +226,7 @@ class Upstream:
         if waiting:
             begun = trio.current_time()
             count = len(waiting)
-            async with trio.open_nursery() as nursery:
+            async with open_nursery() as nursery:
                 for _ in range(min(AT_ONCE, count)):
                     nursery.start_soon(work)
             log.info("%d fids were sought again within %.1f seconds", count, trio.current_time() - begun)

@@ -27,6 +27,7 @@ from fossil.vault import Vault
 from fossil.vaultstore import VaultStore
 from fossil.words import quoted
 from ninep.server import serve
+from ninep.tasks.nursery import open_nursery
 from ninep.wire.edge import (
     DAMAGED,
     DONE,
@@ -134,7 +135,7 @@ async def run_vacfs(arguments: argparse.Namespace) -> None:
     async def run() -> None:
         listeners = await listening(arguments, address, service="9fs")
         tree = VacTree(VaultStore(vault), score, permissions=not arguments.no_permissions)
-        async with trio.open_nursery() as nursery:
+        async with open_nursery() as nursery:
             nursery.start_soon(vault.run)
             await tree.top()
             places = " ".join(where(listener) for listener in listeners)

@@ -94,8 +94,8 @@ class Archiver:
                 for snapshot in self._history.waiting():
                     await self._write(snapshot)
                 self.trouble = None
-            except (FossilError, VentiError, WireError, FileError, OSError, ExceptionGroup) as error:
-                noted = str(_first(error)) or type(error).__name__
+            except (FossilError, VentiError, WireError, FileError, OSError) as error:
+                noted = str(error) or type(error).__name__
                 if noted != self.trouble:
                     log.warning("archive not written, it is gone on with later: %s", noted)
                 self.trouble = noted
@@ -129,9 +129,3 @@ class Archiver:
         self._history.finish(snapshot, score)
         log.info("archive %s", score)
         self.written(f"archive {score}")
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

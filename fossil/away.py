@@ -18,6 +18,7 @@ from fossil.extents import LONGEST
 from fossil.filesystem import FileSystem
 from fossil.vault import Vault
 from ninep.errors import FileSystemFull
+from ninep.tasks.nursery import open_nursery
 from ninep.wire.dialect import Buffer
 from venti.blocktype import BlockType
 from venti.entry import Entry
@@ -97,7 +98,7 @@ class Away:
             except FossilError as error:
                 failures.append(error)
 
-        async with trio.open_nursery() as nursery:
+        async with open_nursery() as nursery:
             for number in range(first, last + 1):
                 nursery.start_soon(get, number)
         if failures:

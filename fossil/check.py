@@ -19,6 +19,7 @@ from fossil.handover import Row, hand_over, rows_of
 from fossil.schema import ALIVE, DamagedDatabase, faults
 from fossil.service import Fossil
 from fossil.sweep import FORGOTTEN
+from ninep.tasks.nursery import open_nursery
 from venti.entry import Entry
 from venti.errors import VentiError
 from venti.tree import TreeReader
@@ -253,7 +254,7 @@ class Check:
                 self.checked.pieces += 1
                 self.checked.size += stored
 
-        async with trio.open_nursery() as nursery:
+        async with open_nursery() as nursery:
             for _ in range(AT_ONCE):
                 nursery.start_soon(work)
 

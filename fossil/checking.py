@@ -14,6 +14,7 @@ from fossil.check import Check, Finding
 from fossil.console import open_console
 from fossil.errors import ArchiveAway, NoSnapshot, NotServed
 from fossil.service import CONSOLE, open_fossil
+from ninep.tasks.nursery import background
 from ninep.wire.edge import DAMAGED, DONE, networks_of
 from venti.client import connect
 from venti.disk import open_disk_store
@@ -55,13 +56,12 @@ async def _alone(arguments: argparse.Namespace, folder: Path) -> int:
 
     async with open_fossil(folder, owner=getpass.getuser(), open_store=store) as fossil:
         work = Check(fossil, report, repair=arguments.repair, archives=arguments.archives)
-        async with trio.open_nursery() as nursery:
+        async with background() as nursery:
             nursery.start_soon(_show, work)
             try:
                 await work.run()
             except ArchiveAway as error:
                 print(f"the archives could not be looked at: {error}", file=sys.stderr)
-            nursery.cancel_scope.cancel()
         print(work.checked)
         return DAMAGED if work.checked.damaged else DONE
 

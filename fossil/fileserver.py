@@ -26,6 +26,7 @@ from fossil.served import NAME
 from fossil.service import CONSOLE, open_fossil
 from fossil.userfile import read_users
 from fossil.users import STANDARD, Users
+from ninep.tasks.nursery import background, open_nursery
 from ninep.wire.errors import Unreachable
 from ninep.wire.listen import Listener, listen, where
 from venti.disk import open_disk_store
@@ -203,7 +204,7 @@ class FileServer:
             local_size=around.local_size,
         ) as fossil:
             console = Console(lambda: self._interpreter(self, fsys.name))
-            async with trio.open_nursery() as nursery:
+            async with open_nursery() as nursery:
                 await nursery.start(console.serve, fsys.folder / CONSOLE, self._doors)
                 fsys.fossil = fossil
                 fossil.archiver.written = self.news.tell
@@ -340,15 +341,5 @@ async def open_file_server(surroundings: Surroundings, interpreter: Interpreting
 
     At the end nobody is let in, then connections end, then file systems are made durable and closed.
     """
-    failure: Exception | None = None
-    async with trio.open_nursery() as systems:
-        async with trio.open_nursery() as doors:
-            try:
-                yield FileServer(surroundings, interpreter, systems, doors)
-            except Exception as error:
-                # Out of the nurseries' reach, so that it comes to the caller as it is and not in a group.
-                failure = error
-            doors.cancel_scope.cancel()
-        systems.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+    async with background() as systems, background() as doors:
+        yield FileServer(surroundings, interpreter, systems, doors)

@@ -15,6 +15,7 @@ import trio
 from fossil.console import LONGEST_LINE, Commander
 from fossil.errors import FossilError
 from fossil.news import News
+from ninep.tasks.nursery import background
 
 log = logging.getLogger(__name__)
 
@@ -33,11 +34,10 @@ async def serve_prompts(commander: Callable[[], Commander], news: News, stream: 
             with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                 await send(f"{line}\n{mine.prompt}")
 
-    async with stream, trio.open_nursery() as nursery:
+    async with stream, background() as nursery:
         with news.heard() as lines:
             nursery.start_soon(pass_on, lines)
             await _converse(mine, stream, send)
-            nursery.cancel_scope.cancel()
 
 
 async def _converse(mine: Commander, stream: trio.abc.Stream, send: Callable[[str], Awaitable[None]]) -> None:

@@ -25,6 +25,7 @@ from fossil.schema import checkpoint, open_reader, pinned
 from fossil.served import FossilTree
 from fossil.vault import OpenStore, Vault
 from ninep.errors import FileSystemFull
+from ninep.tasks.nursery import background
 from venti.disk import open_disk_store
 
 log = logging.getLogger(__name__)
@@ -162,17 +163,14 @@ async def open_fossil(
             local_size=local_size,
         )
         try:
-            async with trio.open_nursery() as nursery:
+            async with background() as nursery:
                 nursery.start_soon(fossil.run)
                 nursery.start_soon(fossil.vault.run)
                 nursery.start_soon(fossil.archiver.run)
                 nursery.start_soon(fossil.schedule.run)
                 if fossil.evictor is not None:
                     nursery.start_soon(fossil.evictor.run)
-                try:
-                    yield fossil
-                finally:
-                    nursery.cancel_scope.cancel()
+                yield fossil
         finally:
             with trio.CancelScope(shield=True):
                 if system.stopped is None:

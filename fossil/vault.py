@@ -14,6 +14,7 @@ from typing import Protocol, runtime_checkable
 import trio
 
 from fossil.errors import ArchiveAway
+from ninep.tasks.nursery import background
 from ninep.wire.errors import Unreachable, WireError
 from venti.errors import StoreFailed, StoreInUse, VentiError
 from venti.store import BlockStore
@@ -106,11 +107,8 @@ class Vault:
             try:
                 await self._serve()
                 wait = FIRST_WAIT
-            except (*_lost, VentiError, ExceptionGroup) as error:
-                found: BaseException = error
-                while isinstance(found, BaseExceptionGroup):
-                    found = found.exceptions[0]
-                text = str(found) or SILENT
+            except (*_lost, VentiError) as error:
+                text = str(error) or SILENT
                 if self.trouble is None:
                     log.warning("venti is away: %s", text)
                 self.trouble = text
@@ -134,11 +132,10 @@ class Vault:
                 self.trouble, self._store = None, store
                 self._changed.unpark_all()
                 try:
-                    async with trio.open_nursery() as nursery:
+                    async with background() as nursery:
                         if isinstance(store, Distant):
                             nursery.start_soon(self._ask, store)
                         await self._until_unused()
-                        nursery.cancel_scope.cancel()
                 finally:
                     self._store = None
         if opening.cancelled_caught:

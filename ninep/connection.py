@@ -23,6 +23,7 @@ from ninep.ids import NONUNAME, Ids
 from ninep.remote import RemoteFile
 from ninep.remote_linux import LinuxFile
 from ninep.remote_unix import UnixFile
+from ninep.tasks.nursery import background
 from ninep.wire.client import Call, Client
 from ninep.wire.errors import ConnectionLost, NoFreeTag, Unreachable
 from ninep.wire.taskless import in_task
@@ -277,15 +278,7 @@ async def connected(
         NinepError, Unreachable, ConnectionLost: see ``Connection.negotiate``.
     """
     connection = Connection(stream, msize=msize, version=version, ids=ids)
-    failure: BaseException | None = None
-    async with trio.open_nursery() as nursery:
+    async with background() as nursery:
         await nursery.start(connection.run)
-        try:
-            await connection.negotiate()
-            yield connection
-        except Exception as error:
-            # Out of the nursery's reach, so that it comes to the caller as it is and not in a group.
-            failure = error
-        nursery.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+        await connection.negotiate()
+        yield connection

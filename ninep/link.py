@@ -10,6 +10,7 @@ from typing import TypeVar
 import trio
 
 from ninep.client import RemoteTree
+from ninep.tasks.nursery import background
 from ninep.wire.errors import ConnectionLost, Unreachable
 
 log = logging.getLogger(__name__)
@@ -93,15 +94,7 @@ async def linked(
     make: Callable[[], AbstractAsyncContextManager[RemoteTree]], *, patience: float = PATIENCE
 ) -> AsyncIterator[Link]:
     """A link whose connections ``make`` makes; the first one is there."""
-    failure: Exception | None = None
-    async with trio.open_nursery() as nursery:
+    async with background() as nursery:
         link = Link(nursery, make, patience)
-        try:
-            await link.tree()
-            yield link
-        except Exception as error:
-            # Out of the nursery's reach, so that it comes to the caller as it is and not in a group.
-            failure = error
-        nursery.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+        await link.tree()
+        yield link

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from ninep.errors import FileError, UnknownFid
 from ninep.fids import Fid
 from ninep.files import File
-from ninep.grace import has_ended
+from ninep.tasks.shielded import has_ended
 from ninep.wire.dialect import Maybe
 from ninep.wire.taskless import in_task
 

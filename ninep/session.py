@@ -15,8 +15,6 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import trio
-
 from ninep import messages as m
 from ninep import messages_linux as lm
 from ninep.conversation import Conversation
@@ -28,6 +26,7 @@ from ninep.requests import Method, Requests
 from ninep.requests_linux import LinuxRequests
 from ninep.requests_plan9 import Plan9Requests
 from ninep.requests_unix import UnixRequests
+from ninep.tasks.nursery import open_nursery
 from ninep.wire.dialect import Maybe
 
 log = logging.getLogger(__name__)
@@ -112,7 +111,7 @@ class NinePSession:
                 except Exception:
                     log.exception("giving up a fid failed")
 
-        async with trio.open_nursery() as nursery:
+        async with open_nursery() as nursery:
             for _ in range(min(len(fids), CLUNKS)):
                 nursery.start_soon(give_up)
 

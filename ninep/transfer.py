@@ -15,10 +15,10 @@ import trio
 
 from ninep.client import RemoteTree
 from ninep.errors import FileSystemFull, NinepError
-from ninep.jobs import Jobs
 from ninep.listing import shown
 from ninep.remote import RemoteFile
 from ninep.stat import Stat
+from ninep.tasks.jobs import Jobs
 from ninep.wire.errors import WireError
 
 T = TypeVar("T")

@@ -10,6 +10,7 @@ from typing import Any
 
 import trio
 
+from ninep.tasks.nursery import background
 from ninep.wire.client import Call, Client
 from ninep.wire.dial import dial
 from ninep.wire.dialect import Buffer
@@ -153,21 +154,13 @@ async def connected(stream: trio.abc.Stream, name: str = "venti") -> AsyncIterat
         Malformed: the other side does not speak venti.
         ConnectionLost: it hung up.
     """
-    failure: Exception | None = None
-    async with stream, trio.open_nursery() as nursery:
-        try:
-            with trio.fail_after(HELLO_PATIENCE):
-                version, buffer = await exchange_versions(stream)
-                client: Client[Any, Any] = Client(stream, VentiDialect(version), buffer)
-                await nursery.start(client.run)
-                await client.call(m.Thello(version, getpass.getuser()), tag=0)
-            yield RemoteStore(client, name)
-        except Exception as error:
-            # Out of the nursery's reach, so that it comes to the caller as it is and not in a group.
-            failure = error
-        nursery.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+    async with stream, background() as nursery:
+        with trio.fail_after(HELLO_PATIENCE):
+            version, buffer = await exchange_versions(stream)
+            client: Client[Any, Any] = Client(stream, VentiDialect(version), buffer)
+            await nursery.start(client.run)
+            await client.call(m.Thello(version, getpass.getuser()), tag=0)
+        yield RemoteStore(client, name)
 
 
 @asynccontextmanager

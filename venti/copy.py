@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
+from ninep.tasks.jobs import Jobs
 from venti.blocktype import BlockType
 from venti.errors import BlockNotFound, DamagedArchive, DamagedBlock, ReadTooSmall, VentiError
 from venti.fetch import WINDOW
@@ -16,7 +17,6 @@ from venti.links import Link, links
 from venti.messages import LARGEST_BLOCK
 from venti.score import Score
 from venti.store import BlockStore
-from venti.vac.jobs import Jobs
 
 
 class _Node:

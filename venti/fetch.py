@@ -8,8 +8,8 @@ from typing import Final
 
 import trio
 
+from ninep.tasks.each import for_each
 from venti.blocktype import BlockType
-from venti.each import for_each
 from venti.score import ZERO_SCORE, Score
 from venti.store import BlockStore, Pending
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import trio
 
+from ninep.tasks.nursery import background
 from ninep.wire.dialect import Buffer
 from ninep.wire.errors import ConnectionLost, WireError
 from venti.blocktype import BlockType
@@ -199,6 +200,5 @@ class Mirror:
 @asynccontextmanager
 async def mirror(connect: Callable[[], AbstractAsyncContextManager[BlockSource]]) -> AsyncIterator[Mirror]:
     """A ``Mirror`` for as long as the context lasts; ``connect`` opens one connection."""
-    async with trio.open_nursery() as nursery:
+    async with background() as nursery:
         yield Mirror(connect, nursery)
-        nursery.cancel_scope.cancel()

@@ -14,6 +14,7 @@ from typing import Final
 
 import trio
 
+from ninep.tasks.nursery import background
 from ninep.wire.dialect import Buffer
 from ninep.wire.errors import ConnectionLost, Unreachable
 from venti.blocksize import LARGEST
@@ -308,16 +309,8 @@ async def redialled(dial: Dial, *, patience: float = PATIENCE) -> AsyncIterator[
     Raises:
         Unreachable, ConnectionLost: there was nobody the first time.
     """
-    failure: Exception | None = None
     store = RedialledStore(patience)
-    async with trio.open_nursery() as nursery:
-        try:
-            await nursery.start(store._run, dial)
-            nursery.start_soon(store._sync_now_and_then)
-            yield store
-        except Exception as error:
-            # Out of the nursery's reach, so that it comes to the caller as it is and not in a group.
-            failure = error
-        nursery.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+    async with background() as nursery:
+        await nursery.start(store._run, dial)
+        nursery.start_soon(store._sync_now_and_then)
+        yield store

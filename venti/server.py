@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import trio
 
+from ninep.tasks.nursery import open_nursery
 from ninep.wire.accept import CONNECTIONS, accept
 from ninep.wire.errors import ConnectionLost, Hangup, Malformed
 from ninep.wire.listen import Listener
@@ -220,7 +221,7 @@ async def serve(
                 if not _stop_reading(stream):
                     scope.cancel()
 
-    async with trio.open_nursery() as nursery:
+    async with open_nursery() as nursery:
         nursery.start_soon(end)
         await accept(listeners, converse, connections=connections, task_status=task_status)
 

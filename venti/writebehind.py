@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from ninep.tasks.nursery import background
 from ninep.wire.dialect import Buffer
 from venti.blocksize import LARGEST
 from venti.blocktype import BlockType
@@ -142,15 +143,7 @@ async def write_behind(store: BlockStore, *, window: int = WINDOW) -> AsyncItera
     Raises:
         What ``store.write`` raised, as it is and not in a group.
     """
-    failure: Exception | None = None
-    async with trio.open_nursery() as nursery:
-        try:
-            behind = WriteBehind(store, nursery, window)
-            yield behind
-            await behind.flush()
-        except Exception as error:
-            # Out of the nursery's reach, so that it comes to the caller as it is and not in a group.
-            failure = error
-        nursery.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+    async with background() as nursery:
+        behind = WriteBehind(store, nursery, window)
+        yield behind
+        await behind.flush()

@@ -24,10 +24,10 @@ from ninep.export.mounts import Away
 from ninep.export.place import thread_begins, thread_ends
 from ninep.export.view import LONGEST, ExportView
 from ninep.files import Walked
-from ninep.grace import has_ended
 from ninep.maybe import arrived
 from ninep.qid import Qid
 from ninep.stat import Stat
+from ninep.tasks.shielded import has_ended
 from ninep.wire.dialect import Buffer
 
 GRACE = 1.0

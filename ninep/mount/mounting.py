@@ -15,6 +15,7 @@ from ninep.errors import FileError, NinepError
 from ninep.link import Link
 from ninep.mount.operations import MountOperations
 from ninep.mount.signalled import Signalled
+from ninep.tasks.nursery import open_nursery
 from ninep.wire import busypoll
 from ninep.wire.errors import ConnectionLost, Unreachable, WireError
 
@@ -53,7 +54,7 @@ async def mount(
     _watch_kernel()
     lost: Exception | None = None
     try:
-        async with trio.open_nursery() as nursery:
+        async with open_nursery() as nursery:
 
             async def serve() -> None:
                 await pyfuse3.main()

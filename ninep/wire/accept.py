@@ -9,6 +9,7 @@ from typing import Any
 
 import trio
 
+from ninep.tasks.nursery import open_nursery
 from ninep.wire.listen import Listener
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ async def accept(
     async with contextlib.AsyncExitStack() as stack:
         for listener in listeners:
             stack.push_async_callback(listener.aclose)
-        async with trio.open_nursery() as nursery:
+        async with open_nursery() as nursery:
             start: Callable[..., Any] = trio.serve_listeners
             await nursery.start(start, one, list(listeners))
             task_status.started()

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import trio
 
+from ninep.tasks.nursery import background
 from ninep.wire import taskless, tls
 from ninep.wire.dialect import Buffer, Dialect
 from ninep.wire.errors import ConnectionLost, Malformed, NoFreeTag
@@ -163,14 +164,13 @@ class Client(Generic[Q, R]):
         """
         cause: BaseException | None = None
         try:
-            async with trio.open_nursery() as nursery:
+            async with background() as nursery:
                 nursery.start_soon(self._outbox.run)
                 task_status.started()
                 try:
                     await self._read()
                 except (trio.BrokenResourceError, trio.ClosedResourceError, OSError, Malformed) as error:
                     cause = error
-                nursery.cancel_scope.cancel()
         finally:
             self._lose(cause)
             await tls.hang_up(self._stream)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import trio
 
+from ninep.tasks.nursery import background
 from ninep.wire import busypoll, memory, tls
 from ninep.wire.errors import BadAddress, ConnectionLost, Unreachable, WireError
 from ninep.wire.listen import Listener, listen
@@ -200,7 +201,7 @@ async def until_signalled(serve: Callable[[], Awaitable[None]]) -> None:
     """Runs a server until it ends or SIGINT or SIGTERM comes, which cancels it: a clean end. A second one kills."""
     gc.set_threshold(*COLLECTED)
     with trio.open_signal_receiver(*_ENDING) as signals:
-        async with trio.open_nursery() as nursery:
+        async with background() as nursery:
 
             async def wait() -> None:
                 async for _ in signals:
@@ -211,7 +212,6 @@ async def until_signalled(serve: Callable[[], Awaitable[None]]) -> None:
 
             nursery.start_soon(wait)
             await serve()
-            nursery.cancel_scope.cancel()
 
 
 def announce(text: str) -> None:

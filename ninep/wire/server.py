@@ -19,6 +19,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import trio
 
+from ninep.tasks.nursery import open_nursery
 from ninep.wire import tls
 from ninep.wire.client import CHUNK
 from ninep.wire.dialect import Buffer, Dialect, Session
@@ -138,7 +139,7 @@ class _Connection(Generic[Q, R]):
         self.shown: _Shown[Q] | None = None
 
     async def run(self) -> None:
-        async with trio.open_nursery() as nursery:
+        async with open_nursery() as nursery:
             nursery.start_soon(self.outbox.run)
             nursery.start_soon(self._watch, nursery.cancel_scope)
             self.nursery = nursery

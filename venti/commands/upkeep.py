@@ -9,6 +9,7 @@ from pathlib import Path
 
 import trio
 
+from ninep.tasks.nursery import background
 from ninep.wire.networks import Networks
 from venti.client import connect
 from venti.disk import DiskStore
@@ -42,11 +43,10 @@ async def looked_after(
         if mirror_address is not None:
             there = await stack.enter_async_context(mirror(lambda: connect(mirror_address, networks=networks)))
             served = PreparingMirroredStore(store, there)
-        nursery = await stack.enter_async_context(trio.open_nursery())
+        nursery = await stack.enter_async_context(background())
         if scrub_rate:
             nursery.start_soon(_scrub, store, served, path, scrub_rate)
         yield served
-        nursery.cancel_scope.cancel()
 
 
 async def _scrub(store: DiskStore, served: ImmediateStore, path: Path, rate: int) -> None:

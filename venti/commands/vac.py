@@ -13,6 +13,7 @@ from pathlib import Path
 
 import trio
 
+from ninep.tasks.nursery import background
 from ninep.wire.edge import DONE, FAILED
 from ninep.wire.errors import BadAddress
 from venti.blocksize import LARGEST
@@ -57,13 +58,10 @@ async def run(arguments: argparse.Namespace) -> int:
     async with archive(arguments) as store:
         old = None if old_score is None else await open_archive(store, old_score)
         with Gauge("vac", things="files") as gauge:
-            async with trio.open_nursery() as nursery:
+            async with background() as nursery:
                 if gauge.shown:
                     nursery.start_soon(_measure, gauge, list(paths.values()))
-                try:
-                    score, packed = await _pack(store, arguments, paths, rules, old, gauge)
-                finally:
-                    nursery.cancel_scope.cancel()
+                score, packed = await _pack(store, arguments, paths, rules, old, gauge)
     _report(arguments, score, packed)
     return FAILED if packed.failures else DONE
 

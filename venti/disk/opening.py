@@ -9,6 +9,7 @@ from pathlib import Path
 
 import trio
 
+from ninep.tasks.nursery import background
 from ninep.wire.dialect import Buffer
 from venti.disk import index as indexes
 from venti.disk import space as spaces
@@ -81,19 +82,11 @@ async def open_disk_store(
         except BaseException:
             index.close()
             raise
-        failure: Exception | None = None
         try:
-            async with trio.open_nursery() as nursery:
+            async with background() as nursery:
                 nursery.start_soon(store.run)
                 nursery.start_soon(store.learn)
-                try:
-                    yield store
-                except Exception as error:
-                    # Out of the nursery's reach, so that it comes to the caller as it is and not in a group.
-                    failure = error
-                nursery.cancel_scope.cancel()
+                yield store
         finally:
             with trio.CancelScope(shield=True):
                 await store.aclose()
-        if failure is not None:
-            raise failure

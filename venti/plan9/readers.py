@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 import trio
 
+from ninep.tasks.nursery import background
 from venti.errors import VentiError
 from venti.plan9.layout import Extent
 from venti.plan9.partition import Block, Damage, Partition
@@ -40,27 +41,17 @@ async def batches(partition: Partition, processes: int = 1) -> AsyncIterator[tri
     parts = [partition.arenas[first::processes] for first in range(min(processes, len(partition.arenas)))]
     send, receive = trio.open_memory_channel[Batch](0)
     workers = [_Worker(partition.path, part) for part in parts] if len(parts) > 1 else []
-    failure: Exception | None = None
     try:
-        async with trio.open_nursery() as nursery:
+        async with background() as nursery:
             with send:
                 for worker in workers:
                     nursery.start_soon(worker.collect, send.clone())
                 if not workers:
                     nursery.start_soon(_collect, partition, send.clone())
-            try:
-                yield receive
-            except Exception as error:
-                # Out of the nursery's reach, so that it comes to the caller as it is and not in a group.
-                failure = error
-            nursery.cancel_scope.cancel()
-    except* ReaderEnded as group:
-        failure = failure or group.exceptions[0]
+            yield receive
     finally:
         for worker in workers:
             worker.end()
-    if failure is not None:
-        raise failure
 
 
 async def _collect(partition: Partition, send: trio.MemorySendChannel[Batch]) -> None:

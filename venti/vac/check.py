@@ -10,6 +10,7 @@ import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
+from ninep.tasks.jobs import Jobs
 from venti import geometry
 from venti.blocksize import LARGEST
 from venti.blocktype import BlockType
@@ -25,7 +26,6 @@ from venti.score import ZERO_SCORE, Score
 from venti.store import BlockStore
 from venti.vac import metablock
 from venti.vac.direntry import DirEntry
-from venti.vac.jobs import Jobs
 
 
 class Fault(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import trio
 
-from venti.each import for_each
+from ninep.tasks.each import for_each
 from venti.entry import Entry
 from venti.errors import DamagedArchive
 from venti.score import Score

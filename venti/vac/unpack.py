@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 import trio
 
+from ninep.tasks.jobs import Jobs
 from venti.blocksize import LARGEST
 from venti.blocktype import BlockType
 from venti.errors import DamagedArchive, NotInArchive, VentiError
@@ -19,7 +20,6 @@ from venti.store import PipelinedStore
 from venti.tree import TreeReader
 from venti.vac import mode as modes
 from venti.vac.direntry import DirEntry, safe_name
-from venti.vac.jobs import Jobs
 from venti.vac.landing import Landing, finish_file, write_piece
 from venti.vac.reader import Listing, VacFile
 from venti.vac.seed import SeededStore, leaves_of

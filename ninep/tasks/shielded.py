@@ -1,10 +1,12 @@
-"""Work that is not cut short when it is given up, but does not take for ever then either."""
+"""Work that is shielded from cancellation, with a deadline once cancelled."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
 import trio
+
+from ninep.tasks.nursery import background
 
 
 async def has_ended(work: Callable[[], Awaitable[object]], grace: float) -> bool:
@@ -13,7 +15,6 @@ async def has_ended(work: Callable[[], Awaitable[object]], grace: float) -> bool
     That it was cancelled is not told here: the next checkpoint of the caller does. Raises what ``work`` raises.
     """
     scope = trio.CancelScope(shield=True)
-    failure: Exception | None = None
 
     async def bound() -> None:
         try:
@@ -22,16 +23,10 @@ async def has_ended(work: Callable[[], Awaitable[object]], grace: float) -> bool
             scope.deadline = trio.current_time() + grace
 
     try:
-        async with trio.open_nursery() as nursery:
+        async with background() as nursery:
             nursery.start_soon(bound)
             with scope:
-                try:
-                    await work()
-                except Exception as error:
-                    failure = error
-            nursery.cancel_scope.cancel()
-    except* trio.Cancelled:
+                await work()
+    except trio.Cancelled:
         pass
-    if failure is not None:
-        raise failure
     return not scope.cancelled_caught

@@ -1,4 +1,4 @@
-"""Many jobs, a bounded number at once."""
+"""Many jobs, a bounded number at once: what a tree needs, where every directory makes more to do."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 import trio
+
+from ninep.tasks.nursery import open_nursery
 
 Job: TypeAlias = tuple[Callable[..., Awaitable[None]], tuple[Any, ...]]
 
@@ -21,7 +23,6 @@ class Jobs:
         self._stack: list[Job] = []
         self._workers = 0
         self._nursery: trio.Nursery | None = None
-        self._failure: Exception | None = None
 
     def add(self, work: Callable[..., Awaitable[None]], *arguments: Any) -> None:
         """Calls ``work(*arguments)`` when its turn has come."""
@@ -32,24 +33,22 @@ class Jobs:
 
     async def run(self) -> None:
         """Returns when no job is left. The first exception of a job cancels the rest and is raised alone."""
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            for _ in range(min(self._at_once, len(self._stack))):
-                self._workers += 1
-                nursery.start_soon(self._worker)
-        self._nursery = None
-        if self._failure is not None:
-            raise self._failure
+        try:
+            async with open_nursery() as nursery:
+                self._nursery = nursery
+                for _ in range(min(self._at_once, len(self._stack))):
+                    self._workers += 1
+                    nursery.start_soon(self._worker)
+        finally:
+            self._nursery = None
 
     async def _worker(self) -> None:
         try:
             while self._stack:
                 work, arguments = self._stack.pop()
                 await work(*arguments)
-        except Exception as error:
-            self._failure = self._failure or error
+        except BaseException:
             self._stack.clear()
-            assert self._nursery is not None
-            self._nursery.cancel_scope.cancel()
+            raise
         finally:
             self._workers -= 1
