@@ -8,7 +8,8 @@ from typing import cast
 
 from fossil.filesystem import ROOT
 from fossil.pastfile import PastFile
-from fossil.shelf import Shelf, path_of
+from fossil.qidspace import shelf_path
+from fossil.shelf import Shelf
 from fossil.standpoint import Standpoint
 from fossil.storedfile import BATCH
 from fossil.unixfile import UnixFile
@@ -34,7 +35,7 @@ class Above(File):
         self._user = user
         self._names = names
         self._shelf = shelf
-        self.qid = Qid(QTDIR, shelf.version, path_of(names))
+        self.qid = Qid(QTDIR, shelf.version, shelf_path(names))
         self._listing: Iterator[str] = iter(())
 
     @property

@@ -21,7 +21,8 @@ from fossil.filesystem import ROOT
 from fossil.history import ARCHIVE, SNAPSHOT, History, Snapshot
 from fossil.node import Node
 from fossil.past import Past
-from fossil.shelf import Shelf, Shelved, path_of, shelved
+from fossil.qidspace import offset_of, shelf_path
+from fossil.shelf import Shelf, Shelved, shelved
 from fossil.vacmode import to_vac
 from ninep import stat as st
 from ninep.wire.dialect import Buffer
@@ -158,16 +159,21 @@ class _Archive:
             past = self._history.past(found)
             entries = self._history.archived(past.top, past.root.changed)
             if entries is not None:
-                info = _info(past.root)._replace(name=name, qid=path_of(below), ctime=self._times[found])
+                info = _info(past.root)._replace(name=name, ctime=self._times[found], qid_space=self._space(found))
                 await writer.add_directory(info._replace(mode=info.mode | mode.SNAPSHOT), _pair(entries))
         return await writer.finish()
+
+    def _space(self, epoch: int) -> QidSpace:
+        """Moves the ids of a tree of the past away from those of the live tree and of all others."""
+        offset = offset_of(epoch)
+        return QidSpace(offset, offset + self._history.next_path())
 
     def _above(self, names: tuple[str, ...], shelf: Shelf) -> DirEntry:
         when = self._snapshot.time
         return DirEntry(
             names[-1] if names else "root",
             mode.DIRECTORY | 0o555,
-            qid=path_of(names),
+            qid=shelf_path(names),
             uid="adm",
             gid="adm",
             mid="adm",

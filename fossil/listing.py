@@ -17,8 +17,8 @@ from fossil.away import LOST, Away
 from fossil.errors import DamagedData, Unlisted
 from fossil.filesystem import FileSystem
 from fossil.node import COLUMNS
+from fossil.qidspace import TREES
 from fossil.rows import PLACES
-from fossil.shelf import NOWHERE, PATHS
 from fossil.vacmode import from_vac
 from ninep.stat import NO32
 from venti.entry import Entry
@@ -37,7 +37,7 @@ JUMP = 1 << 20
 Files that were changed after the archive was made had versions above those in it, and somebody may remember what they
 had in them.
 """
-ABOVE = max(PATHS.values()) + 1
+ABOVE = max(TREES.values()) + 1
 """The original gives files paths from here on."""
 
 
@@ -118,14 +118,16 @@ class Lister:
         system.ledger.reserved = 0
 
     def _path(self, where: _Where, name: str, qid: int) -> int:
-        """Its own where that is free; one that was begun with, where fetching was interrupted; else a new one."""
+        """Its own where that is free and no new file can get it; one that was begun with, where fetching was
+        interrupted; else a new one.
+        """
         run = self._system.database.execute
         begun = run(
             "SELECT child FROM name WHERE parent=? AND name=? AND born=?", (where.path, name, where.born)
         ).fetchone()
         if begun is not None:
             return int(begun[0])
-        if where.same_paths and ABOVE <= qid < NOWHERE:
+        if where.same_paths and ABOVE <= qid < self._system.next_path:
             taken = run(
                 "SELECT 1 FROM node WHERE path=? AND born<? AND died>?", (qid, where.died, where.born)
             ).fetchone()

@@ -8,6 +8,7 @@ from fossil.errors import DamagedData, SnapshotDeleted, Unlisted
 from fossil.extents import Extent
 from fossil.filesystem import ROOT, FileSystem
 from fossil.node import COLUMNS, Node
+from fossil.qidspace import past_path
 from ninep.wire.dialect import Buffer, Maybe
 
 NODES = 20_000
@@ -49,7 +50,7 @@ class Past:
         return self.node(self.top)
 
     def node(self, path: int) -> Node:
-        """A node by its path."""
+        """A node by its path. Its qid is that of this snapshot alone."""
         node = self._nodes.get(path)
         if node is None:
             row = self._database.execute(
@@ -59,6 +60,7 @@ class Past:
             if row is None:
                 raise DamagedData(f"the database does not have file {path:x} in epoch {self.epoch}")
             node = self._nodes[path] = Node(*row)
+            node.qid = node.qid._replace(path=past_path(self._snapshot, path))
             if len(self._nodes) > NODES:
                 self._nodes.popitem(last=False)
         return node

@@ -31,6 +31,8 @@ from venti.vac.reader import VacFile, VacReader, open_archive
 
 GAP = 1 << 24
 """Paths that are left out after those of the archive: files made after it had them, and somebody may remember those."""
+MOST_PATHS = 1 << 48
+"""No archive has had more files; where one says that it has, its files get numbers of their own."""
 DEEPEST = 16
 """Directories between ``archive`` and what is in it that are looked into."""
 _DAY = re.compile(r"(\d+)/(\d{4})(?:\.(\d+))?")
@@ -70,7 +72,7 @@ async def restore(folder: Path, store: BlockStore, score: Score) -> Restored:
     active, days = await _parts(archive)
     scores = await _scores(store, archive, len(days))
     limit = archive.top.info.qid_space.limit if archive.top.info.qid_space else 0
-    same_paths = active is not archive.top and limit > 0
+    same_paths = active is not archive.top and 0 < limit <= MOST_PATHS
     next_path = max(limit, FIRST_PATH) + GAP if same_paths else FIRST_PATH
     make_folders(folder, 0o700)
     # Under its name there is never less than all of it.

@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 from zlib import crc32
-
-TOP = 1
-"""The path of the root above the three trees."""
-PATHS = {"active": 2, "archive": 3, "snapshot": 4}
-NOWHERE = 1 << 61
-"""The paths of directories that are nowhere stored begin here."""
-
-
-def path_of(names: Sequence[str]) -> int:
-    """The path in the qid of the directory that these names lead to from the root."""
-    if not names:
-        return TOP
-    return PATHS[names[0]] if len(names) == 1 else NOWHERE | crc32("/".join(names).encode())
 
 
 class Shelved(NamedTuple):

@@ -67,20 +67,20 @@ class UnixView(StoredFile):
 
     def list(self, rewind: bool) -> Maybe[Sequence[Stat]]:
         """The next entries, with what 9P2000.u adds to them."""
-        return then(super().list(rewind), self._with_texts)
+        return then(self._next(rewind), self._with_texts)
 
-    def _with_texts(self, found: Sequence[Stat]) -> Maybe[Sequence[Stat]]:
+    def _with_texts(self, nodes: Sequence[Node]) -> Maybe[Sequence[Stat]]:
+        names = self._tree.system.users.names
+        found = [node.stat(names) for node in nodes]
         for stat in found:
             if stat.mode & _WITH_TEXT:
-                return self._adding_texts(found)
+                return self._adding_texts(nodes, found)
         return found
 
-    async def _adding_texts(self, found: Sequence[Stat]) -> Sequence[Stat]:
+    async def _adding_texts(self, nodes: Sequence[Node], found: Sequence[Stat]) -> Sequence[Stat]:
         return [
-            _with_text(stat, await arrived(self._text(self._view.node(stat.qid.path))))
-            if stat.mode & _WITH_TEXT
-            else stat
-            for stat in found
+            _with_text(stat, await arrived(self._text(node))) if stat.mode & _WITH_TEXT else stat
+            for node, stat in zip(nodes, found, strict=True)
         ]
 
     def getattr(self, mask: int) -> Maybe[Attributes]:

@@ -41,6 +41,7 @@ PURE = (
     "fossil.accesses",
     "fossil.messagetext",
     "fossil.pending",
+    "fossil.qidspace",
     "fossil.redo",
     "fossil.rules",
     "fossil.ids",

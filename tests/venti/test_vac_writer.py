@@ -170,7 +170,7 @@ async def test_the_same_tree_makes_the_same_score() -> None:
     assert (await archived(MemoryStore(), tree)).score == (await archived(MemoryStore(), tree)).score
 
 
-async def test_qids_are_shifted_by_all_directories_above() -> None:
+async def test_qids_are_shifted_by_the_own_offset_and_all_above() -> None:
     store = MemoryStore()
     writer = VacWriter(store)
     inner = writer.directory()
@@ -181,8 +181,8 @@ async def test_qids_are_shifted_by_all_directories_above() -> None:
     top = writer.directory()
     await top.add_directory(info._replace(qid_space=QidSpace(100, 10)), await middle.finish())
     archive = await open_archive(store, await writer.finish(TOP, await top.finish()))
-    assert (await archive.walk(["dir"])).qid == 2
-    assert (await archive.walk(["dir", "dir"])).qid == 102
+    assert (await archive.walk(["dir"])).qid == 102
+    assert (await archive.walk(["dir", "dir"])).qid == 1102
     assert (await archive.walk(["dir", "dir", "file"])).qid == 1103
 
 

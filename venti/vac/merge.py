@@ -12,7 +12,7 @@ from venti.store import BlockStore
 from venti.vac import label
 from venti.vac.dated import kept
 from venti.vac.direntry import QidSpace
-from venti.vac.reader import VacFile, open_archive
+from venti.vac.reader import ID, VacFile, open_archive
 from venti.vac.writer import Ready
 
 SUFFIX: Final = ".vac"
@@ -47,18 +47,18 @@ async def merged(store: BlockStore, score: Score, first_qid: int) -> tuple[list[
     ready = []
     for file in await top.files():
         info, trees = kept(file)
-        qid = file.qid + first_qid
-        if info.directory:
-            inner = info.qid_space
-            shift = file.qid - info.qid + first_qid + (inner.offset if inner is not None else 0)
-            info = info._replace(qid_space=QidSpace(shift, inner.limit if inner is not None else limit))
-        ready.append(Ready(info._replace(qid=qid), trees))
+        shift = file.qid - info.qid + first_qid & ID
+        inner = info.qid_space
+        space = QidSpace(shift, min((inner.limit if inner is not None else limit) + first_qid, ID))
+        ready.append(Ready(info._replace(qid_space=space), trees))
     return ready, first_qid + limit
 
 
 async def qid_limit(top: VacFile) -> int:
-    """The lowest number that no qid of an archive reaches. Where the archive does not say, every file is looked at."""
-    if top.info.qid_space is not None:
+    """The lowest number that no qid of an archive reaches. Where the archive does not say, or not in
+    earnest, every file is looked at.
+    """
+    if top.info.qid_space is not None and top.info.qid_space.limit < ID // 2:
         return top.info.qid_space.limit
     highest = 0
     waiting = await top.files()

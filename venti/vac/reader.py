@@ -24,6 +24,8 @@ from venti.vac.direntry import DirEntry
 
 BATCH = 16
 """MetaBlocks that a listing reads at a time, of some hundred names each."""
+ID = (1 << 64) - 1
+"""Ids are counted in 64 bits; a shift goes round."""
 
 
 class VacFile:
@@ -32,7 +34,7 @@ class VacFile:
     Attributes:
         info: what the archive knows of it.
         path: names from the top of the archive, joined by slashes; for messages.
-        qid: its id, with the shifts of all directories above.
+        qid: its id, with the shifts of all directories above and its own, as the original has it.
     """
 
     __slots__ = ("_entry", "_meta", "_shift", "_store", "_tree", "info", "path", "qid")
@@ -48,8 +50,8 @@ class VacFile:
     ) -> None:
         self.info = info
         self.path = path
-        self.qid = info.qid + shift
-        self._shift = shift + (info.qid_space.offset if info.qid_space else 0)
+        self._shift = shift + (info.qid_space.offset if info.qid_space else 0) & ID
+        self.qid = info.qid + self._shift & ID
         self._store = store
         self._entry = entry
         self._meta = meta
