@@ -49,7 +49,7 @@ from ninep.wire.listen import where
 from venti.client import connect
 from venti.commands.score import named
 from venti.disk import open_disk_store
-from venti.errors import BlockNotFound, DamagedArchive, DamagedBlock, DamagedStore, VentiError
+from venti.errors import BlockNotFound, DamagedArchive, DamagedBlock, DamagedStore, LostBlock, VentiError
 
 DEFAULT_LISTEN = "/net.alt/tcp!*!564"
 
@@ -308,6 +308,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ArchiveAway: UNREACHABLE,
         FossilError: FAILED,
         DamagedStore: DAMAGED,
+        LostBlock: DAMAGED,
         DamagedArchive: DAMAGED,
         DamagedBlock: DAMAGED,
         BlockNotFound: NOT_FOUND,

@@ -15,6 +15,7 @@ from venti.errors import (
     DamagedArchive,
     DamagedBlock,
     DamagedStore,
+    LostBlock,
     NotInArchive,
     VentiError,
 )
@@ -60,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         DamagedArchive: DAMAGED,
         DamagedBlock: DAMAGED,
         DamagedStore: DAMAGED,
+        LostBlock: DAMAGED,
         VentiError: FAILED,
     }
     return run_program("venti", make_parser(*words[:1]), words, codes)

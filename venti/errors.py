@@ -8,6 +8,7 @@
     ``StoreFull``, ``StoreFailed``
 
 * ``DamagedBlock``: stored or received bytes are not what their score says.
+* ``LostBlock``: a store said that it had a block, and cannot give it back.
 * ``DamagedStore``: the store's own structure is damaged beyond what it repairs by itself.
 * ``DamagedArchive``: sound blocks that do not hold what the format of trees and archives says.
 * ``NotInArchive``: an archive has no file of that name.
@@ -98,6 +99,19 @@ class DamagedBlock(VentiError):
         super().__init__(f"damaged block {score} at {place}: {detail}")
         self.score = score
         self.place = place
+
+
+class LostBlock(VentiError):
+    """A store acknowledged a block and a sync, and cannot give the block back: what was written is not safe there."""
+
+    def __init__(self, score: Score, type: int, reason: str) -> None:
+        super().__init__(
+            f"venti acknowledged block {score}/{int(type)} and cannot give it back ({reason}): its store "
+            "lost blocks, or another one is in its place; check and repair it ('python -m venti verify' and 'repair', "
+            "or fixarenas and buildindex of the original), or bring the right one back, then try again"
+        )
+        self.score = score
+        self.type = type
 
 
 class DamagedStore(VentiError):

@@ -2,7 +2,8 @@
 
 What the server acknowledged and had not yet synced is kept here, because a server that comes back may have lost it;
 after the connection is made anew it is written again. Blocks are written once whatever happens, so writing one twice
-does no harm.
+does no harm. It is read back, too: a server that was killed may believe that it has what it lost (``readback``). So is
+some of what earlier syncs covered, since the server may have come back with another store, or an older state of it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from venti.blocksize import LARGEST
 from venti.blocktype import BlockType
 from venti.errors import BlockTooLarge
 from venti.fetch import WINDOW
+from venti.readback import Written, read_back
 from venti.score import ZERO_SCORE, Score
 from venti.store import Pending, PipelinedStore
 
@@ -31,6 +33,10 @@ UNSYNCED: Final = 32 * 1024 * 1024
 
 PATIENCE: Final = 120.0
 """Seconds without a connection after which the calls that wait for one fail."""
+
+PROOFS: Final = 8
+"""Blocks of each sync that a server must still have when it comes back."""
+MOST_PROOFS: Final = 512
 
 FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 8.0
@@ -53,7 +59,8 @@ class RedialledStore:
     """A ``PipelinedStore``; made by ``redialled``.
 
     While there is no connection calls wait, up to ``patience`` seconds; then they raise ``ConnectionLost``, and so does
-    every later call.
+    every later call. If the server is there again and cannot give back what it acknowledged, all calls raise
+    ``LostBlock``.
     """
 
     def __init__(self, patience: float) -> None:
@@ -63,6 +70,7 @@ class RedialledStore:
         self._changed = trio.lowlevel.ParkingLot()
         self._kept: dict[tuple[Score, int], _Kept] = {}
         self._size = 0
+        self._proofs: list[Written] = []
         self._syncing = trio.Lock()
         self._half_full = trio.lowlevel.ParkingLot()
 
@@ -108,8 +116,10 @@ class RedialledStore:
         return _Writing(self, store, self._keep(score, type, data), score)
 
     def _usable(self) -> PipelinedStore:
-        if self._failure is not None:
+        if isinstance(self._failure, (ConnectionLost, Unreachable)):
             raise ConnectionLost(f"{self._failure}; gave up after {self._patience:.0f} seconds") from self._failure
+        if self._failure is not None:
+            raise self._failure
         if self._store is None:
             raise trio.WouldBlock
         return self._store
@@ -143,10 +153,20 @@ class RedialledStore:
             except ConnectionLost:
                 self._lost(store)
             else:
+                self._remember(covered)
                 for key in covered:
                     if (kept := self._kept.pop(key, None)) is not None:
                         self._size -= len(kept.block)
                 return
+
+    def _remember(self, covered: list[tuple[Score, int]]) -> None:
+        """Notes some of the blocks that a sync covered, the last one among them."""
+        for key in covered[-1 :: -max(1, len(covered) // PROOFS)][:PROOFS]:
+            if (kept := self._kept.get(key)) is not None:
+                self._proofs.append((key[0], kept.type, len(kept.block)))
+        if len(self._proofs) > MOST_PROOFS:
+            # The newest say most: an older state of a store has the oldest.
+            self._proofs = self._proofs[: MOST_PROOFS // 2 : 2] + self._proofs[MOST_PROOFS // 2 :]
 
     def _keep(self, score: Score, type: BlockType, block: bytes) -> _Kept:
         key = (score, type.wire)
@@ -242,6 +262,8 @@ class RedialledStore:
                 under_way.clear()
         for one in under_way:
             await one.wait()
+        await read_back(store, self._proofs)
+        await read_back(store, [(score, kept.type, len(kept.block)) for (score, _), kept in again])
         for _, kept in again:
             kept.acknowledged = True
 

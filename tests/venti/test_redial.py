@@ -18,7 +18,7 @@ from ninep.wire.dialect import Buffer
 from ninep.wire.errors import ConnectionLost, Unreachable
 from venti.blocktype import BlockType
 from venti.client import RemoteStore, connected
-from venti.errors import StoreFull
+from venti.errors import DamagedBlock, LostBlock, StoreFull
 from venti.memory import MemoryStore
 from venti.redial import redialled
 from venti.score import Score
@@ -47,6 +47,29 @@ class Forgetful(MemoryStore):
 
     def crash(self) -> None:
         self._blocks = dict(self.safe)
+
+
+class Believing(Forgetful):
+    """After a crash its index still names what its log lost, as the original's may: it acknowledges that when it is
+    written again, and cannot read it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.torn: set[tuple[Score, int]] = set()
+
+    def crash(self) -> None:
+        self.torn |= set(self._blocks) - set(self.safe)
+        super().crash()
+
+    def write_nowait(self, type: BlockType, data: Buffer) -> Score:
+        score = Score.of(data)
+        return score if (score, type.wire) in self.torn else super().write_nowait(type, data)
+
+    def read_nowait(self, score: Score, type: BlockType, limit: int) -> bytes:
+        if (score, type.wire) in self.torn:
+            raise DamagedBlock(score, "arena 0", "bad clump magic")
+        return super().read_nowait(score, type, limit)
 
 
 class Network:
@@ -159,6 +182,58 @@ async def test_what_the_server_forgot_is_written_again(autojump_clock: MockClock
     server.crash()
     assert await server.read(lost, DATA, 10) == b"forgotten"
     assert await server.read(safe, DATA, 10) == b"safe"
+
+
+async def test_what_the_server_believes_to_have_is_not_taken_for_safe(autojump_clock: MockClock) -> None:
+    server = Believing()
+    network = Network(server)
+    async with redialled(network.dial) as store:
+        await store.write(DATA, b"safe")
+        await store.sync()
+        lost = await store.write(DATA, b"torn")
+        server.crash()
+        network.cut()
+        with pytest.raises(LostBlock, match=f"acknowledged block {lost}/0 and cannot give it back"):
+            await store.sync()
+        with pytest.raises(LostBlock):
+            await store.write(DATA, b"more")
+        with pytest.raises(LostBlock):
+            await store.read(lost, DATA, 10)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+async def test_a_server_that_comes_back_with_another_store(autojump_clock: MockClock, kept: int) -> None:
+    """An empty one, or an older state of its own: what earlier syncs covered is not there any more."""
+    server = Forgetful()
+    network = Network(server)
+    async with redialled(network.dial) as store:
+        for number in range(3):
+            for each in range(20):
+                await store.write(DATA, b"block %d.%d" % (number, each))
+            await store.sync()
+        server.safe = dict(list(server.safe.items())[: 20 * kept])
+        server.crash()
+        network.cut()
+        with pytest.raises(LostBlock, match="another one is in its place"):
+            await store.sync()
+
+
+async def test_proofs_of_many_syncs_are_bounded(autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("venti.redial.MOST_PROOFS", 32)
+    server = Forgetful()
+    network = Network(server)
+    async with redialled(network.dial) as store:
+        for number in range(200):
+            await store.write(DATA, b"block %d" % number)
+            await store.sync()
+            assert len(store._proofs) <= 32
+        network.cut()
+        await store.sync()
+        del server.safe[Score.of(b"block 199"), DATA.wire]
+        server.crash()
+        network.cut()
+        with pytest.raises(LostBlock):
+            await store.sync()
 
 
 async def test_what_is_kept_is_bounded(autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
