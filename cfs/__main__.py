@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from ninep.cli.interrupts import watch_loading
+
+    watch_loading("cfs")
+
 import argparse
 import math
 import sys
@@ -11,8 +16,9 @@ from pathlib import Path
 from cfs import commands as do
 from cfs.errors import BadBound, CfsError, NoCache
 from cfs.upstream import PATIENCE
+from ninep.cli.codes import FAILED, NOT_FOUND, UNREACHABLE, USAGE
 from ninep.errors import FileNotFound, NinepError
-from ninep.wire.edge import FAILED, NOT_FOUND, UNREACHABLE, USAGE, add_listen_flags, add_network_flags, run_program
+from ninep.wire.edge import add_listen_flags, add_network_flags, run_program
 
 
 def main(argv: Sequence[str] | None = None) -> int:

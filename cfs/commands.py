@@ -23,12 +23,14 @@ from cfs.server import serve as serve_cache
 from cfs.statistics import parse as parse_sample
 from cfs.warm import Warmth
 from ninep import messages as m
+from ninep.cli.homes import cache_home
+from ninep.cli.serving import announce, until_signalled
 from ninep.client import RemoteTree, connect
 from ninep.errors import FileError, FileNotFound
 from ninep.status_line import status_line
 from ninep.wire.address import parse
 from ninep.wire.dial import dial
-from ninep.wire.edge import announce, cache_home, listening, networks_of, until_signalled
+from ninep.wire.edge import listening, networks_of
 from ninep.wire.errors import Unreachable
 from ninep.wire.listen import where
 

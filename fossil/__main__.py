@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from ninep.cli.interrupts import watch_loading
+
+    watch_loading("fossil")
+
 import argparse
 import getpass
 import os
@@ -26,24 +31,12 @@ from fossil.vacfs import VacTree
 from fossil.vault import Vault
 from fossil.vaultstore import VaultStore
 from fossil.words import quoted
+from ninep.cli.codes import DAMAGED, DONE, FAILED, NOT_FOUND, UNREACHABLE, USAGE
+from ninep.cli.homes import data_home
+from ninep.cli.serving import announce, until_signalled
 from ninep.server import serve
 from ninep.tasks.nursery import open_nursery
-from ninep.wire.edge import (
-    DAMAGED,
-    DONE,
-    FAILED,
-    NOT_FOUND,
-    UNREACHABLE,
-    USAGE,
-    add_listen_flags,
-    add_network_flags,
-    announce,
-    data_home,
-    listening,
-    networks_of,
-    run_program,
-    until_signalled,
-)
+from ninep.wire.edge import add_listen_flags, add_network_flags, listening, networks_of, run_program
 from ninep.wire.errors import BadAddress
 from ninep.wire.listen import where
 from venti.client import connect

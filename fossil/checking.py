@@ -14,8 +14,9 @@ from fossil.check import Check, Finding
 from fossil.console import open_console
 from fossil.errors import ArchiveAway, NoSnapshot, NotServed
 from fossil.service import CONSOLE, open_fossil
+from ninep.cli.codes import DAMAGED, DONE
 from ninep.tasks.nursery import background
-from ninep.wire.edge import DAMAGED, DONE, networks_of
+from ninep.wire.edge import networks_of
 from venti.client import connect
 from venti.disk import open_disk_store
 from venti.store import BlockStore

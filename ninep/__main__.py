@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from ninep.cli.interrupts import watch_loading
+
+    watch_loading("ninep")
+
 import argparse
-import io
 import sys
 from collections.abc import Sequence
 
+from ninep.cli.codes import FAILED, NOT_FOUND
 from ninep.commands import add_all
 from ninep.connection import DIALECTS
 from ninep.errors import FileNotFound, NinepError
-from ninep.wire.edge import FAILED, NOT_FOUND, run_program
+from ninep.wire.edge import run_program
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,10 +31,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         choices=DIALECTS,
         help=f"the highest dialect to speak: {', '.join(DIALECTS)}; default: the first, for mount the last",
     )
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # Names that are no UTF-8 go out as the bytes that came in.
-            stream.reconfigure(errors="surrogateescape")
     add_all(parser.add_subparsers(required=True, metavar="COMMAND"))
     return run_program("ninep", parser, argv, {FileNotFound: NOT_FOUND, NinepError: FAILED})
 

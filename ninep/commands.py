@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import trio
 
+from ninep.cli.codes import DONE, FAILED, NOT_FOUND
 from ninep.client import RemoteTree, connect, split
 from ninep.commands_mount import add_mounting
 from ninep.commands_serve import add_serving
@@ -26,15 +27,7 @@ from ninep.put import Put
 from ninep.remove import Remove
 from ninep.status_line import status_line
 from ninep.transfer import local
-from ninep.wire.edge import (
-    DONE,
-    FAILED,
-    NOT_FOUND,
-    add_dial_flags,
-    add_network_flags,
-    client_context,
-    networks_of,
-)
+from ninep.wire.edge import add_dial_flags, add_network_flags, client_context, networks_of
 from ninep.wire.errors import BadAddress
 
 log = logging.getLogger(__name__)

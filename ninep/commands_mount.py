@@ -8,18 +8,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from ninep.cli.serving import announce, until_signalled
 from ninep.client import connect
 from ninep.connection import DIALECTS
 from ninep.errors import NinepError
 from ninep.link import linked
-from ninep.wire.edge import (
-    add_dial_flags,
-    add_network_flags,
-    announce,
-    client_context,
-    networks_of,
-    until_signalled,
-)
+from ninep.wire.edge import add_dial_flags, add_network_flags, client_context, networks_of
 
 KEEP = 1.0
 PATIENCE = 30.0

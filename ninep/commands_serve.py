@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 
+from ninep.cli.serving import announce, until_signalled
 from ninep.client import local_user
 from ninep.errors import NinepError
 from ninep.export import Accounts, ExportTree
@@ -20,7 +21,7 @@ from ninep.ramfs import RamTree
 from ninep.server import serve, serve_stream
 from ninep.session import MOST_FIDS
 from ninep.wire.accept import CONNECTIONS
-from ninep.wire.edge import add_listen_flags, announce, listening, until_signalled
+from ninep.wire.edge import add_listen_flags, listening
 from ninep.wire.listen import where
 from ninep.wire.server import Limits
 from ninep.wire.streams import standard_streams

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from ninep.cli.interrupts import watch_loading
+
+    watch_loading("venti")
+
 import argparse
 import gc
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from ninep.wire.edge import DAMAGED, FAILED, NOT_FOUND, USAGE, run_program
+from ninep.cli.codes import DAMAGED, FAILED, NOT_FOUND, USAGE
+from ninep.wire.edge import run_program
 from venti.errors import (
     BadSettings,
     BlockNotFound,

@@ -23,7 +23,7 @@ LOOK = 200e-6
 def main(channel: int, memory: int) -> None:
     """Works until the other side is gone. The arguments are descriptors."""
     # What ends a group of processes must not end the workers before their server: they end with it.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     # A server that ends without having taken all answers resets the stream.
     with contextlib.suppress(ConnectionError):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from contracts.programs import free_port
-from ninep.wire.edge import DAMAGED, FAILED, UNREACHABLE, USAGE
+from ninep.cli.codes import DAMAGED, FAILED, UNREACHABLE, USAGE
 from venti.__main__ import main
 
 SCORE = "da39a3ee5e6b4b0d3255bfef95601890afd80709"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ninep.wire.edge import USAGE
+from ninep.cli.codes import USAGE
 from venti.__main__ import main, make_parser
 from venti.commands.settings import SETTINGS, settings_of
 from venti.errors import BadSettings

@@ -12,7 +12,7 @@ import trio
 
 from contracts import recorded_archives
 from contracts.vac_programs import Run, address, contents, here, tree, venti
-from ninep.wire.edge import DAMAGED, DONE, FAILED
+from ninep.cli.codes import DAMAGED, DONE, FAILED
 from venti.blocktype import BlockType
 from venti.client import RemoteStore, connect
 from venti.entry import Entry

@@ -10,7 +10,7 @@ import pytest
 
 from contracts import recorded_archives
 from contracts.vac_programs import Run, address, contents, here, tree, venti
-from ninep.wire.edge import DONE, FAILED, NOT_FOUND, UNREACHABLE, USAGE
+from ninep.cli.codes import DONE, FAILED, NOT_FOUND, UNREACHABLE, USAGE
 
 __all__ = ["address", "here", "tree", "venti"]
 

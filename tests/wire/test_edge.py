@@ -14,16 +14,10 @@ from pathlib import Path
 import pytest
 import trio
 
+from ninep.cli.homes import cache_home, config_home, data_home
+from ninep.cli.serving import until_signalled
 from ninep.wire import BadAddress, ConnectionLost, Networks, Unreachable
-from ninep.wire.edge import (
-    add_listen_flags,
-    cache_home,
-    config_home,
-    data_home,
-    networks_of,
-    run_program,
-    until_signalled,
-)
+from ninep.wire.edge import add_listen_flags, networks_of, run_program
 
 Run = Callable[[argparse.Namespace], Awaitable[int | None]]
 
@@ -142,7 +136,7 @@ async def test_a_signal_ends_a_server_cleanly(number: signal.Signals) -> None:
 STUBBORN = textwrap.dedent(
     """
     import trio
-    from ninep.wire.edge import until_signalled
+    from ninep.cli.serving import until_signalled
     async def serve():
         print("serving", flush=True)
         try:

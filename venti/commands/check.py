@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from ninep.wire.edge import DAMAGED, DONE
+from ninep.cli.codes import DAMAGED, DONE
 from venti.commands.connection import Parsers, add_command, archive
 from venti.commands.gauge import Gauge
 from venti.commands.score import named

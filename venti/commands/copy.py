@@ -6,7 +6,8 @@ import argparse
 import json
 import sys
 
-from ninep.wire.edge import DAMAGED, DONE, add_network_flags
+from ninep.cli.codes import DAMAGED, DONE
+from ninep.wire.edge import add_network_flags
 from venti.blocktype import BlockType
 from venti.commands.connection import Parsers, archive_at
 from venti.commands.gauge import Gauge

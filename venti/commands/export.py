@@ -8,7 +8,7 @@ from pathlib import Path
 
 import trio
 
-from ninep.wire.edge import DAMAGED, DONE
+from ninep.cli.codes import DAMAGED, DONE
 from venti.commands.connection import Parsers, add_command, archive, archive_address
 from venti.commands.folder import add_store_flag, folder
 from venti.commands.gauge import Gauge

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
-from ninep.wire.edge import data_home
+from ninep.cli.homes import data_home
 from ninep.wire.errors import BadAddress
 from venti.commands.connection import Parsers, archive
 from venti.disk import DiskStore, open_disk_store

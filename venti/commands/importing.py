@@ -9,7 +9,7 @@ import sys
 from contextlib import AsyncExitStack
 from typing import Any
 
-from ninep.wire.edge import DAMAGED, DONE
+from ninep.cli.codes import DAMAGED, DONE
 from venti.commands.connection import Parsers, add_command
 from venti.commands.folder import add_store_flag, destination
 from venti.commands.gauge import Gauge

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import trio
 
-from ninep.wire.edge import DAMAGED, DONE, add_network_flags
+from ninep.cli.codes import DAMAGED, DONE
+from ninep.wire.edge import add_network_flags
 from ninep.wire.errors import BadAddress
 from venti.commands.connection import Parsers, archive_at
 from venti.commands.export import send

@@ -7,7 +7,7 @@ import json
 
 import trio
 
-from ninep.wire.edge import DONE
+from ninep.cli.codes import DONE
 from venti.commands.connection import Parsers
 from venti.commands.folder import add_folder_command, folder, writable
 from venti.commands.gauge import Gauge

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from ninep.wire.edge import DAMAGED, DONE
+from ninep.cli.codes import DAMAGED, DONE
 from ninep.wire.errors import BadAddress
 from venti.commands.check import add_check_flags, check
 from venti.commands.connection import Parsers, add_command, archive, archive_at

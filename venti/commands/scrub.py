@@ -10,7 +10,7 @@ from typing import Any
 
 import trio
 
-from ninep.wire.edge import DAMAGED, DONE
+from ninep.cli.codes import DAMAGED, DONE
 from venti.commands.connection import Parsers
 from venti.commands.folder import add_folder_command, folder
 from venti.commands.gauge import Gauge

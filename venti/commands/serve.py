@@ -10,7 +10,8 @@ from pathlib import Path
 
 import trio
 
-from ninep.wire.edge import add_listen_flags, announce, listening, networks_of, until_signalled
+from ninep.cli.serving import announce, until_signalled
+from ninep.wire.edge import add_listen_flags, listening, networks_of
 from ninep.wire.listen import Listener, where
 from venti.commands.connection import Parsers
 from venti.commands.settings import add_flags, settings_of

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ninep.wire.edge import config_home, data_home
+from ninep.cli.homes import config_home, data_home
 from venti.commands.size import size_of
 from venti.commands.upkeep import SCRUB_RATE
 from venti.disk.index import MEMORY

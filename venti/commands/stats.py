@@ -8,7 +8,7 @@ from collections import Counter
 
 import trio
 
-from ninep.wire.edge import DONE
+from ninep.cli.codes import DONE
 from venti.blocktype import BlockType
 from venti.commands.connection import Parsers
 from venti.commands.folder import add_folder_command, folder

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ninep.wire.edge import DAMAGED, DONE, FAILED, NOT_FOUND
+from ninep.cli.codes import DAMAGED, DONE, FAILED, NOT_FOUND
 from venti.commands.connection import Parsers, add_command, archive
 from venti.commands.gauge import Gauge
 from venti.commands.score import named

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import trio
 
+from ninep.cli.codes import DONE, FAILED
 from ninep.tasks.nursery import background
-from ninep.wire.edge import DONE, FAILED
 from ninep.wire.errors import BadAddress
 from venti.blocksize import LARGEST
 from venti.commands.connection import Parsers, add_command, archive

@@ -1,0 +1,13 @@
+"""Exit codes that all programs share. Pure."""
+
+from __future__ import annotations
+
+DONE = 0
+FAILED = 1
+USAGE = 2
+UNREACHABLE = 3
+DAMAGED = 4
+NOT_FOUND = 5
+
+SIGNALLED = 128
+"""Added to the number of the signal that ended a command, as shells report it."""
