@@ -15,7 +15,7 @@ from ninep.errors import FileError, FileNotFound
 from ninep.files import File, FileTree
 from ninep.server import is_local, serve_stream
 from ninep.wire.dialect import Maybe
-from ninep.wire.server import Limits
+from ninep.wire.limits import Limits
 
 log = logging.getLogger(__name__)
 

@@ -22,8 +22,8 @@ from ninep.server import serve, serve_stream
 from ninep.session import MOST_FIDS
 from ninep.wire.accept import CONNECTIONS
 from ninep.wire.edge import add_listen_flags, listening
+from ninep.wire.limits import Limits
 from ninep.wire.listen import where
-from ninep.wire.server import Limits
 from ninep.wire.streams import standard_streams
 
 DEFAULT_ADDRESS = "/net.alt:5640"

@@ -12,6 +12,7 @@ from ninep import codec, codec_linux, codec_unix, linux_errno
 from ninep import messages as m
 from ninep import messages_linux as lm
 from ninep.errors import FileError, from_errno, from_text
+from ninep.wire.begun import told
 from ninep.wire.dialect import Buffer
 from ninep.wire.errors import DuplicateTag, UnknownMessage
 from ninep.wire.frames import FrameFormat
@@ -86,6 +87,12 @@ class NinePDialect:
             return bool(request.flags & lm.L_TRUNC)
         return kind not in _ASKING
 
+    def brings(self, request: Any) -> int:
+        """What a read asks for, as far as it fits in a message."""
+        if type(request) in _READING:
+            return min(int(request.count), self.msize)
+        return 0
+
     def flush(self, tag: int) -> m.Request:
         """Tflush."""
         return m.Tflush(tag)
@@ -94,15 +101,15 @@ class NinePDialect:
         """Rflush."""
         return m.Rflush()
 
-    def failure(self, error: Exception) -> Any:
+    def failure(self, error: Exception, request: object = None) -> Any:
         """The refusal for an exception; what else than a ``FileError`` a handler raises is logged and not told."""
         if isinstance(error, FileError):
-            return self._refusal(error.text, linux_errno.to_linux(error.errno))
+            return self._refusal(str(error.text), _number(error.errno))
         if isinstance(error, UnknownMessage):
             return self._refusal("unknown message", _EOPNOTSUPP)
         if isinstance(error, DuplicateTag):
             return self._refusal("duplicate tag", _EPROTO)
-        log.error("request failed", exc_info=error)
+        log.error("request failed: %s", told(request), exc_info=error)
         return self._refusal("internal error", linux_errno.EIO)
 
     def _refusal(self, text: str, number: int) -> Any:
@@ -129,12 +136,26 @@ _ASKING = frozenset(
     )
 )
 """Requests that change nothing which a ``commit`` could fail to make lasting."""
+_READING = frozenset((m.Tread, lm.Treaddir))
 _EOPNOTSUPP = linux_errno.to_linux(host.EOPNOTSUPP)
 _EPROTO = linux_errno.to_linux(host.EPROTO)
 _CODECS = {m.VERSION: codec, m.VERSION_UNIX: codec_unix, lm.VERSION: codec_linux}
 
 
+def _number(number: object) -> int:
+    """An error number for the wire; ``EIO`` for what is none."""
+    if not isinstance(number, int) or not 0 < number < 1 << 31:
+        return linux_errno.EIO
+    return linux_errno.to_linux(number)
+
+
 def _cut(text: str) -> str:
     """``text`` in the bytes that Plan 9 keeps, whole characters only."""
     data = text.encode("utf-8", "replace")
-    return text if len(data) < m.ERRMAX else data[: m.ERRMAX - 1].decode("utf-8", "ignore")
+    if len(data) >= m.ERRMAX:
+        return data[: m.ERRMAX - 1].decode("utf-8", "ignore")
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return data.decode()
+    return text

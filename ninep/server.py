@@ -11,8 +11,9 @@ from ninep.dialect import MSIZE, NinePDialect
 from ninep.files import FileTree
 from ninep.session import MOST_FIDS, NinePSession
 from ninep.wire.accept import CONNECTIONS, accept
+from ninep.wire.limits import Limits
 from ninep.wire.listen import Listener
-from ninep.wire.server import Limits, serve_connection
+from ninep.wire.server import serve_connection
 
 DEFAULT_LIMITS = Limits()
 

@@ -9,6 +9,7 @@ from struct import Struct
 from struct import error as StructError
 from typing import ClassVar
 
+from ninep.wire.begun import told
 from ninep.wire.dialect import Buffer
 from ninep.wire.errors import Malformed, UnknownMessage
 from ninep.wire.frames import FrameFormat
@@ -178,6 +179,10 @@ class VentiDialect:
         """A score promises that the block is stored. Who read one has what the score says, stored or not."""
         return type(request) is m.Twrite or type(request) is m.Tsync
 
+    def brings(self, request: m.Request) -> int:
+        """What a read asks for."""
+        return request.count if type(request) is m.Tread else 0
+
     def flush(self, tag: int) -> None:
         """Venti cannot give up a request."""
         return
@@ -186,13 +191,13 @@ class VentiDialect:
         """Never asked for."""
         raise NotImplementedError
 
-    def failure(self, error: Exception) -> m.Reply:
+    def failure(self, error: Exception, request: object = None) -> m.Reply:
         """Rerror; what is neither refusal nor damage is logged and not told to the peer."""
         if isinstance(error, Refusal | DamagedBlock):
             return m.Rerror(str(error).encode()[:LONGEST_ERROR].decode(errors="ignore"))
         if isinstance(error, UnknownMessage):
             return m.Rerror("unknown request")
-        log.error("request failed", exc_info=error)
+        log.error("request failed: %s", told(request), exc_info=error)
         return m.Rerror("internal error")
 
     def refused(self, reply: m.Reply) -> Exception:

@@ -13,8 +13,9 @@ import trio
 from ninep.tasks.nursery import open_nursery
 from ninep.wire.accept import CONNECTIONS, accept
 from ninep.wire.errors import ConnectionLost, Hangup, Malformed
+from ninep.wire.limits import Limits
 from ninep.wire.listen import Listener
-from ninep.wire.server import Limits, serve_connection
+from ninep.wire.server import serve_connection
 from venti import messages as m
 from venti.dialect import VentiDialect
 from venti.errors import Refusal

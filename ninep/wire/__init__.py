@@ -18,9 +18,10 @@ from ninep.wire.errors import (
     WireError,
 )
 from ninep.wire.frames import FrameBuffer, FrameFormat
+from ninep.wire.limits import Limits
 from ninep.wire.listen import listen
 from ninep.wire.networks import Networks
-from ninep.wire.server import Limits, serve_connection
+from ninep.wire.server import serve_connection
 
 __all__ = [
     "Address",

@@ -77,6 +77,10 @@ class Dialect(Protocol[Q, R]):
         """Whether the reply to ``request`` says that something has changed: a ``commit`` that fails takes it back."""
         ...
 
+    def brings(self, request: Q) -> int:
+        """Most bytes that the reply to ``request`` may have, for those whose replies may be large; else 0."""
+        ...
+
     def flush(self, tag: int) -> Q | None:
         """The request that gives up ``tag``, or None where the protocol cannot: the answer is then awaited."""
         ...
@@ -85,8 +89,11 @@ class Dialect(Protocol[Q, R]):
         """The reply to a flush."""
         ...
 
-    def failure(self, error: Exception) -> R:
-        """The error reply for an exception. One that is no refusal is a fault of ours: it is logged here."""
+    def failure(self, error: Exception, request: object = None) -> R:
+        """The error reply for an exception. One that is no refusal is a fault of ours: it is logged with its request.
+
+        Must be able to answer whatever the exception says.
+        """
         ...
 
     def refused(self, reply: R) -> Exception:

@@ -21,7 +21,12 @@ VECTOR = 1024
 
 
 class Outbox:
-    """Pieces waiting to be sent, oldest first. ``size`` counts their bytes."""
+    """Pieces waiting to be sent, oldest first.
+
+    Attributes:
+        size: their bytes.
+        broken: whether the link is broken: nothing more is kept, and ``size`` stays 0.
+    """
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
@@ -30,12 +35,13 @@ class Outbox:
         self.size = 0
         self._wake = trio.lowlevel.ParkingLot()
         self._drained = trio.lowlevel.ParkingLot()
-        self._closed = False
+        self.broken = False
 
     def push(self, pieces: list[Buffer], size: int) -> None:
         """Queues whole frames of ``size`` bytes in all; nothing is sent before ``send_now`` or ``send_soon``."""
-        self._pieces += pieces
-        self.size += size
+        if not self.broken:
+            self._pieces += pieces
+            self.size += size
 
     def send_soon(self) -> None:
         """Lets ``run`` send, after the tasks that are ready now have had their turn to add to it."""
@@ -47,30 +53,32 @@ class Outbox:
 
         A broken link is not reported here: ``run`` and the reader find it out.
         """
-        if self._socket is not None and not self._closed:
+        if self._socket is not None and not self.broken:
             try:
                 self._write(self._socket.fileno())
             except BlockingIOError:
                 pass
             except OSError:
-                self._closed = True
-        if self._pieces:
+                self._break()
+        if self._pieces or self.broken:
             self._wake.unpark()
 
     async def wait_below(self, size: int) -> None:
         """Waits until fewer than ``size`` bytes are left, or the link is broken."""
-        while self.size >= size and not self._closed:
+        while self.size >= size and not self.broken:
             await self._drained.park()
 
     async def run(self) -> None:
         """Sends whatever could not be sent at once, until cancelled or the link breaks (which is no error here)."""
         try:
-            while not self._closed:
-                while not self._pieces:
+            while not self.broken:
+                while not self._pieces and not self.broken:
                     await self._wake.park()
+                if self.broken:
+                    return
                 if self._socket is not None:
                     self.send_now()
-                    if self._pieces and not self._closed:
+                    if self._pieces and not self.broken:
                         await trio.lowlevel.wait_writable(self._socket)
                 else:
                     data = b"".join(self._pieces)
@@ -81,9 +89,13 @@ class Outbox:
         except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
             pass
         finally:
-            self._closed = True
-            self._pieces.clear()
-            self._drained.unpark_all()
+            self._break()
+
+    def _break(self) -> None:
+        self.broken = True
+        self._pieces.clear()
+        self.size = 0
+        self._drained.unpark_all()
 
     def _write(self, descriptor: int) -> None:
         while self._pieces:

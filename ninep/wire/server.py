@@ -4,6 +4,9 @@ The reader takes what the socket has, cuts every whole frame out of it and calls
 that are ready are collected, made lasting by one ``Session.commit``, and leave in one send. What has to wait runs in
 a task and a cancel scope of its own. Giving up a request (Tflush) and starting anew (Tversion) are done here; no
 session and no file ever sees them.
+
+A connection works for ``SLICE`` seconds at a time; then the others have their turn. A request that fails in whatever
+way is answered with an error and ends nothing. When the peer is gone nothing more is begun and no reply is made.
 """
 
 from __future__ import annotations
@@ -12,20 +15,22 @@ import contextlib
 import logging
 import math
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass
 from functools import partial
+from time import perf_counter
 from types import CoroutineType
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 import trio
 
 from ninep.tasks.nursery import open_nursery
 from ninep.wire import tls
+from ninep.wire.begun import Running, Shown, unreadable, whole, without_payload
 from ninep.wire.client import CHUNK
 from ninep.wire.dialect import Buffer, Dialect, Session
 from ninep.wire.errors import DuplicateTag, Hangup, Malformed, UnknownMessage
 from ninep.wire.frames import FrameBuffer
 from ninep.wire.inbox import Inbox
+from ninep.wire.limits import USUAL, Limits
 from ninep.wire.outbox import Outbox
 from ninep.wire.taskless import Carried
 
@@ -34,54 +39,13 @@ log = logging.getLogger(__name__)
 Q = TypeVar("Q")
 R = TypeVar("R")
 
-TURN = 1024
-"""Requests of one connection that are begun before the others have their turn."""
+SLICE = 0.003
+"""Seconds that requests of one connection are begun for before the others have their turn. One request that takes
+longer is not cut short."""
+TOGETHER = 256
+"""Most requests that a session is shown at once."""
 AHEAD = 8
 """Requests that came together, from which on a session is shown them before they begin."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one connection may hold at once. Past any of them reading stops and TCP pushes back.
-
-    Attributes:
-        requests: most requests that run at once.
-        request_bytes: most bytes in the frames of the requests that run.
-        reply_bytes: most bytes of replies that wait for the peer to take them.
-        grace: seconds that running requests get to end after the peer has closed its side.
-        closing: seconds that the session gets to close.
-        handshake: seconds until the first whole request must have come, what TLS needs included.
-        idle: seconds without a whole request, and without one that runs, after which the connection is closed.
-    """
-
-    requests: int = 1024
-    request_bytes: int = 32 * 1024 * 1024
-    reply_bytes: int = 1024 * 1024
-    grace: float = 1.0
-    closing: float = 10.0
-    handshake: float = 60.0
-    idle: float = math.inf
-
-
-class _Running(Generic[R]):
-    """A request that waits, with the tags of those that gave it up. ``work`` can be cancelled."""
-
-    __slots__ = ("flushes", "promises", "size", "tag", "work")
-
-    def __init__(self, tag: int, promises: bool, size: int) -> None:
-        self.tag = tag
-        self.promises = promises
-        self.size = size
-        self.work: trio.CancelScope | Carried[R | None]
-        self.flushes: list[int] = []
-
-
-class _Shown(NamedTuple, Generic[Q]):
-    """Requests that the session has been shown, and the iterator that begins them; ``frames`` may be more."""
-
-    frames: list[memoryview]
-    requests: list[tuple[int, Q]]
-    results: Iterator[Any]
 
 
 async def serve_connection(
@@ -90,7 +54,7 @@ async def serve_connection(
     session: Session[Q, R],
     *,
     buffer: FrameBuffer | None = None,
-    limits: Limits = Limits(),
+    limits: Limits = USUAL,
     taskless: bool = False,
 ) -> None:
     """Serves until the peer hangs up, sends what is no message, or the caller cancels.
@@ -128,7 +92,7 @@ class _Connection(Generic[Q, R]):
         self.limits = limits
         self.taskless = taskless
         self.outbox = Outbox(stream)
-        self.running: dict[int, _Running[R]] = {}
+        self.running: dict[int, Running[R]] = {}
         self.begun = 0
         self.begun_bytes = 0
         self.ended = trio.lowlevel.ParkingLot()
@@ -136,11 +100,11 @@ class _Connection(Generic[Q, R]):
         self.ready_for: list[tuple[int, Q | None, R]] = []
         self.ready_size = 0
         self.heard = -math.inf
-        self.shown: _Shown[Q] | None = None
+        self.shown: Shown[Q] | None = None
 
     async def run(self) -> None:
         async with open_nursery() as nursery:
-            nursery.start_soon(self.outbox.run)
+            nursery.start_soon(self._send, nursery.cancel_scope)
             nursery.start_soon(self._watch, nursery.cancel_scope)
             self.nursery = nursery
             try:
@@ -162,6 +126,11 @@ class _Connection(Generic[Q, R]):
                     if isinstance(running.work, Carried):
                         running.work.become_task()
             nursery.cancel_scope.cancel()
+
+    async def _send(self, scope: trio.CancelScope) -> None:
+        """Sends replies. When the peer takes no more of them, nothing that runs for it is of use to anybody."""
+        await self.outbox.run()
+        scope.cancel()
 
     async def _watch(self, scope: trio.CancelScope) -> None:
         """Ends the connection of a client that does not begin, or has nothing to say for too long."""
@@ -195,10 +164,7 @@ class _Connection(Generic[Q, R]):
             try:
                 while frames := buffer.frames():
                     self.heard = trio.current_time()
-                    for at in range(0, len(frames), TURN):
-                        if at:
-                            await trio.lowlevel.checkpoint()
-                        await self._arrived(frames[at : at + TURN] if len(frames) > TURN else frames)
+                    await self._arrived(frames)
                 data = await self._more(inbox)
             except Malformed:
                 await self._begin_shown()
@@ -228,12 +194,20 @@ class _Connection(Generic[Q, R]):
             await self._begin_shown()
             await self._chunk(frames)
             return
+        for at in range(0, len(frames), TOGETHER):
+            await self._show(self.prepare, frames[at : at + TOGETHER] if len(frames) > TOGETHER else frames)
+
+    async def _show(self, prepare: Callable[[list[Q]], tuple[Iterator[Any], bool]], frames: list[memoryview]) -> None:
         requests: list[tuple[int, Q]] = []
-        with contextlib.suppress(UnknownMessage, Malformed):  # which is told when its turn comes
+        with contextlib.suppress(Exception):  # which is told when its turn comes
             requests.extend(map(self.dialect.decode_request, frames))
-        results, under_way = self.prepare([request for _, request in requests])
+        try:
+            results, under_way = prepare([request for _, request in requests])
+        except Exception:
+            log.exception("requests that came together are begun one by one")
+            requests, results, under_way = [], iter(()), False
         await self._begin_shown()
-        self.shown = _Shown(frames, requests, results)
+        self.shown = Shown(frames, requests, results)
         if not under_way:
             await self._begin_shown()
 
@@ -244,8 +218,10 @@ class _Connection(Generic[Q, R]):
         (frames, requests, results), self.shown = self.shown, None
         result: Any
         dialect, ready, ready_for, most = self.dialect, self.ready, self.ready_for, self.limits.reply_bytes
-        encode = dialect.encode
-        for frame, (tag, request), result in zip(frames, requests, results, strict=False):
+        encode, until = dialect.encode, perf_counter() + SLICE
+        for frame, (tag, request), result in zip(frames, requests, whole(results), strict=False):
+            if perf_counter() > until:
+                until = await self._give_way()
             if type(result) is CoroutineType:
                 self._start(tag, request, result, len(frame))
                 if self._full():
@@ -254,10 +230,13 @@ class _Connection(Generic[Q, R]):
             if result is None:
                 continue
             if isinstance(result, Exception):
-                ready_for.append((tag, None, result := dialect.failure(result)))
+                ready_for.append((tag, None, result := dialect.failure(result, request)))
             else:
                 ready_for.append((tag, request, result))
-            self.ready_size += encode(tag, result, ready)
+            try:
+                self.ready_size += encode(tag, result, ready)
+            except Exception as error:
+                self._replace_last(tag, request, error)
             if self.ready_size > most:
                 await self._answer()
         if len(requests) < len(frames):
@@ -269,53 +248,80 @@ class _Connection(Generic[Q, R]):
         dialect, running, begin = self.dialect, self.running, self.session.begin
         decode, encode = dialect.decode_request, dialect.encode
         flushes, resets, ready, most = dialect.flushes, dialect.resets, self.ready, self.limits.reply_bytes
+        clock, until = perf_counter, perf_counter() + SLICE
         request: Q | None
+        result: Any
         for frame in frames:
+            if clock() > until:
+                until = await self._give_way()
             try:
                 tag, request = decode(frame)
-                kind = type(request)
-                if kind in flushes:
-                    self._flush(tag, getattr(request, flushes[kind]))
-                    continue
-                if tag in running and flushes:
-                    raise DuplicateTag(tag)
-                if kind in resets:
-                    await self._reset()
-                    result = begin(request)
-                    # From here on another dialect may be spoken.
-                    decode, encode = dialect.decode_request, dialect.encode
-                else:
-                    result = begin(request)
             except UnknownMessage as error:
                 tag, request, result = error.tag, None, dialect.failure(error)
-            except Hangup:
-                raise
-            except DuplicateTag as error:
-                request, result = None, dialect.failure(error)
             except Malformed:
                 raise
             except Exception as error:
-                request, result = None, dialect.failure(error)
+                unreadable(frame, error)
+            else:
+                kind = type(request)
+                if tag in running and flushes:
+                    request, result = None, dialect.failure(DuplicateTag(tag))
+                elif kind in flushes:
+                    self._flush(tag, getattr(request, flushes[kind]))
+                    continue
+                elif kind in resets:
+                    result = await self._begin_anew(request)
+                    # From here on another dialect may be spoken.
+                    decode, encode = dialect.decode_request, dialect.encode
+                else:
+                    try:
+                        result = begin(request)
+                    except Hangup:
+                        raise
+                    except Exception as error:
+                        request, result = None, dialect.failure(error, request)
             if type(result) is CoroutineType:
                 self._start(tag, request, result, len(frame))
                 if self._full():
                     await self._wait_for_room()
             elif result is not None:
-                reply: R = result  # type: ignore[assignment]  # no coroutine: see above
-                self.ready_for.append((tag, request, reply))
-                self.ready_size += encode(tag, reply, ready)
+                self.ready_for.append((tag, request, result))
+                try:
+                    self.ready_size += encode(tag, result, ready)
+                except Exception as error:
+                    self._replace_last(tag, request, error)
                 if self.ready_size > most:
                     await self._answer()
         self.buffer.limit = dialect.limit
         await self._answer()
 
+    def _replace_last(self, tag: int, request: object, error: Exception) -> None:
+        """The last of the ready replies cannot be said in this dialect; the peer is told that it failed."""
+        refusal = self.dialect.failure(error, request)
+        self.ready_for[-1] = tag, None, refusal
+        self.ready_size += self.dialect.encode(tag, refusal, self.ready)
+
+    async def _give_way(self) -> float:
+        """Lets others have their turn; until when the next turn of this connection lasts."""
+        await self._answer()
+        await trio.lowlevel.checkpoint()
+        return perf_counter() + SLICE
+
     def _full(self) -> bool:
-        return self.begun >= self.limits.requests or self.begun_bytes >= self.limits.request_bytes
+        limits = self.limits
+        return (
+            self.begun >= limits.requests
+            or self.begun_bytes >= limits.request_bytes
+            or self.outbox.size > limits.reply_bytes
+        )
 
     async def _wait_for_room(self) -> None:
         await self._answer()
         while self._full():
-            await self.ended.park()
+            if self.outbox.size > self.limits.reply_bytes:
+                await self._wait_taken()
+            else:
+                await self.ended.park()
 
     async def _answer(self) -> None:
         """Makes lasting what the ready replies stand for, and sends them."""
@@ -332,8 +338,14 @@ class _Connection(Generic[Q, R]):
         self.ready_for.clear()
         self.ready_size = 0
         self.outbox.send_now()
-        if self.outbox.size > self.limits.reply_bytes:
-            await self.outbox.wait_below(self.limits.reply_bytes)
+        if self.outbox.broken or self.outbox.size > self.limits.reply_bytes:
+            await self._wait_taken()
+
+    async def _wait_taken(self) -> None:
+        """Waits until the peer has taken its replies. Raises ``BrokenResourceError`` if it never will."""
+        await self.outbox.wait_below(self.limits.reply_bytes)
+        if self.outbox.broken:
+            raise trio.BrokenResourceError("the peer takes no more replies")
 
     def _take_back(self, error: Exception) -> None:
         """What was not made lasting is refused to whom it was promised."""
@@ -347,7 +359,9 @@ class _Connection(Generic[Q, R]):
 
     def _start(self, tag: int, request: Q | None, work: Coroutine[Any, Any, R | None], size: int) -> None:
         promises = request is not None and self.dialect.promises(request)
-        running: _Running[R] = _Running(tag, promises, size)
+        if request is not None:
+            size += self.dialect.brings(request)
+        running: Running[R] = Running(tag, without_payload(request), promises, size)
         self.running[tag] = running
         self.begun += 1
         self.begun_bytes += size
@@ -358,10 +372,10 @@ class _Connection(Generic[Q, R]):
             running.work = trio.CancelScope()
             self.nursery.start_soon(self._run, running, running.work, work)
 
-    def _carried(self, running: _Running[R], reply: R | None, error: Exception | None) -> None:
+    def _carried(self, running: Running[R], reply: R | None, error: Exception | None) -> None:
         """What was carried without a task is done, or given up."""
         if error is not None:
-            reply = self.dialect.failure(error)
+            reply = self.dialect.failure(error, running.request)
         if reply is not None:
             try:
                 waiting = self.session.commit()
@@ -373,7 +387,7 @@ class _Connection(Generic[Q, R]):
                     return
         self._end(running, reply)
 
-    async def _commit(self, running: _Running[R], reply: R, waiting: Coroutine[Any, Any, None]) -> None:
+    async def _commit(self, running: Running[R], reply: R, waiting: Coroutine[Any, Any, None]) -> None:
         try:
             with trio.CancelScope(shield=True):
                 await waiting
@@ -381,13 +395,13 @@ class _Connection(Generic[Q, R]):
             reply = self._kept(running, reply, error)
         self._end(running, reply)
 
-    async def _run(self, running: _Running[R], scope: trio.CancelScope, work: Coroutine[Any, Any, R | None]) -> None:
+    async def _run(self, running: Running[R], scope: trio.CancelScope, work: Coroutine[Any, Any, R | None]) -> None:
         reply: R | None = None
         with scope:
             try:
                 reply = await work
             except Exception as error:
-                reply = self.dialect.failure(error)
+                reply = self.dialect.failure(error, running.request)
         if reply is not None:
             try:
                 waiting = self.session.commit()
@@ -398,19 +412,24 @@ class _Connection(Generic[Q, R]):
                 reply = self._kept(running, reply, error)
         self._end(running, reply)
 
-    def _kept(self, running: _Running[R], reply: R, error: Exception) -> R:
+    def _kept(self, running: Running[R], reply: R, error: Exception) -> R:
         """The reply after a commit that failed, unless it promised what is not lasting."""
-        refusal = self.dialect.failure(error)
+        refusal = self.dialect.failure(error, running.request)
         return refusal if running.promises else reply
 
-    def _end(self, running: _Running[R], reply: R | None) -> None:
+    def _end(self, running: Running[R], reply: R | None) -> None:
         # From here to the send there is no checkpoint: a tag is free exactly when its reply is on its way,
         # and a flush is answered after the request that it gave up.
         self.begun -= 1
         self.begun_bytes -= running.size
         self.heard = trio.current_time()
         pieces: list[Buffer] = []
-        size = self.dialect.encode(running.tag, reply, pieces) if reply is not None else 0
+        size = 0
+        if reply is not None and not self.outbox.broken:
+            try:
+                size = self.dialect.encode(running.tag, reply, pieces)
+            except Exception as error:
+                size = self.dialect.encode(running.tag, self.dialect.failure(error, running.request), pieces)
         for tag in running.flushes:
             size += self.dialect.encode(tag, self.dialect.flushed(), pieces)
         for tag in (running.tag, *running.flushes):
@@ -435,6 +454,16 @@ class _Connection(Generic[Q, R]):
             running.flushes.append(tag)
             self.running[tag] = running
             running.work.cancel()
+
+    async def _begin_anew(self, request: Q) -> Any:
+        """Ends all that is under way; then as ``begin``, its exceptions as replies."""
+        await self._reset()
+        try:
+            return self.session.begin(request)
+        except Hangup:
+            raise
+        except Exception as error:
+            return self.dialect.failure(error, request)
 
     async def _reset(self) -> None:
         await self._answer()

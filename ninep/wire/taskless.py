@@ -12,6 +12,7 @@ What is carried so may be anything that keeps to one rule: before it touches a p
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import types
 from collections.abc import Callable, Coroutine, Generator
@@ -50,7 +51,7 @@ class Carried(Generic[T]):
         self._going = False
 
     def go(self) -> None:
-        """Runs until it has to wait. Raises ``RuntimeError`` where the rule was not kept."""
+        """Runs until it has to wait. Where the rule was not kept it ends there, with a ``RuntimeError``."""
         before = state.inside
         state.inside = self._going = True
         value: T | None = None
@@ -69,11 +70,14 @@ class Carried(Generic[T]):
                 self._scope = trio.CancelScope()
                 self._nursery.start_soon(self._run, self._scope)
             elif isinstance(on, type) or not hasattr(on, "task"):
-                raise RuntimeError("a primitive of trio where there is no task: await in_task() before it")
+                error = RuntimeError("a primitive of trio where there is no task: await in_task() before it")
+                with contextlib.suppress(RuntimeError):  # that it goes on waiting
+                    self._work.close()
             else:
                 self._on = on
                 on.task = self
-            return
+            if error is None:
+                return
         finally:
             state.inside = before
         # It stays going: there is nothing any more that could be given up.

@@ -16,7 +16,7 @@ from ninep.files import FileTree
 from ninep.server import DEFAULT_LIMITS, serve_stream
 from ninep.stat import Stat, unpack_directory
 from ninep.wire import Client
-from ninep.wire.server import Limits
+from ninep.wire.limits import Limits
 
 
 class Raw:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import trio
 
 from ninep.wire import Buffer, FrameFormat, Hangup, Malformed, UnknownMessage
+from ninep.wire.begun import told
 
 log = logging.getLogger(__name__)
 
@@ -121,9 +122,12 @@ class ToyDialect:
     def flushed(self) -> Flushed:
         return Flushed()
 
-    def failure(self, error: Exception) -> Failed:
+    def brings(self, request: Request) -> int:
+        return 0
+
+    def failure(self, error: Exception, request: object = None) -> Failed:
         if not isinstance(error, Refused | Malformed):
-            log.error("internal error", exc_info=error)
+            log.error("internal error: %s", told(request), exc_info=error)
             return Failed(b"internal error")
         return Failed(str(error).encode())
 

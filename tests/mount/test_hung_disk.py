@@ -21,7 +21,7 @@ from contracts.programs import Program, environment, free_port
 from ninep import messages as m
 from ninep.errors import FileError
 from ninep.export import Accounts, ExportTree
-from ninep.wire.server import Limits
+from ninep.wire.limits import Limits
 
 pytest.importorskip("pyfuse3", reason="pyfuse3 is not installed: pip install 'ninegrid[mount]'")
 

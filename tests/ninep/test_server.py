@@ -21,7 +21,7 @@ from ninep.codec import encode
 from ninep.files import File
 from ninep.ramfs import RamTree
 from ninep.server import is_local, serve, serve_stream
-from ninep.wire.server import Limits
+from ninep.wire.limits import Limits
 
 OWNER = "glenda"
 

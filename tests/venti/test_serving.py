@@ -16,7 +16,7 @@ import trio.testing
 
 from contracts.programs import Program, environment, free_port, running
 from ninep.wire.errors import ConnectionLost
-from ninep.wire.server import Limits
+from ninep.wire.limits import Limits
 from venti.blocktype import BlockType
 from venti.client import connect, connected
 from venti.errors import ReadOnlyStore, StoreFull

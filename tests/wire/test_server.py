@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
-from trio.testing import MemoryReceiveStream, MemorySendStream, MockClock
+from trio.testing import MockClock
 
 from contracts.toy_protocol import (
     Echo,
@@ -31,49 +30,12 @@ from contracts.toy_protocol import (
     ToySession,
     packed,
 )
+from contracts.toy_server import Foreseeing, echoes, hear, say, served, socket_pair
 from ninep.wire import Limits, serve_connection
 from ninep.wire.dialect import Dialect
 from ninep.wire.inbox import SMALL
 from ninep.wire.server import AHEAD
 from ninep.wire.taskless import in_task
-
-USUAL = Limits()
-Stream = trio.StapledStream[MemorySendStream, MemoryReceiveStream]
-
-
-@asynccontextmanager
-async def served(
-    session: ToySession,
-    dialect: Dialect[Any, Any] | None = None,
-    limits: Limits = USUAL,
-    *,
-    taskless: bool = False,
-) -> AsyncIterator[Stream]:
-    """The client's end of a connection, which must be over soon after the client is done."""
-    near, far = trio.testing.memory_stream_pair()
-    async with trio.open_nursery() as nursery:
-
-        async def serve() -> None:
-            await serve_connection(far, dialect or ToyDialect(), session, limits=limits, taskless=taskless)
-
-        nursery.start_soon(serve)
-        yield near
-        await near.aclose()
-
-
-async def say(stream: Stream, *messages: tuple[int, Request]) -> None:
-    await stream.send_all(b"".join(packed(tag, message) for tag, message in messages))
-
-
-async def hear(stream: trio.abc.ReceiveStream, *expected: tuple[int, Reply]) -> None:
-    """Exactly this, and all of it."""
-    data = b"".join(packed(tag, reply) for tag, reply in expected)
-    got = b""
-    while len(got) < len(data):
-        more = await stream.receive_some(len(data) - len(got))
-        assert more, f"the server hung up after {got!r}"
-        got += more
-    assert got == data
 
 
 async def test_what_came_together_is_answered_together_and_in_order() -> None:
@@ -309,31 +271,10 @@ async def test_bytes_come_as_they_like(dialect: Callable[[], Dialect[Any, Any]])
 # Sessions that want to see what came together
 
 
-class Foreseeing(ToySession):
-    under_way = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[list[Request]] = []
-        self.begun_when_shown: list[int] = []
-        self.after_shown: Callable[[], None] = lambda: None
-
-    def prepare(self, requests: list[Request]) -> tuple[Iterator[Any], bool]:
-        assert not any(request in self.begun for request in requests)
-        self.seen.append(requests)
-        self.begun_when_shown.append(len(self.begun))
-        self.after_shown()
-        return map(self.begin, requests), self.under_way
-
-
 class SettingOut(Foreseeing):
     """Works on requests elsewhere as soon as it has been shown them."""
 
     under_way = True
-
-
-def echoes(first: int, count: int) -> list[tuple[int, Request]]:
-    return [(n % 16, Echo(b"%d" % n)) for n in range(first, first + count)]
 
 
 async def test_a_session_sees_many_requests_before_the_first_begins() -> None:
@@ -374,11 +315,6 @@ async def test_a_malformed_one_among_them_ends_it_after_those_before_it() -> Non
         await stream.send_all(b"".join(messages))
         await hear(stream, *((n, Echoed(b"%d" % n)) for n in range(9)))
         assert await stream.receive_some() == b""
-
-
-async def socket_pair() -> tuple[trio.SocketStream, trio.SocketStream]:
-    near, far = (trio.socket.from_stdlib_socket(end) for end in socket.socketpair())
-    return trio.SocketStream(near), trio.SocketStream(far)
 
 
 LONG = b"x" * (SMALL // 12)

@@ -1,0 +1,84 @@
+"""Requests that have begun, as the server loop and its log want to know them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
+
+import trio
+
+from ninep.wire.errors import Hangup, Malformed
+from ninep.wire.taskless import Carried
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+log = logging.getLogger(__name__)
+
+LONGEST = 400
+"""Characters of a request in the log."""
+
+
+class Running(Generic[R]):
+    """A request that waits, with the tags of those that gave it up. ``work`` can be cancelled."""
+
+    __slots__ = ("flushes", "promises", "request", "size", "tag", "work")
+
+    def __init__(self, tag: int, request: object, promises: bool, size: int) -> None:
+        """``request`` is for the log; ``size`` counts its bytes and those of the reply that it may bring."""
+        self.tag = tag
+        self.request = request
+        self.promises = promises
+        self.size = size
+        self.work: trio.CancelScope | Carried[R | None]
+        self.flushes: list[int] = []
+
+
+class Shown(NamedTuple, Generic[Q]):
+    """Requests that the session has been shown, and the iterator that begins them; ``frames`` may be more."""
+
+    frames: list[memoryview]
+    requests: list[tuple[int, Q]]
+    results: Iterator[Any]
+
+
+def whole(results: Iterator[Any]) -> Iterator[Any]:
+    """``results`` without an end: where they end too early, or fail, what follows is the failure."""
+    try:
+        yield from results
+    except Hangup:
+        raise
+    except Exception as error:
+        failure = error
+    else:
+        failure = RuntimeError("a request that was shown was not begun")
+    while True:
+        yield failure
+
+
+def unreadable(frame: memoryview, error: Exception) -> NoReturn:
+    """A message on which the decoder itself fails: it ends its connection, as malformed ones do."""
+    log.error("a message of %d bytes cannot be read: %s", len(frame), bytes(frame[:32]).hex(" "), exc_info=error)
+    raise Malformed(f"a message that cannot be read: {error}") from error
+
+
+def without_payload(request: object) -> object:
+    """What of a request may be kept while it runs, for the log: a view would keep all bytes that came with it."""
+    if isinstance(request, tuple) and any(type(field) is memoryview for field in request):
+        return told(request)
+    return request
+
+
+def told(request: object) -> str:
+    """A request for the log: payloads by their size alone, as they may be large, or secret."""
+    if request is None or isinstance(request, str):
+        return request or "it was refused"
+    if not isinstance(request, tuple):
+        return repr(request)[:LONGEST]
+    names = getattr(request, "_fields", ())
+    parts = [
+        f"{name}={len(value)} bytes" if isinstance(value, (bytes, bytearray, memoryview)) else f"{name}={value!r}"
+        for name, value in zip(names, request, strict=False)
+    ]
+    return f"{type(request).__name__}({', '.join(parts)})"[:LONGEST]
