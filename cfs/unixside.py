@@ -95,11 +95,14 @@ class UnixSide(File):
         """Whoever has fids for what is moved finds it in its new place."""
 
         async def moved(here: RemoteFile) -> None:
+            if target.names == handle.names:
+                await here.renameat(name, here, newname)
+                return
             async with _other(directory)._sought() as there:
                 await here.renameat(name, there, newname)
 
-        await self._change(moved)
         handle, target = self._handle, _other(directory)._handle
+        await self._change(moved)
         self._cache.renamed(handle.aname, (*handle.names, name), (*target.names, newname))
 
     async def replace(self, name: str) -> None:
@@ -117,8 +120,12 @@ class UnixSide(File):
 
         async def moved(_: RemoteFile) -> None:
             root = await handle.unix_root()
-            async with await root.walk(handle.names[:-1]) as above, await root.walk(names) as target:
-                await above.renameat(handle.names[-1], target, name)
+            async with await root.walk(handle.names[:-1]) as above:
+                if names == handle.names[:-1]:
+                    await above.renameat(handle.names[-1], above, name)
+                    return
+                async with await root.walk(names) as target:
+                    await above.renameat(handle.names[-1], target, name)
 
         await self._change(moved)
         self._cache.renamed(handle.aname, handle.names, (*names, name))

@@ -11,13 +11,13 @@ from ninep import stat as st
 from ninep.errors import ReadOnly
 from ninep.files import File
 from ninep.messages import ORCLOSE, OTRUNC
-from ninep.permissions import settled, wanted
+from ninep.permissions import settled, wanted, writable
 from ninep.stat import Stat
 from ninep.wire.dialect import Buffer
 
 
 class PastFile(UnixView):
-    """A fid's view of a file in a snapshot. Opening for writing is allowed, writing is not, as in the original."""
+    """A fid's view of a file in a snapshot. It cannot be opened for writing: programs look for errors there."""
 
     def __init__(self, tree: Standpoint, past: Past, node: Node, user: str, names: tuple[str, ...]) -> None:
         super().__init__(tree, past, node, user)
@@ -42,7 +42,7 @@ class PastFile(UnixView):
     def open(self, mode: int) -> None:
         """Checks rights."""
         self._check_special(mode & OTRUNC)
-        if mode & (OTRUNC | ORCLOSE):
+        if writable(mode) or mode & (OTRUNC | ORCLOSE):
             raise ReadOnly("file is read only")
         self._may(self._node, wanted(mode))
 

@@ -84,9 +84,10 @@ class UnixMethods:
     async def renameat(self: _Plan9File, name: str, directory: RemoteFile, newname: str) -> None:
         """Moves ``name`` in this directory to ``newname`` in another.
 
-        A server that speaks 9P2000 renames within a directory only, and refuses a name that is taken.
+        A server that speaks 9P2000 renames within a directory only, and refuses a name that is taken. So ``directory``
+        must be this very object: two directories may have one qid path, such as those of a snapshot.
         """
-        if directory.qid.path != self.qid.path:
+        if directory is not self:
             raise CrossDevice
         async with await self.walk([name]) as file:
             await file.wstat(Stat(name=newname))

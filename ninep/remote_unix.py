@@ -63,8 +63,8 @@ class UnixFile(RemoteFile):
         return stat.extension
 
     async def renameat(self, name: str, directory: RemoteFile, newname: str) -> None:
-        """Within a directory; what is there is replaced where the server does that."""
-        if directory.qid.path != self.qid.path:
+        """Within a directory, ``directory`` being this object; what is there is replaced where the server does that."""
+        if directory is not self:
             raise CrossDevice
         async with await self.walk([name]) as file:
             await file.wstat(Stat(name=newname))

@@ -182,7 +182,7 @@ class MountOperations(pyfuse3.Operations):
     async def _known(self, parent: Node, name: str, found: requests.Found) -> pyfuse3.EntryAttributes:
         """What the kernel is told of a file that was walked to. Writes under way count."""
         file, attributes = found
-        node = await self._nodes.found(parent, name, file)
+        node = await self._nodes.found(parent, name, file, attributes)
         if any(opened.pending for opened in node.opened):
             return await self._attributes(node)
         return self._entry(node, attributes)
@@ -274,7 +274,10 @@ class MountOperations(pyfuse3.Operations):
         self, parent_inode_old: int, name_old: bytes, parent_inode_new: int, name_new: bytes, flags: int, ctx: Any
     ) -> None:
         source, from_directory = await self._file(parent_inode_old)
-        target, to_directory = await self._file(parent_inode_new)
+        if parent_inode_new == parent_inode_old:
+            target, to_directory = source, from_directory
+        else:
+            target, to_directory = await self._file(parent_inode_new)
         old, new = os.fsdecode(name_old), os.fsdecode(name_new)
         if flags & pyfuse3.RENAME_EXCHANGE:
             raise pyfuse3.FUSEError(errno.EINVAL)

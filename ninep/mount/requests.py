@@ -220,7 +220,7 @@ async def moved(source: RemoteFile, name: str, target: RemoteFile, newname: str)
     except FileError as refusal:
         if source.connection.version != m.VERSION or isinstance(refusal, CrossDevice | NotSupported):
             raise
-        if source.qid.path != target.qid.path:
+        if source is not target:
             raise
         try:
             there, _ = await find(source, newname)

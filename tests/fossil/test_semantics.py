@@ -421,10 +421,11 @@ async def test_the_past_is_immutable_for_everybody(tmp_path: Path) -> None:
         before = fossil.system.database.total_changes
         for user in ("glenda", "adm", "none"):
             async with client(fossil, user, aname="main/snapshot") as raw:
-                fid = await raw.open(*taken, "file", mode=m.ORDWR)
+                fid = await raw.walk(*taken, "file")
                 folder = await raw.walk(*taken)
                 for request in (
-                    m.Twrite(fid, 0, b"x"),
+                    m.Topen(fid, m.OWRITE),
+                    m.Topen(fid, m.ORDWR),
                     m.Twstat(fid, Stat(mode=0o600)),
                     m.Twstat(folder, Stat(name="other")),
                     m.Tcreate(folder, "x", 0o644, 0),

@@ -1,0 +1,14 @@
+"""Our fossil as the original is in one thing: a file and all that snapshots have of it have one qid path.
+
+``python -m contracts.shared_qids ...`` takes the words of ``python -m fossil``.
+"""
+
+import sys
+
+from fossil import past
+from fossil.__main__ import main
+
+past.past_path = lambda epoch, path: path
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
