@@ -23,17 +23,20 @@ from fossil.node import Node
 from fossil.past import Past
 from fossil.qidspace import offset_of, shelf_path
 from fossil.shelf import Shelf, Shelved, shelved
+from fossil.trust import new_mark
 from fossil.vacmode import to_vac
 from ninep import stat as st
 from ninep.wire.dialect import Buffer
+from venti.blocktype import BlockType
 from venti.entry import Entry
+from venti.readback import ReadBack
 from venti.score import Score
 from venti.store import BlockStore
 from venti.tree import TreeReader, TreeWriter
 from venti.vac import label, mode
 from venti.vac.direntry import DirEntry, QidSpace
 from venti.vac.writer import DirectoryTrees, DirectoryWriter, VacWriter
-from venti.writebehind import WriteBehind, write_behind
+from venti.writebehind import write_behind
 
 PAGE = 100
 """Names that are looked up at once."""
@@ -54,11 +57,13 @@ class Written(NamedTuple):
         files: files and directories written or found unchanged.
         size: bytes of the files that were written.
         entries: (path, changed, entries) of what is safe in venti now.
+        mark: whoever has it has all of this.
     """
 
     files: int
     size: int
     entries: list[tuple[int, int, bytes]]
+    mark: Score
 
 
 async def write_archive(
@@ -67,19 +72,24 @@ async def write_archive(
     store: BlockStore,
     written: Callable[[Written], None],
     fetch_names: Callable[[Unlisted], Awaitable[None]],
+    *,
+    doubtful: bool = False,
 ) -> str:
     """Writes everything and returns the score as people write it; it is then safe in ``store``.
 
     ``written`` is told now and then how far it has come; ``fetch_names`` lists a directory whose names are in venti
-    alone. Cancelled or failed, what it was told of is in venti.
+    alone. Cancelled or failed, what it was told of is in venti. ``doubtful``: every block is read back, because some
+    may have been written before by an attempt that did not come to its end.
 
     Raises:
         DamagedData: the snapshot cannot be read.
         ArchiveAway: some of it is in venti alone, which does not answer.
+        LostBlock: venti does not have what it acknowledged.
         What the store raises.
     """
     async with write_behind(store) as behind:
-        return await _Archive(history, snapshot, behind, written, fetch_names).write()
+        checked = ReadBack(behind, doubtful=doubtful)
+        return await _Archive(history, snapshot, checked, written, fetch_names).write()
 
 
 @dataclass
@@ -98,7 +108,7 @@ class _Archive:
         self,
         history: History,
         snapshot: Snapshot,
-        behind: WriteBehind,
+        behind: BlockStore,
         written: Callable[[Written], None],
         fetch_names: Callable[[Unlisted], Awaitable[None]],
     ) -> None:
@@ -133,7 +143,10 @@ class _Archive:
             await top.add_directory(self._above((kind,), inner), await self._shelf((kind,), inner))
         space = QidSpace(0, self._history.next_path())
         info = self._above((), shelf)._replace(name="root", qid_space=space)
-        score = await self._writer.finish(info, await top.finish(), name="fossil", previous=self._previous())
+        trees = await top.finish()
+        mark = await self._behind.write(BlockType.DATA, new_mark())
+        score = await self._writer.finish(info, trees, name="fossil", previous=self._previous())
+        self._told(Written(0, 0, [], mark))
         return label.text(score)
 
     async def _whole(self, past: Past) -> DirectoryTrees:
@@ -229,8 +242,9 @@ class _Archive:
             await self._note()
 
     async def _note(self) -> None:
+        mark = await self._behind.write(BlockType.DATA, new_mark())
         await self._behind.sync()
-        self._told(Written(self._files, self._size, self._entries))
+        self._told(Written(self._files, self._size, self._entries, mark))
         self._entries = []
         self._files = self._size = self._unsynced = 0
 
@@ -342,5 +356,5 @@ async def write_root(store: BlockStore, node: Node, name: str, entries: bytes, n
     """
     async with write_behind(store) as behind:
         info = _info(node)._replace(name=name, qid_space=QidSpace(0, next_path))
-        score = await VacWriter(behind).finish(info, _pair(entries), name=name)
+        score = await VacWriter(ReadBack(behind, doubtful=True)).finish(info, _pair(entries), name=name)
     return label.text(score)

@@ -11,19 +11,24 @@ everybody else has a turn.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import trio
 
 from fossil.archive import Written, write_archive
 from fossil.errors import ArchiveAway, FossilError
+from fossil.filesystem import FileSystem
 from fossil.history import History, Snapshot
 from fossil.listing import Lister
-from fossil.vault import Vault
+from fossil.refill import Refill, Refilled
+from fossil.sources import open_sources
+from fossil.trust import Trust
+from fossil.vault import OpenStore, Vault
 from ninep.errors import FileError
 from ninep.wire.errors import WireError
 from venti.errors import VentiError
+from venti.store import BlockStore
 
 log = logging.getLogger(__name__)
 
@@ -55,29 +60,47 @@ class Archiver:
         trouble: why the last attempt failed, or None.
         written: is told of each archive that is in venti, in a line.
         progress: of the archive that is being written, or None.
+        refilled: how far it has come to write again what venti lacks, or None.
+        looked: is set when venti has been connected to for the first time, or could not be.
     """
 
-    def __init__(self, history: History, vault: Vault, lister: Lister) -> None:
+    def __init__(
+        self,
+        system: FileSystem,
+        history: History,
+        vault: Vault,
+        lister: Lister,
+        trust: Trust,
+        earlier: Callable[[], Sequence[tuple[str, OpenStore]]],
+    ) -> None:
+        """``earlier`` gives the archives that may have what the one of ``vault`` lacks."""
+        self._system = system
         self._history = history
         self._lister = lister
         self._vault = vault
+        self._trust = trust
+        self._earlier = earlier
+        self._refill: Refill | None = None
         self._wake = trio.Event()
         self._ended = trio.Event()
         self.trouble: str | None = None
         self.written: Callable[[str], None] = lambda line: None
         self.progress: Progress | None = None
+        self.refilled: Refilled | None = None
+        self.looked = trio.Event()
+        trust.noticed = self.wake
 
     def wake(self) -> None:
         """There is something to archive, or a reason to try again."""
         self._wake.set()
 
     async def idle(self) -> None:
-        """Waits until nothing is left to archive.
+        """Waits until nothing is left to archive, and venti has been found to have all that was.
 
         Raises:
             FossilError: an attempt failed; it will be repeated all the same.
         """
-        while self._history.waiting():
+        while self._history.waiting() or self._trust.lacking is not None or self._trust.wants_to_meet():
             ended = self._ended
             self.wake()
             await ended.wait()
@@ -91,14 +114,15 @@ class Archiver:
             self._wake = trio.Event()
             noted = None
             try:
-                for snapshot in self._history.waiting():
-                    await self._write(snapshot)
+                while await self._step():
+                    pass
                 self.trouble = None
             except (FossilError, VentiError, WireError, FileError, OSError) as error:
                 noted = str(error) or type(error).__name__
                 if noted != self.trouble:
                     log.warning("archive not written, it is gone on with later: %s", noted)
                 self.trouble = noted
+            self.looked.set()
             self._ended.set()
             self._ended = trio.Event()
             if noted is None:
@@ -109,7 +133,37 @@ class Archiver:
                     await self._wake.wait()
                 wait = min(wait * 2, LONGEST_WAIT)
 
-    async def _write(self, snapshot: Snapshot) -> None:
+    async def _step(self) -> bool:
+        """Does what is to be done next; False if that is nothing."""
+        waiting = self._history.waiting()
+        if not waiting and self._trust.lacking is None and not self._trust.wants_to_meet():
+            return False
+        try:
+            async with self._vault.use() as store:
+                self.looked.set()
+                if self._trust.lacking is not None:
+                    await self._complete(store)
+                elif waiting:
+                    await self._write(waiting[0], store)
+        except ArchiveAway as error:
+            raise FossilError(f"venti is away: {error}") from error
+        return True
+
+    async def _complete(self, store: BlockStore) -> None:
+        """Writes again what venti lacks."""
+        async with open_sources(self._earlier()) as sources:
+            refill = self._refill
+            if refill is not None and not await refill.found(store, sources):
+                raise FossilError(refill.complaint)
+            refill = Refill(self._system, self._history, self._trust)
+            self.refilled = refill.progress
+            try:
+                await refill.run(store, sources)
+            finally:
+                self.refilled = None
+                self._refill = refill if refill.lost else None
+
+    async def _write(self, snapshot: Snapshot, store: BlockStore) -> None:
         progress = Progress(f"/{snapshot.kind}/{snapshot.name}", trio.current_time())
         self.progress = progress
 
@@ -118,14 +172,16 @@ class Archiver:
             progress.size += done.size
             if done.entries:
                 self._history.remember(done.entries)
+            self._trust.keep(done.mark)
 
+        # An attempt before this one may have left blocks that venti lost and believes to have.
+        doubtful = self._trust.get("begun") is not None
+        self._trust.set("begun", progress.name)
         try:
-            async with self._vault.use() as store:
-                score = await write_archive(self._history, snapshot, store, written, self._lister.fetch)
-        except ArchiveAway as error:
-            raise FossilError(f"venti is away: {error}") from error
+            score = await write_archive(self._history, snapshot, store, written, self._lister.fetch, doubtful=doubtful)
         finally:
             self.progress = None
         self._history.finish(snapshot, score)
+        self._trust.set("begun", None)
         log.info("archive %s", score)
         self.written(f"archive {score}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
 
 import trio
 from blake3 import blake3
@@ -22,7 +23,7 @@ from ninep.tasks.nursery import open_nursery
 from ninep.wire.dialect import Buffer
 from venti.blocktype import BlockType
 from venti.entry import Entry
-from venti.errors import VentiError
+from venti.errors import BlockNotFound, VentiError
 from venti.score import Score
 from venti.tree import TreeReader
 
@@ -65,8 +66,10 @@ class VaultStore:
 class Away:
     """The sources of a file system."""
 
-    def __init__(self, system: FileSystem, vault: Vault) -> None:
+    def __init__(self, system: FileSystem, vault: Vault, missing: Callable[[str], None] = lambda text: None) -> None:
+        """``missing`` is told of blocks that venti does not have."""
         self._system = system
+        self._missing = missing
         self.store = VaultStore(vault)
         self._readers: OrderedDict[int, TreeReader] = OrderedDict()
         self._under_way: dict[tuple[int, int], trio.Event] = {}
@@ -128,15 +131,31 @@ class Away:
         try:
             return await self._reader(source).read(offset, count)
         except VentiError as error:
+            if isinstance(error, BlockNotFound):
+                self._missing(str(error))
             raise DamagedData(f"venti does not have what was archived: {error}") from error
+
+    async def has(self, entry: bytes, offset: int, count: int) -> bool:
+        """Whether venti can give these bytes of an archived file; they are read from there. Raises ``ArchiveAway``."""
+        try:
+            tree = TreeReader(self.store, Entry.unpack(entry))
+            return len(await tree.read(offset, count)) == min(count, max(0, tree.size - offset))
+        except VentiError as error:
+            self._missing(str(error))
+            return False
+
+    def entry(self, source: int) -> bytes | None:
+        """The tree of a source, if there is one of that number."""
+        row = self._system.database.execute("SELECT entry FROM source WHERE id=?", (source,)).fetchone()
+        return None if row is None else bytes(row[0])
 
     def _reader(self, source: int) -> TreeReader:
         reader = self._readers.pop(source, None)
         if reader is None:
-            row = self._system.database.execute("SELECT entry FROM source WHERE id=?", (source,)).fetchone()
-            if row is None:
+            entry = self.entry(source)
+            if entry is None:
                 raise DamagedData("the archive that it came from does not have it")
-            reader = TreeReader(self.store, Entry.unpack(row[0]))
+            reader = TreeReader(self.store, Entry.unpack(entry))
         self._readers[source] = reader
         if len(self._readers) > READERS:
             self._readers.popitem(last=False)

@@ -20,9 +20,7 @@ from fossil.schema import ALIVE, DamagedDatabase, faults
 from fossil.service import Fossil
 from fossil.sweep import FORGOTTEN
 from ninep.tasks.nursery import open_nursery
-from venti.entry import Entry
 from venti.errors import VentiError
-from venti.tree import TreeReader
 from venti.vac import label
 from venti.vac.check import Checker, Fault
 
@@ -297,9 +295,8 @@ class Check:
         if row.entry is None:
             return False
         try:
-            tree = TreeReader(self._fossil.away.store, Entry.unpack(row.entry))
-            return len(await tree.read(row.start, row.length)) == min(row.length, max(0, tree.size - row.start))
-        except (VentiError, ArchiveAway):
+            return await self._fossil.away.has(row.entry, row.start, row.length)
+        except ArchiveAway:
             return False
 
     def _unused(self, start: int, end: int) -> None:

@@ -1,8 +1,9 @@
 """Keeps the data log within its bound: what is safe in venti is given back to the host, least recently read first.
 
-A piece may go when every row that refers to it was archived, in the live tree and in all snapshots. The rows then refer
-to the file's tree in the archive instead, in one transaction; the room is given back after that is durable. Reading
-brings bytes back; see ``away``.
+A piece may go when every row that refers to it was archived, in the live tree and in all snapshots, and its bytes have
+just been read from venti: what was written there once may be in another store, or in none. The rows then refer to the
+file's tree in the archive instead, in one transaction; the room is given back after that is durable. Reading brings
+bytes back; see ``away``. While venti is away nothing goes.
 
 If nothing can go, an archive is made, because after it something can. Nobody is refused for the bound: it is what the
 log is brought back to, and the disk's own end is the only one for writers.
@@ -11,17 +12,19 @@ log is brought back to, and the disk's own end is the only one for writers.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
 import trio
 
-from fossil.errors import FossilError
+from fossil.away import CHUNK
+from fossil.errors import ArchiveAway, FossilError
 from fossil.filesystem import ROOT, FileSystem
-from fossil.handover import hand_over, rows_of
+from fossil.handover import Row, hand_over, rows_of
 from fossil.history import ARCHIVE, History
 from ninep.errors import FileSystemFull
+from ninep.tasks import for_each
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +32,8 @@ LOOK = 1.0
 """Seconds between two looks at the size of the log."""
 ENOUGH = 0.9
 """Of the bound, what is left when it was reached."""
+AT_ONCE = 4
+"""Pieces that are looked for in venti at the same time."""
 PIECES = 25
 """Pieces that go in one transaction; clients are served in between."""
 PAGE = 500
@@ -43,11 +48,29 @@ class _Piece(NamedTuple):
     fetched: bool
 
 
+class _Chunk(NamedTuple):
+    """A copy of what is in venti: ``length`` bytes from ``start`` of the file with this ``entry``."""
+
+    entry: bytes
+    start: int
+    length: int
+
+
 class Evictor:
     """Of one file system."""
 
-    def __init__(self, system: FileSystem, history: History, bound: int, archive: Callable[[], None]) -> None:
-        """``bound`` is in bytes; ``archive`` is called when an archive was taken and is to be written."""
+    def __init__(
+        self,
+        system: FileSystem,
+        history: History,
+        bound: int,
+        archive: Callable[[], None],
+        has: Callable[[bytes, int, int], Awaitable[bool]],
+    ) -> None:
+        """``bound`` is in bytes; ``archive`` is called when an archive was taken and is to be written; ``has`` says
+        whether venti gives bytes of an archived file: its entry, the offset, how many.
+        """
+        self._has = has
         self._system = system
         self._history = history
         self._bound = bound
@@ -75,6 +98,16 @@ class Evictor:
         wanted = self.over()
         if not wanted or self._system.stopped is not None:
             return 0
+        try:
+            gone = await self._evict(wanted)
+        except ArchiveAway as error:
+            log.debug("nothing goes while venti is away: %s", error)
+            return 0
+        if not gone:
+            self._archive_early()
+        return gone
+
+    async def _evict(self, wanted: int) -> int:
         gone = 0
         batch: list[_Piece] = []
         for piece in self._in_order():
@@ -83,15 +116,12 @@ class Evictor:
                 continue
             batch.append(piece)
             if len(batch) == PIECES or gone + sum(each.stored for each in batch) >= wanted:
-                gone += self._drop(batch)
+                gone += await self._drop(batch)
                 batch = []
                 await trio.lowlevel.checkpoint()
                 if gone >= wanted:
                     return gone
-        gone += self._drop(batch)
-        if not gone:
-            self._archive_early()
-        return gone
+        return gone + await self._drop(batch)
 
     def _archive_early(self) -> None:
         now = trio.current_time()
@@ -133,22 +163,42 @@ class Evictor:
             if row is not None:
                 yield _Piece(place, row[0], bool(row[1]))
 
-    def _drop(self, pieces: list[_Piece]) -> int:
+    async def _drop(self, pieces: list[_Piece]) -> int:
         """Drops those that may go, in one transaction; bytes of them."""
         system = self._system
         system.commit()
+        found: dict[int, list[Row] | _Chunk] = {}
+
+        async def look(piece: _Piece) -> None:
+            archived = self._archived(piece)
+            ranges = archived if isinstance(archived, list) else [archived] if archived is not None else []
+            for each in ranges:
+                if each.entry is None or not await self._has(each.entry, each.start, each.length):
+                    return
+            if archived:
+                found[piece.place] = archived
+
+        await for_each([piece for piece in pieces if not system.log.is_held(piece.place)], look, AT_ONCE)
         gone: list[_Piece] = []
         with system.transaction() as database:
             for piece in pieces:
-                if system.log.is_held(piece.place):
+                archived = found.get(piece.place)
+                # Whoever looked at it meanwhile, or wrote, has it as it is now.
+                if archived is None or system.log.is_held(piece.place) or self._archived(piece) != archived:
                     continue
-                if piece.fetched:
+                if isinstance(archived, _Chunk):
                     database.execute("DELETE FROM fetched WHERE place=?", (piece.place,))
                 else:
-                    rows = rows_of(system, piece.place)
-                    if not rows or any(row.entry is None for row in rows):
-                        continue
-                    hand_over(system, piece.place, rows)
+                    hand_over(system, piece.place, archived)
                 gone.append(piece)
         system.freed.add((piece.place, piece.stored) for piece in gone)
         return sum(piece.stored for piece in gone)
+
+    def _archived(self, piece: _Piece) -> list[Row] | _Chunk | None:
+        """Where in archived files the bytes of a piece are."""
+        if not piece.fetched:
+            return rows_of(self._system, piece.place)
+        row = self._system.database.execute(
+            "SELECT source.entry, number FROM fetched JOIN source ON source.id=source WHERE place=?", (piece.place,)
+        ).fetchone()
+        return None if row is None else _Chunk(bytes(row[0]), row[1] * CHUNK, piece.stored)

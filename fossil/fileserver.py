@@ -202,6 +202,9 @@ class FileServer:
             rules=fsys.rules,
             durable=around.durable,
             local_size=around.local_size,
+            where=lambda: fsys.venti or around.venti or "",
+            dial=around.dial,
+            archiving=fsys.archiving,
         ) as fossil:
             console = Console(lambda: self._interpreter(self, fsys.name))
             async with open_nursery() as nursery:

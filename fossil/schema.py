@@ -54,6 +54,9 @@ CREATE TABLE unlisted (
 CREATE INDEX unlisted_died ON unlisted (died);
 """
 
+TRUST = "CREATE TABLE IF NOT EXISTS venti (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID"
+"""What is known of the venti that answered last. Older programs do without it."""
+
 UPGRADES = {
     1: f"""
 ALTER TABLE archived RENAME TO older;
@@ -209,6 +212,7 @@ def open_database(path: Path, *, durable: bool) -> sqlite3.Connection:
         database.execute("PRAGMA temp_store=MEMORY")
         if fresh or not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             database.executescript(f"BEGIN;{TABLES}{ARCHIVES}PRAGMA user_version={FORMAT};COMMIT;")
+        database.execute(TRUST)
         found = database.execute("PRAGMA user_version").fetchone()[0]
         while found in UPGRADES:
             database.executescript(f"BEGIN;{UPGRADES[found]}PRAGMA user_version={found + 1};COMMIT;")

@@ -6,7 +6,8 @@ import logging
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -23,10 +24,12 @@ from fossil.rules import STRICT, Rules
 from fossil.schedule import Schedule
 from fossil.schema import checkpoint, open_reader, pinned
 from fossil.served import FossilTree
+from fossil.trust import Trust
 from fossil.vault import OpenStore, Vault
 from ninep.errors import FileSystemFull
 from ninep.tasks.nursery import background
 from venti.disk import open_disk_store
+from venti.store import BlockStore
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +42,8 @@ PIECES = 100
 """Freed pieces that are given back at once; clients are served in between."""
 ACCESSES = 256
 """Access times that are written at once; clients are served in between."""
+EMBEDDED = "venti"
+"""The directory of the embedded archive in the data directory."""
 CONSOLE = "console"
 """The name of the console's socket in the data directory."""
 
@@ -55,12 +60,22 @@ class Fossil:
         lister: lists directories of which only venti has the names.
         archiver: writes archives to it.
         check: how far a check that is under way has come, or None.
+        trust: what is known of the venti that answers.
         evictor: keeps the data log within a bound, or None if there is none.
         schedule: takes snapshots and archives, and forgets snapshots, by the clock.
     """
 
     def __init__(
-        self, folder: Path, system: FileSystem, open_store: OpenStore, *, rules: Rules, local_size: int | None
+        self,
+        folder: Path,
+        system: FileSystem,
+        open_store: OpenStore,
+        *,
+        rules: Rules,
+        local_size: int | None,
+        where: Callable[[], str],
+        dial: Callable[[str], AbstractAsyncContextManager[BlockStore]] | None,
+        archiving: bool,
     ) -> None:
         self.folder = folder
         self.system = system
@@ -69,13 +84,30 @@ class Fossil:
         self.check: object = None
         self._settling = trio.Lock()
         self._reader = open_reader(folder / "metadata")
-        self.vault = Vault(open_store)
-        self.away = Away(system, self.vault)
+        self.trust = Trust(system, where, archiving=archiving)
+        self.vault = Vault(open_store, self.trust.meet)
+        self.away = Away(system, self.vault, self.trust.suspect)
         self.lister = Lister(system, self.away)
         system.fetch_names = self.lister.fetch
-        self.archiver = Archiver(self.history, self.vault, self.lister)
+        self._where = where
+        self._dial = dial
+        self.archiver = Archiver(system, self.history, self.vault, self.lister, self.trust, self._earlier)
         self.schedule = Schedule(system, self.history, self.archiver.wake)
-        self.evictor = None if local_size is None else Evictor(system, self.history, local_size, self.archiver.wake)
+        self.evictor = None
+        if local_size is not None:
+            self.evictor = Evictor(system, self.history, local_size, self.archiver.wake, self.away.has)
+
+    def _earlier(self) -> list[tuple[str, OpenStore]]:
+        """The archives that were used before: the embedded one, and those at earlier addresses."""
+        now = self._where()
+        found: list[tuple[str, OpenStore]] = []
+        embedded = self.folder / EMBEDDED
+        if now and (embedded / "arenas").exists():
+            found.append((f"the embedded venti in {embedded}", lambda: open_disk_store(embedded, read_only=True)))
+        if self._dial is not None:
+            earlier = [address for address in self.trust.addresses() if address not in ("", now)]
+            found += [(f"venti {address}", partial(self._dial, address)) for address in earlier]
+        return found
 
     async def settle(self) -> None:
         """Makes everything durable that has been committed: the data first, then what speaks of it.
@@ -142,12 +174,18 @@ async def open_fossil(
     durable: bool = False,
     local_size: int | None = None,
     clock: Callable[[], float] = time.time,
+    where: Callable[[], str] = lambda: "",
+    dial: Callable[[str], AbstractAsyncContextManager[BlockStore]] | None = None,
+    archiving: bool = True,
 ) -> AsyncIterator[Fossil]:
     """Opens the file system in ``folder``, which is made if it is not there; a fresh root belongs to ``owner``.
 
     ``open_store`` opens the archive; None is one in the directory ``venti`` of ``folder``. ``local_size`` is how many
-    bytes of data the log is brought back to, as far as they are safe in the archive; None is no bound. Cancelled,
-    everything is made durable and closed.
+    bytes of data the log is brought back to, as far as they are safe in the archive; None is no bound. ``where`` says
+    at which address ``open_store`` dials, if it does, and ``dial`` opens an archive that had another one before: what
+    the one of now lacks may be there. Without ``archiving`` nobody asks the archive what it has before it is needed.
+
+    Cancelled, everything is made durable and closed.
 
     Raises:
         DataInUse: another process has it open.
@@ -158,9 +196,12 @@ async def open_fossil(
         fossil = Fossil(
             folder,
             system,
-            open_store or (lambda: open_disk_store(folder / "venti")),
+            open_store or (lambda: open_disk_store(folder / EMBEDDED)),
             rules=rules,
             local_size=local_size,
+            where=where,
+            dial=dial,
+            archiving=archiving,
         )
         try:
             async with background() as nursery:

@@ -7,7 +7,7 @@ dialled again after a while that grows; an error is never remembered beyond that
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol, runtime_checkable
 
@@ -47,6 +47,10 @@ class Distant(Protocol):
         """Returns when it has answered."""
 
 
+async def welcome(store: BlockStore) -> None:
+    """Takes any store as it is."""
+
+
 class Vault:
     """A venti that may come and go.
 
@@ -54,8 +58,10 @@ class Vault:
         trouble: why it cannot be used now, or None.
     """
 
-    def __init__(self, open_store: OpenStore) -> None:
+    def __init__(self, open_store: OpenStore, meet: Callable[[BlockStore], Awaitable[None]] = welcome) -> None:
+        """``meet`` looks at each store that was opened, before anybody uses it."""
         self._open_store = open_store
+        self._meet = meet
         self._store: BlockStore | None = None
         self._users = 0
         self._wanted = trio.Event()
@@ -126,6 +132,7 @@ class Vault:
         with trio.CancelScope() as opening:
             opening.deadline = trio.current_time() + OPENING
             async with self._open_store() as store:
+                await self._meet(store)
                 opening.deadline = float("inf")
                 if self.trouble is not None:
                     log.warning("venti is back")

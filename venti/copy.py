@@ -7,7 +7,7 @@ interruption, has its whole tree below it, and a later copy need not look furthe
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ninep.tasks.jobs import Jobs
 from venti.blocktype import BlockType
@@ -50,11 +50,13 @@ class Copier:
         ignore: bool = False,
         window: int = WINDOW,
         progress: Callable[[int], None] = lambda size: None,
+        below: Callable[[BlockType, bytes], list[Link]] = links,
     ) -> None:
         """Prepares to copy.
 
         ``fast`` takes a tree for copied whose top block the destination has. ``ignore`` goes on where a block cannot
-        be read; the blocks above it are copied all the same. ``progress`` hears of each block's size.
+        be read; the blocks above it are copied all the same. ``progress`` hears of each block's size. ``below`` says
+        which blocks a block leads to; those that it leaves out are not copied.
         """
         self.written = self.skipped = self.size = 0
         self.failures: list[VentiError] = []
@@ -63,18 +65,24 @@ class Copier:
         self._fast = fast
         self._ignore = ignore
         self._progress = progress
+        self._below = below
         self._jobs = Jobs(window)
         self._open: dict[Link, _Node] = {}
         self._done: set[Link] = set()
 
     async def run(self, score: Score, type: BlockType = BlockType.ROOT) -> None:
-        """Copies the tree; everything is safe at the destination when this returns.
+        """Copies the tree; everything is safe at the destination when this returns. Raises as ``run_all`` does."""
+        await self.run_all([Link(score, type)])
+
+    async def run_all(self, tops: Iterable[Link]) -> None:
+        """Copies the trees below these blocks.
 
         Raises:
             BlockNotFound, DamagedBlock, DamagedArchive: the source lacks something, unless that is to be ignored.
             And what the destination's ``write`` and ``sync`` raise.
         """
-        self._want(Link(score, type), None)
+        for link in tops:
+            self._want(link, None)
         await self._jobs.run()
         await self._destination.sync()
 
@@ -98,7 +106,7 @@ class Copier:
         below: list[Link] = []
         try:
             node.data = await self._source.read(score, type, LARGEST_BLOCK)
-            below = links(type, node.data)
+            below = self._below(type, node.data)
         except (BlockNotFound, DamagedBlock, DamagedArchive) as error:
             if not self._ignore:
                 raise

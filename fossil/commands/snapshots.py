@@ -88,7 +88,18 @@ async def last(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     fossil = fsys.open
     if "w" in given.options:
         await fossil.archiver.idle()
-    return f"{fossil.history.last().score}\n"
+    newest = fossil.history.last()
+    _check_whole(fsys, "last")
+    return f"{newest.score}\n"
+
+
+def _check_whole(fsys: Fsys, command: str) -> None:
+    """Nothing is said of archives that venti may not have."""
+    if (lacking := fsys.open.trust.lacking) is not None:
+        raise ConsoleRefused(
+            f"{command}: venti{fsys.open.trust.name()} does not have everything that was archived: {lacking}; what is "
+            "missing is being written again: see 'status', or wait with 'last -w'"
+        )
 
 
 @fsys_command("snapshots", halted=True)
@@ -99,6 +110,8 @@ async def snapshots(speaker: Speaker, fsys: Fsys, given: Given) -> str:
         for taken in fsys.open.history.all(kind):
             when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(taken.time))
             score = taken.score or ("waiting" if kind == ARCHIVE else "")
+            if taken.score and fsys.open.trust.lacking is not None:
+                score += " (perhaps not whole in venti now)"
             lines.append(f"/{kind}/{taken.name} {when} {score}".rstrip() + "\n")
     return "".join(lines)
 
@@ -205,4 +218,5 @@ async def vac(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     if known is None:
         raise ConsoleRefused("can only vac paths already stored on venti")
     async with fossil.vault.use() as store:
+        _check_whole(fsys, "vac")
         return await write_root(store, node, place.name, known, fossil.system.next_path) + "\n"

@@ -61,7 +61,7 @@ async def fill(fossil: Fossil) -> None:
         if n % 6 == 1:
             system.rename(node, f"renamed{n}", OWNER)
         system.commit()
-    await Evictor(system, fossil.history, 500_000, fossil.archiver.wake).evict()
+    await Evictor(system, fossil.history, 500_000, fossil.archiver.wake, fossil.away.has).evict()
     await fossil.settle()
 
 

@@ -219,7 +219,8 @@ class Life:
             self.fossil.history.sweep()
 
     async def evict(self) -> None:
-        await Evictor(self.fossil.system, self.fossil.history, 50_000, self.fossil.archiver.wake).evict()
+        fossil = self.fossil
+        await Evictor(fossil.system, fossil.history, 50_000, fossil.archiver.wake, fossil.away.has).evict()
         await self.fossil.settle()
         # Where nothing could go an archive was made, so that something can.
         for each in self.fossil.history.all(ARCHIVE):
