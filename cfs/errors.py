@@ -75,7 +75,7 @@ class Interrupted(ServerGone):
 class StaleFile(FileError):
     """The file that a fid stood for is not where it was any more."""
 
-    text, errno = "file has been removed", errno.EIDRM
+    text, errno = "file has been removed", errno.ESTALE
 
 
 class ProofLost(FileError):

@@ -191,9 +191,12 @@ class FunctionNotImplemented(FileError):
 
 
 class FileRemoved(FileError):
-    """The file was removed while the fid referred to it."""
+    """The file was removed, or another one took its place, while the fid referred to it.
 
-    text, errno = "file has been removed", E.EIDRM
+    Linux looks up the names again when it hears this number.
+    """
+
+    text, errno = "file has been removed", E.ESTALE
 
 
 class UnknownUser(FileError):
@@ -244,6 +247,12 @@ class TooManyLinks(FileError):
     text, errno = "Too many links", E.EMLINK
 
 
+class TooManyFids(FileError):
+    """The server has no room for another fid: of this connection, or no descriptor for it."""
+
+    text, errno = "too many fids", E.EMFILE
+
+
 class ServerFault(FileError):
     """The server met an error of its own; its log has the details."""
 
@@ -292,8 +301,8 @@ def from_text(text: str) -> FileError:
     kind = BY_TEXT.get(text)
     if kind is None and text in linux_errno.BY_TEXT:
         return from_errno(linux_errno.BY_TEXT[text], text)
-    if kind is None and text.startswith(InputOutput.text):
-        kind = InputOutput
+    if kind is None:
+        kind = next((start for start in (InputOutput, TooManyFids) if text.startswith(start.text)), None)
     if kind is None:
         kind = FileNotFound if "does not exist" in text else PermissionDenied if "permission" in text else FileError
     return kind(text)
@@ -309,6 +318,7 @@ BY_ERRNO: dict[int, type[FileError]] = {
     )
 }
 """The class of each of this machine's error numbers that has one."""
+BY_ERRNO[E.EIDRM] = FileRemoved
 
 
 def from_errno(number: int, text: str | None = None) -> FileError:
@@ -321,6 +331,11 @@ def from_errno(number: int, text: str | None = None) -> FileError:
     if text is None and kind is FileError:
         text = linux_errno.text_of(number)
     return kind(text, own)
+
+
+def is_shortage(error: FileError) -> bool:
+    """Whether a server refuses because it has no more fids or descriptors: who gives some up can ask again."""
+    return error.errno in (E.EMFILE, E.ENFILE)
 
 
 def from_oserror(error: OSError) -> FileError:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 import trio
 
-from ninep.errors import FidInUse, FileError, UnknownFid
+from ninep.errors import FidInUse, TooManyFids, UnknownFid
 from ninep.files import File
 from ninep.locks import LockTable
 from ninep.maybe import arrived
@@ -280,12 +280,12 @@ class FidTable(dict[int, Fid]):
 
         Raises:
             FidInUse: the number is taken.
-            FileError: the client has more fids than it may.
+            TooManyFids: the client has as many fids as it may.
         """
         if number in self:
             raise FidInUse
         if len(self) >= self._most:
-            raise FileError(f"too many fids: {self._most} are in use on this connection")
+            raise TooManyFids(f"{TooManyFids.text}: {self._most} are in use on this connection")
         fid = self[number] = Fid(file)
         return fid
 

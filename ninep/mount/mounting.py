@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 PATIENCE = 30.0
 """Seconds that the last writes get when the mount ends."""
+MOST_REQUESTS = 1000
+"""Requests that wait at once: readers of streams, mostly. Beyond, those who come wait for one of them to end."""
 DEVICE = "/dev/fuse"
 """Where the kernel's requests come from."""
 
@@ -57,7 +59,7 @@ async def mount(
         async with open_nursery() as nursery:
 
             async def serve() -> None:
-                await pyfuse3.main()
+                await pyfuse3.main(max_tasks=MOST_REQUESTS)
                 nursery.cancel_scope.cancel()
 
             async def watch() -> None:

@@ -1,4 +1,4 @@
-"""The files that the kernel knows, by inode number, each with a fid at the server.
+"""The files that the kernel knows, by inode number, each with a fid at the server while it needs one.
 
 A node is a *place*: a name in a directory. Its inode number is the path of the file's qid, but that alone never makes
 two places one file. There are servers that give one qid path to several files: the original fossil to a file and to
@@ -15,7 +15,7 @@ from typing import Any
 import trio
 
 from ninep.attributes import Attributes
-from ninep.errors import FileError, FileRemoved
+from ninep.errors import FileError, FileNotFound, FileRemoved, is_shortage
 from ninep.qid import QTDIR, QTSYMLINK, Qid
 from ninep.remote import RemoteFile
 from ninep.wire.errors import ConnectionLost
@@ -27,8 +27,12 @@ LOOKS = 3
 _OTHER = 1 << 63
 """Set in inode numbers that are not the path of a qid."""
 _KIND = QTDIR | QTSYMLINK
-MOST_FIDS = 8192
-"""Fids kept for files that nobody uses at the moment; beyond, they are given up and walked to again when needed."""
+MOST_FIDS = 512
+"""Fids kept for files that nobody uses at the moment; beyond, they are given up and walked to again when needed.
+
+A server may have to keep a descriptor for each."""
+LEAST_FIDS = 16
+"""The same where the server says that it has no more."""
 
 
 class Node:
@@ -37,58 +41,92 @@ class Node:
     Attributes:
         inode: its number; the path of its qid unless another place had that first.
         qid: as it was seen last.
-        parent: the directory that it was found in last; None for the root.
-        name: what it is called there.
+        places: the directories that it was found in and its names there, the one that was used last at the end; none
+            for the root, and none for what was removed.
         children: what is known in it, by name.
-        others: the places where it was found before, if it has several names.
         lookups: how often the kernel was told of it and has not forgotten.
         changes: counted up by each change of content that goes through us.
         kept: the qid version that the kernel's cached pages belong to.
         file: its fid, not open; None while it is given up.
+        users: requests that are using ``file`` at the moment.
+        spares: fids that were given up while requests used them.
     """
 
     __slots__ = (
-        "changes",
-        "children",
-        "file",
-        "inode",
-        "kept",
-        "lock",
-        "lookups",
-        "name",
-        "opened",
-        "others",
-        "parent",
-        "qid",
+        *(
+            "changes",
+            "children",
+            "file",
+            "inode",
+            "kept",
+            "lock",
+            "lookups",
+            "opened",
+            "places",
+            "qid",
+            "spares",
+            "users",
+        ),
     )
 
-    def __init__(self, inode: int, file: RemoteFile, parent: Node | None, name: str) -> None:
+    def __init__(self, inode: int, qid: Qid, file: RemoteFile | None) -> None:
         self.inode = inode
-        self.file: RemoteFile | None = file
-        self.qid: Qid = file.qid
-        self.parent = parent
-        self.name = name
+        self.file = file
+        self.qid = qid
+        self.places: dict[tuple[Node, str], None] = {}
+        self.children: dict[str, Node] = {}
         self.lookups = 0
         self.changes = 0
         self.kept: int | None = None
         self.lock = trio.Lock()
         self.opened: set[Any] = set()
-        self.children: dict[str, Node] = {}
-        self.others: tuple[tuple[Node, str], ...] = ()
+        self.users = 0
+        self.spares: list[RemoteFile] = []
+
+    @property
+    def place(self) -> tuple[Node, str] | None:
+        """Where it was found last, if it has a name."""
+        return next(reversed(self.places), None)
 
     def may_be(self, qid: Qid) -> bool:
         """Whether a file with this qid, in the same place, is this one."""
         return self.qid.path == qid.path and not (self.qid.type ^ qid.type) & _KIND
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether its fid can be given up: nobody is using it, and nobody has the file open."""
+        return not (self.users or self.opened or self.lock.locked())
+
+
+class Use:
+    """A context in which a request uses a node's fid, which is not given up meanwhile."""
+
+    __slots__ = ("_node", "_nodes")
+
+    def __init__(self, nodes: Nodes, node: Node) -> None:
+        self._nodes = nodes
+        self._node = node
+
+    async def __aenter__(self) -> RemoteFile:
+        self._node.users += 1
+        try:
+            return await self._nodes.file(self._node)
+        except BaseException:
+            self._node.users -= 1
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._nodes.released(self._node)
 
 
 class Nodes:
     """All of them. The root stays for ever."""
 
     def __init__(self, root: RemoteFile, most_fids: int = MOST_FIDS) -> None:
-        self.root = Node(ROOT, root, None, "/")
+        self.root = Node(ROOT, root.qid, root)
         self._nodes: dict[int, Node] = {ROOT: self.root}
         self._used: OrderedDict[int, Node] = OrderedDict()
-        self._most_fids = most_fids
+        self._most_fids = self._bound = most_fids
 
     def __getitem__(self, inode: int) -> Node:
         """The node of an inode number that the kernel has. Raises ``FileRemoved``."""
@@ -100,30 +138,62 @@ class Nodes:
     def __len__(self) -> int:
         return len(self._nodes)
 
+    @property
+    def fids(self) -> int:
+        """Nodes that have a fid, the root apart."""
+        return sum(node.file is not None for node in self._used.values())
+
     def child(self, parent: Node, name: str) -> Node | None:
         """What the kernel knows under a name, if it does."""
         return parent.children.get(name)
 
+    def use(self, node: Node) -> Use:
+        """``async with`` it a request has the fid of a node, not open; raises as ``file``."""
+        return Use(self, node)
+
+    async def released(self, node: Node) -> None:
+        """A request that used the fid has ended."""
+        node.users -= 1
+        if node.spares and not node.users:
+            spares, node.spares = node.spares, []
+            for file in spares:
+                await file.leave()
+
     async def found(self, parent: Node, name: str, file: RemoteFile, seen: Attributes) -> Node:
         """The node of what was walked to, and looked at; takes the fid over. One lookup more is counted."""
-        spare: RemoteFile | None = file
         node = self._at(parent, name, file.qid)
         if node is None and seen.nlink > 1 and not file.qid.type & _KIND:
             node = await self._linked(file, seen)
             node = self._at(parent, name, file.qid) or node
+        spare: RemoteFile | None = file
         if node is None:
-            node, spare = Node(self._number(parent, name, file.qid.path), file, parent, name), None
-            self._nodes[node.inode] = node
-        elif _gone(node.file):
+            node = self._new(parent, name, file.qid)
+        if _gone(node.file) or node.place != (parent, name):
+            # Of a file with several names the fid of the last one: an older one may stand for a name that is gone.
             node.file, spare = file, node.file
-        node.qid = file.qid
-        self._place(node, parent, name)
-        if spare is not None:
-            await spare.leave()
-        node.lookups += 1
+        self._tell(node, parent, name, file.qid)
         self._touch(node)
+        if spare is not None:
+            await self._leave(node, spare)
         await self._give_up_some()
         return node
+
+    def listed(self, parent: Node, name: str, qid: Qid) -> Node:
+        """The node of what a directory lists and nobody could walk to. One lookup more is counted."""
+        node = self._at(parent, name, qid) or self._new(parent, name, qid)
+        self._tell(node, parent, name, qid)
+        return node
+
+    def _new(self, parent: Node, name: str, qid: Qid) -> Node:
+        node = Node(self._number(parent, name, qid.path), qid, None)
+        self._nodes[node.inode] = node
+        return node
+
+    def _tell(self, node: Node, parent: Node, name: str, qid: Qid) -> None:
+        """The kernel is told of a node once more. That is counted before anything is waited for."""
+        node.qid = qid
+        node.lookups += 1
+        self._place(node, parent, name)
 
     def _at(self, parent: Node, name: str, qid: Qid) -> Node | None:
         """What is known in a place, if it is a file with this qid."""
@@ -139,7 +209,8 @@ class Nodes:
             for opened in list(node.opened):
                 await opened.settle()
             for _ in range(LOOKS):
-                found = await (await self.file(node)).getattr()
+                async with self.use(node) as known:
+                    found = await known.getattr()
                 if found._replace(atime=seen.atime) == seen:
                     return node if self._nodes.get(node.inode) is node else None
                 # It may have changed between the two looks.
@@ -160,23 +231,53 @@ class Nodes:
     async def file(self, node: Node) -> RemoteFile:
         """The fid of a node, not open; walked to again where it was given up, or belongs to a connection that broke.
 
+        Of a file that has no name any more and is open it is an open one.
+
         Raises:
-            FileRemoved: another file is there by now.
+            FileRemoved: it is not there any more; another file may be there.
             ConnectionLost: there is no connection at the moment.
         """
         if _gone(node.file):
             async with node.lock:
                 if _gone(node.file):
-                    if node.parent is None:
-                        raise ConnectionLost("there is no connection to the server")
-                    file = await (await self.file(node.parent)).walk([node.name])
-                    if file.qid.path != node.qid.path:
-                        await file.leave()
-                        raise FileRemoved("another file has that name by now")
-                    node.file = file
+                    if node.opened and not node.places:
+                        still: RemoteFile = next(iter(node.opened)).file
+                        return still
+                    node.file = await self._walked(node)
         self._touch(node)
         assert node.file is not None
         return node.file
+
+    async def _walked(self, node: Node) -> RemoteFile:
+        """Another fid of a node, from the nearest directory above that has one."""
+        names: list[str] = []
+        above = node
+        while _gone(above.file):
+            if above is self.root:
+                raise ConnectionLost("there is no connection to the server")
+            if above.place is None:
+                raise FileRemoved
+            above, name = above.place
+            names.append(name)
+        names.reverse()
+        above.users += 1
+        try:
+            assert above.file is not None
+            try:
+                file = await above.file.walk(names)
+            except FileError as error:
+                if not is_shortage(error) or not await self.shed():
+                    raise
+                file = await above.file.walk(names)
+        except FileNotFound as error:
+            # The kernel has been told of it: it looks up the names once more when it hears this.
+            raise FileRemoved from error
+        finally:
+            await self.released(above)
+        if file.qid.path != node.qid.path:
+            await file.leave()
+            raise FileRemoved("another file has that name by now")
+        return file
 
     async def forget(self, inode: int, count: int) -> None:
         """The kernel has forgotten ``count`` of its lookups."""
@@ -186,11 +287,18 @@ class Nodes:
         node.lookups -= count
         if node.lookups <= 0 and not node.opened:
             del self._nodes[inode]
-            self._unplace(node)
             self._used.pop(inode, None)
-            if node.file is not None:
-                file, node.file = node.file, None
-                await file.leave()
+            for place in list(node.places):
+                self._unplace(node, place)
+            await self._give_up(node)
+
+    async def removed(self, parent: Node, name: str) -> None:
+        """A name is gone. The fid of a file with other names is walked to again by one of them."""
+        node = parent.children.get(name)
+        if node is not None:
+            self._unplace(node, (parent, name))
+            if node.places:
+                await self._give_up(node)
 
     async def moved(self, parent: Node, name: str, target: Node, newname: str) -> None:
         """What was called ``name`` is called ``newname`` in ``target``.
@@ -198,22 +306,30 @@ class Nodes:
         There are servers whose fids are paths (diod): after a renaming they lead nowhere. So the fids of what was
         moved, and of what is below it, are given up, and walked to again when they are needed.
         """
-        node = parent.children.pop(name, None)
-        if node is None or self._nodes.get(node.inode) is not node:
+        node, replaced = parent.children.get(name), target.children.get(newname)
+        if replaced is not None and replaced is node:
+            # Of two names of one file rename(2) leaves both.
             return
+        if replaced is not None:
+            await self.removed(target, newname)
+        if node is None:
+            return
+        self._unplace(node, (parent, name))
         self._place(node, target, newname)
         for other in list(self._nodes.values()) if node.qid.is_directory else [node]:
-            if other.file is not None and self._is_at_or_below(other, node):
-                file, other.file = other.file, None
-                await file.leave()
+            if other.file is not None and _is_at_or_below(other, node):
+                await self._give_up(other)
 
-    def _is_at_or_below(self, node: Node, above: Node) -> bool:
-        at: Node | None = node
-        while at is not None:
-            if at is above:
-                return True
-            at = at.parent
-        return False
+    async def shed(self) -> bool:
+        """Gives up all fids that nobody uses, as the server has no more; keeps fewer from now on.
+
+        Whether there were any.
+        """
+        idle = [node for node in self._used.values() if node.is_idle and not _gone(node.file)]
+        self._bound = max(LEAST_FIDS, min(self._bound, len(idle)) // 2)
+        for node in idle:
+            await self._give_up(node)
+        return bool(idle)
 
     def renew(self, root: RemoteFile) -> None:
         """Goes on with the root of a new connection.
@@ -224,21 +340,22 @@ class Nodes:
         if root.qid.path != self.root.qid.path:
             raise FileRemoved("another tree is there by now")
         self.root.file = root
+        self._bound = self._most_fids
 
     def _place(self, node: Node, parent: Node, name: str) -> None:
-        above, before = node.parent, node.name
-        if (above, before) == (parent, name):
-            parent.children[name] = node
-            return
-        if above is not None and above.children.get(before) is node:
-            node.others = (*(place for place in node.others if place != (parent, name)), (above, before))
-        node.parent, node.name = parent, name
+        place = (parent, name)
+        before = parent.children.get(name)
+        if before is not None and before is not node:
+            self._unplace(before, place)
+        node.places.pop(place, None)
+        node.places[place] = None
         parent.children[name] = node
 
-    def _unplace(self, node: Node) -> None:
-        for above, name in ((node.parent, node.name), *node.others):
-            if above is not None and above.children.get(name) is node:
-                del above.children[name]
+    def _unplace(self, node: Node, place: tuple[Node, str]) -> None:
+        node.places.pop(place, None)
+        parent, name = place
+        if parent.children.get(name) is node:
+            del parent.children[name]
 
     def _touch(self, node: Node) -> None:
         if node is not self.root:
@@ -246,11 +363,36 @@ class Nodes:
             self._used.move_to_end(node.inode)
 
     async def _give_up_some(self) -> None:
-        while len(self._used) > self._most_fids:
+        for _ in range(len(self._used) - self._bound):
             _, node = self._used.popitem(last=False)
-            if node.file is not None and not node.opened and not node.lock.locked():
-                file, node.file = node.file, None
-                await file.leave()
+            if node.is_idle:
+                await self._give_up(node)
+            else:
+                self._used[node.inode] = node
+
+    async def _give_up(self, node: Node) -> None:
+        file, node.file = node.file, None
+        if file is not None:
+            await self._leave(node, file)
+
+    async def _leave(self, node: Node, file: RemoteFile) -> None:
+        if node.users:
+            node.spares.append(file)
+        else:
+            await file.leave()
+
+
+def _is_at_or_below(node: Node, above: Node) -> bool:
+    waiting, seen = [node], {node}
+    while waiting:
+        at = waiting.pop()
+        if at is above:
+            return True
+        for parent, _ in at.places:
+            if parent not in seen:
+                seen.add(parent)
+                waiting.append(parent)
+    return False
 
 
 def _gone(file: RemoteFile | None) -> bool:

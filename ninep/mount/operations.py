@@ -18,82 +18,27 @@ from __future__ import annotations
 import errno
 import os
 import stat as unix
-from collections.abc import Awaitable, Callable, Sequence
-from functools import wraps
-from typing import Any, TypeVar, cast
+from collections.abc import Sequence
+from typing import Any
 
 import pyfuse3
 import trio
 
 from ninep.attributes import Attributes, SetAttributes, Statfs
 from ninep.connection import Connection
-from ninep.errors import FileError, FileRemoved, FunctionNotImplemented, NotSupported
+from ninep.errors import FileError, FileNotFound, FileRemoved, FunctionNotImplemented, is_shortage
 from ninep.mount import requests
+from ninep.mount.answers import answered, answered_at_last, unanswered
+from ninep.mount.entries import entry_of, unreachable_entry
+from ninep.mount.listing import Listed, Listing
 from ninep.mount.nodes import Node, Nodes
 from ninep.mount.opened import OpenFile
 from ninep.mount.signalled import Signalled
 from ninep.remote import RemoteFile
-from ninep.wire.errors import ConnectionLost, WireError
-
-F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
-
-PATIENCE = 60.0
-"""Seconds until a server that does not answer is asked whether it lives; and then once more until it is given up."""
-
+from ninep.wire.errors import WireError
 
 AT_ONCE = 64
 """Entries of a directory that are asked for in one go."""
-_UNASKED = frozenset(("getxattr", "setxattr", "listxattr", "removexattr"))
-_HARMLESS = frozenset(
-    (
-        *(
-            "lookup",
-            "getattr",
-            "setattr",
-            "readlink",
-            "opendir",
-            "_listed",
-            "fsyncdir",
-            "open",
-            "_read",
-            "_follow",
-            "_alive",
-        ),
-        *("write", "flush", "fsync", "statfs", "listxattr", "getxattr", "removexattr"),
-    )
-)
-"""What can be done again when it is not known whether it was done."""
-ATTEMPTS = 10
-"""Connections that may break under one request."""
-
-
-def translated(operation: F) -> F:
-    """Turns refusals and broken links into the error numbers that the kernel wants, and bounds the time."""
-    attempts = ATTEMPTS if operation.__name__ in _HARMLESS else 1
-
-    @wraps(operation)
-    async def run(self: MountOperations, *arguments: Any) -> Any:
-        try:
-            with trio.fail_after(PATIENCE + self.patience):
-                for attempt in range(attempts):
-                    await self.connected()
-                    try:
-                        return await operation(self, *arguments)
-                    except ConnectionLost:
-                        if attempt + 1 == attempts:
-                            raise
-        except FileError as error:
-            number = error.errno
-            if isinstance(error, NotSupported) and operation.__name__ in _UNASKED:
-                # The kernel does not ask again: it would for every write.
-                number = errno.ENOSYS
-            raise pyfuse3.FUSEError(number) from error
-        except trio.TooSlowError as error:
-            raise pyfuse3.FUSEError(errno.ETIMEDOUT) from error
-        except WireError as error:
-            raise pyfuse3.FUSEError(errno.EIO) from error
-
-    return cast("F", run)
 
 
 class MountOperations(pyfuse3.Operations):
@@ -116,7 +61,7 @@ class MountOperations(pyfuse3.Operations):
         self._nodes = Nodes(root)
         self._keep = keep
         self._files: dict[int, OpenFile] = {}
-        self._directories: dict[int, tuple[Node, list[str]]] = {}
+        self._directories: dict[int, Listing] = {}
         self._handles = 0
 
     async def connected(self) -> None:
@@ -134,11 +79,16 @@ class MountOperations(pyfuse3.Operations):
         self._nodes.renew(root)
         for opened in list(self._files.values()):
             try:
-                opened.renew(await requests.opened(await self._nodes.file(opened.node), opened.flags))
+                async with self._nodes.use(opened.node) as file:
+                    opened.renew(await requests.opened(file, opened.flags))
             except FileError as error:
                 opened.lose(FileRemoved(f"it could not be opened again: {error}"))
         self._connection = root.connection
         self._back.unpark_all()
+
+    async def shed(self) -> bool:
+        """Gives up fids that nobody uses; whether there were any."""
+        return await self._nodes.shed()
 
     async def settle(self) -> None:
         """Waits for all writes under way, at the end. Raises nothing."""
@@ -151,65 +101,57 @@ class MountOperations(pyfuse3.Operations):
     # Names and attributes.
 
     def _entry(self, node: Node, found: Attributes) -> pyfuse3.EntryAttributes:
-        entry = pyfuse3.EntryAttributes()
-        entry.st_ino = node.inode
-        entry.generation = 0
-        entry.entry_timeout = entry.attr_timeout = self._keep
-        entry.st_mode = found.mode
-        entry.st_nlink = found.nlink
-        entry.st_uid = found.uid
-        entry.st_gid = found.gid
-        entry.st_rdev = found.rdev
-        entry.st_size = found.size
-        entry.st_blksize = 512
-        entry.st_blocks = found.blocks
-        entry.st_atime_ns = found.atime
-        entry.st_mtime_ns = found.mtime
-        entry.st_ctime_ns = found.ctime
         node.qid = found.qid
-        return entry
-
-    async def _file(self, inode: int) -> tuple[Node, RemoteFile]:
-        node = self._nodes[inode]
-        return node, await self._nodes.file(node)
+        return entry_of(node, found, self._keep)
 
     async def _attributes(self, node: Node) -> pyfuse3.EntryAttributes:
-        for file in node.opened:
-            if file.pending:
-                await file.settle()
-        return self._entry(node, await (await self._nodes.file(node)).getattr())
+        await _settled(node)
+        async with self._nodes.use(node) as file:
+            return self._entry(node, await file.getattr())
 
     async def _known(self, parent: Node, name: str, found: requests.Found) -> pyfuse3.EntryAttributes:
         """What the kernel is told of a file that was walked to. Writes under way count."""
         file, attributes = found
         node = await self._nodes.found(parent, name, file, attributes)
-        if any(opened.pending for opened in node.opened):
+        if not any(opened.pending for opened in node.opened):
+            return self._entry(node, attributes)
+        try:
             return await self._attributes(node)
-        return self._entry(node, attributes)
+        except BaseException:
+            await self._nodes.forget(node.inode, 1)
+            raise
 
-    async def _lookup(self, parent: Node, name: str) -> pyfuse3.EntryAttributes:
-        return await self._known(parent, name, await requests.find(await self._nodes.file(parent), name))
+    async def _find(self, directory: RemoteFile, name: str) -> requests.Found:
+        """The file called ``name``; fids that nobody uses are given up where the server has no more."""
+        try:
+            return await requests.find(directory, name)
+        except FileError as error:
+            if not is_shortage(error) or not await self.shed():
+                raise
+            return await requests.find(directory, name)
 
-    @translated
+    async def _made(self, parent: Node, directory: RemoteFile, name: str) -> pyfuse3.EntryAttributes:
+        return await self._known(parent, name, await self._find(directory, name))
+
+    @answered
     async def lookup(self, parent_inode: int, name: bytes, ctx: Any) -> pyfuse3.EntryAttributes:
-        return await self._lookup(self._nodes[parent_inode], os.fsdecode(name))
+        parent = self._nodes[parent_inode]
+        async with self._nodes.use(parent) as directory:
+            return await self._made(parent, directory, os.fsdecode(name))
 
+    @unanswered
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
         for inode, count in inode_list:
-            try:
-                await self._nodes.forget(inode, count)
-            except WireError:
-                pass
+            await self._nodes.forget(inode, count)
 
-    @translated
+    @answered
     async def getattr(self, inode: int, ctx: Any) -> pyfuse3.EntryAttributes:
         return await self._attributes(self._nodes[inode])
 
-    @translated
+    @answered
     async def setattr(self, inode: int, attr: Any, fields: Any, fh: int | None, ctx: Any) -> pyfuse3.EntryAttributes:
-        node, file = await self._file(inode)
-        for opened in node.opened:
-            await opened.settle()
+        node = self._nodes[inode]
+        await _settled(node)
         changes = SetAttributes(
             mode=unix.S_IMODE(attr.st_mode) if fields.update_mode else None,
             uid=attr.st_uid if fields.update_uid else None,
@@ -218,119 +160,152 @@ class MountOperations(pyfuse3.Operations):
             atime=attr.st_atime_ns if fields.update_atime else None,
             mtime=attr.st_mtime_ns if fields.update_mtime else None,
         )
-        through = self._files[fh].file if fh is not None and fields.update_size and fh in self._files else file
-        attributes = await requests.changed(file, through, changes)
+        opened = self._files.get(fh) if fh is not None and fields.update_size else None
+        async with self._nodes.use(node) as file:
+            attributes = await requests.changed(file, file if opened is None else opened.file, changes)
         if fields.update_size:
             self._changed(node)
         return self._entry(node, attributes)
 
-    @translated
+    @answered
     async def readlink(self, inode: int, ctx: Any) -> bytes:
-        _, file = await self._file(inode)
-        return os.fsencode(await file.readlink())
+        async with self._nodes.use(self._nodes[inode]) as file:
+            return os.fsencode(await file.readlink())
 
-    @translated
+    @answered
     async def mknod(self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: Any) -> pyfuse3.EntryAttributes:
-        parent, directory = await self._file(parent_inode)
-        if unix.S_ISREG(mode):
-            file, found = await requests.created(directory, os.fsdecode(name), os.O_RDONLY, mode, ctx.gid)
-            await file.leave()
-            return await self._known(parent, os.fsdecode(name), found)
-        await directory.mknod(os.fsdecode(name), mode, rdev, ctx.gid)
-        return await self._lookup(parent, os.fsdecode(name))
+        parent, called = self._nodes[parent_inode], os.fsdecode(name)
+        async with self._nodes.use(parent) as directory:
+            if unix.S_ISREG(mode):
+                flags = os.O_RDONLY | os.O_EXCL
+                file, found = await requests.created(directory, called, flags, mode, ctx.gid, self._find)
+                await file.leave()
+                return await self._known(parent, called, found)
+            await directory.mknod(called, mode, rdev, ctx.gid)
+            return await self._made(parent, directory, called)
 
-    @translated
+    @answered
     async def mkdir(self, parent_inode: int, name: bytes, mode: int, ctx: Any) -> pyfuse3.EntryAttributes:
-        parent, directory = await self._file(parent_inode)
-        found = await requests.made(directory, os.fsdecode(name), mode, ctx.gid)
-        return await self._known(parent, os.fsdecode(name), found)
+        parent, called = self._nodes[parent_inode], os.fsdecode(name)
+        async with self._nodes.use(parent) as directory:
+            found = await requests.made(directory, called, mode, ctx.gid, self._find)
+            return await self._known(parent, called, found)
 
-    @translated
+    @answered
     async def symlink(self, parent_inode: int, name: bytes, target: bytes, ctx: Any) -> pyfuse3.EntryAttributes:
-        parent, directory = await self._file(parent_inode)
-        await directory.symlink(os.fsdecode(name), os.fsdecode(target), ctx.gid)
-        return await self._lookup(parent, os.fsdecode(name))
+        parent, called = self._nodes[parent_inode], os.fsdecode(name)
+        async with self._nodes.use(parent) as directory:
+            await directory.symlink(called, os.fsdecode(target), ctx.gid)
+            return await self._made(parent, directory, called)
 
-    @translated
+    @answered
     async def link(self, inode: int, new_parent_inode: int, new_name: bytes, ctx: Any) -> pyfuse3.EntryAttributes:
-        parent, directory = await self._file(new_parent_inode)
-        _, file = await self._file(inode)
-        await directory.link(os.fsdecode(new_name), file)
-        return await self._lookup(parent, os.fsdecode(new_name))
+        parent, called = self._nodes[new_parent_inode], os.fsdecode(new_name)
+        async with self._nodes.use(parent) as directory, self._nodes.use(self._nodes[inode]) as file:
+            await directory.link(called, file)
+            return await self._made(parent, directory, called)
 
-    @translated
+    @answered
     async def unlink(self, parent_inode: int, name: bytes, ctx: Any) -> None:
-        await self._settle_below(parent_inode, name)
-        _, directory = await self._file(parent_inode)
-        await directory.unlinkat(os.fsdecode(name))
+        parent, called = self._nodes[parent_inode], os.fsdecode(name)
+        known = self._nodes.child(parent, called)
+        if known is not None:
+            await _settled(known)
+        async with self._nodes.use(parent) as directory:
+            await directory.unlinkat(called)
+        await self._nodes.removed(parent, called)
 
-    @translated
+    @answered
     async def rmdir(self, parent_inode: int, name: bytes, ctx: Any) -> None:
-        _, directory = await self._file(parent_inode)
-        await directory.unlinkat(os.fsdecode(name), directory=True)
+        parent, called = self._nodes[parent_inode], os.fsdecode(name)
+        async with self._nodes.use(parent) as directory:
+            await directory.unlinkat(called, directory=True)
+        await self._nodes.removed(parent, called)
 
-    @translated
+    @answered
     async def rename(
         self, parent_inode_old: int, name_old: bytes, parent_inode_new: int, name_new: bytes, flags: int, ctx: Any
     ) -> None:
-        source, from_directory = await self._file(parent_inode_old)
-        if parent_inode_new == parent_inode_old:
-            target, to_directory = source, from_directory
-        else:
-            target, to_directory = await self._file(parent_inode_new)
+        source, target = self._nodes[parent_inode_old], self._nodes[parent_inode_new]
         old, new = os.fsdecode(name_old), os.fsdecode(name_new)
         if flags & pyfuse3.RENAME_EXCHANGE:
             raise pyfuse3.FUSEError(errno.EINVAL)
-        if flags & pyfuse3.RENAME_NOREPLACE:
-            try:
-                await (await to_directory.walk([new])).leave()
-            except FileError:
-                pass
-            else:
-                raise pyfuse3.FUSEError(errno.EEXIST)
-        await requests.moved(from_directory, old, to_directory, new)
+        async with self._nodes.use(source) as from_directory, self._nodes.use(target) as to_directory:
+            if flags & pyfuse3.RENAME_NOREPLACE:
+                try:
+                    await (await to_directory.walk([new])).leave()
+                except FileNotFound:
+                    pass
+                else:
+                    raise pyfuse3.FUSEError(errno.EEXIST)
+            await requests.moved(from_directory, old, to_directory, new)
         await self._nodes.moved(source, old, target, new)
-
-    async def _settle_below(self, inode: int, name: bytes) -> None:
-        node = self._nodes.child(self._nodes[inode], os.fsdecode(name))
-        for opened in list(node.opened) if node is not None else ():
-            await opened.settle()
 
     # Directories.
 
-    @translated
+    @answered
     async def opendir(self, inode: int, ctx: Any) -> int:
-        node, file = await self._file(inode)
-        return self._handle(self._directories, (node, await requests.names(file)))
+        listing = Listing(self._nodes[inode], self._nodes.use)
+        await listing.open()
+        return self._handle(self._directories, listing)
 
+    @answered_at_last
     async def readdir(self, fh: int, start_id: int, token: Any) -> None:
-        node, names = self._directories[fh]
-        for first in range(start_id, len(names), AT_ONCE):
-            batch = names[first : first + AT_ONCE]
-            found = await self._listed(node, batch)
-            for position, (name, one) in enumerate(zip(batch, found, strict=True), first):
-                if isinstance(one, FileError):
-                    # It has gone meanwhile.
-                    continue
-                entry = await self._known(node, name, one)
-                if not pyfuse3.readdir_reply(token, os.fsencode(name), entry, position + 1):
+        listing = self._directories[fh]
+        taken = start_id
+        try:
+            while found := await self._batch(listing, taken):
+                for at, (listed, one) in enumerate(found):
+                    entry = await self._listed(listing.node, listed, one)
+                    taken += 1
+                    if entry is None or pyfuse3.readdir_reply(token, os.fsencode(listed.name), entry, taken):
+                        continue
                     await self._nodes.forget(entry.st_ino, 1)
-                    for rest in found[position + 1 - first :]:
+                    for _, rest in found[at + 1 :]:
                         if not isinstance(rest, FileError):
                             await rest[0].leave()
                     return
+        except (pyfuse3.FUSEError, WireError):
+            # What the kernel has been given counts; it will ask for the rest, and then hear the reason.
+            if taken == start_id:
+                raise
 
-    @translated
-    async def _listed(self, node: Node, names: Sequence[str]) -> list[requests.Found | FileError]:
-        return await requests.find_all(await self._nodes.file(node), names)
+    @answered
+    async def _batch(self, listing: Listing, start: int) -> list[tuple[Listed, requests.Found | FileError]]:
+        names = await listing.names(start, AT_ONCE)
+        if not names:
+            return []
+        async with self._nodes.use(listing.node) as directory:
+            return list(zip(names, await requests.find_all(directory, [one.name for one in names]), strict=True))
 
+    async def _listed(
+        self, parent: Node, listed: Listed, found: requests.Found | FileError
+    ) -> pyfuse3.EntryAttributes | None:
+        """An entry of a directory; None where it has gone meanwhile."""
+        if isinstance(found, FileNotFound | FileRemoved):
+            return None
+        try:
+            if isinstance(found, FileError):
+                raise found
+            return await self._known(parent, listed.name, found)
+        except FileError as error:
+            if is_shortage(error) and await self.shed():
+                async with self._nodes.use(parent) as directory:
+                    found = (await requests.find_all(directory, [listed.name]))[0]
+                if not isinstance(found, FileError):
+                    return await self._known(parent, listed.name, found)
+            return unreachable_entry(self._nodes.listed(parent, listed.name, listed.qid))
+
+    @answered
     async def releasedir(self, fh: int) -> None:
-        self._directories.pop(fh, None)
+        listing = self._directories.pop(fh, None)
+        if listing is not None:
+            await listing.close()
 
-    @translated
+    @answered
     async def fsyncdir(self, fh: int, datasync: bool) -> None:
-        node, _ = self._directories[fh]
-        await requests.synced(await self._nodes.file(node), data_only=datasync)
+        async with self._nodes.use(self._directories[fh].node) as file:
+            await requests.synced(file, data_only=datasync)
 
     # Content.
 
@@ -349,29 +324,40 @@ class MountOperations(pyfuse3.Operations):
             fh=self._handle(self._files, opened), direct_io=streams, keep_cache=same and not streams
         )
 
-    @translated
+    @answered
     async def open(self, inode: int, flags: int, ctx: Any) -> pyfuse3.FileInfo:
-        node, file = await self._file(inode)
+        node = self._nodes[inode]
         for opened in list(node.opened):
             await opened.settle()
-        opened_file = await requests.opened(file, flags)
-        if flags & os.O_TRUNC:
-            self._changed(node)
-        # A file of no length and no version has no content of its own: a device, a control file, a stream.
-        streams = flags & os.O_ACCMODE == os.O_RDONLY and not opened_file.qid.version
-        if streams and (await file.getattr()).size:
-            streams = False
+        async with self._nodes.use(node) as file:
+            opened_file = await requests.opened(file, flags)
+            if flags & os.O_TRUNC:
+                self._changed(node)
+            # A file of no length and no version has no content of its own: a device, a control file, a stream.
+            streams = flags & os.O_ACCMODE == os.O_RDONLY and not opened_file.qid.version
+            try:
+                if streams and (await file.getattr()).size:
+                    streams = False
+            except BaseException:
+                await opened_file.leave()
+                raise
         return self._opened(node, opened_file, flags, streams=streams, opener=ctx.pid)
 
-    @translated
+    @answered
     async def create(
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: Any
     ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
-        parent, directory = await self._file(parent_inode)
-        file, found = await requests.created(directory, os.fsdecode(name), flags, mode, ctx.gid)
-        entry = await self._known(parent, os.fsdecode(name), found)
+        parent, called = self._nodes[parent_inode], os.fsdecode(name)
+        async with self._nodes.use(parent) as directory:
+            file, found = await requests.created(directory, called, flags, mode, ctx.gid, self._find)
+        try:
+            entry = await self._known(parent, called, found)
+        except BaseException:
+            await file.leave()
+            raise
         return self._opened(self._nodes[entry.st_ino], file, flags), entry
 
+    @answered_at_last
     async def read(self, fh: int, off: int, size: int) -> bytes:
         opened = self._files[fh]
         if not opened.streams:
@@ -387,22 +373,20 @@ class MountOperations(pyfuse3.Operations):
                     await self._alive()
         raise pyfuse3.FUSEError(errno.EINTR)
 
-    @translated
+    @answered
     async def _read(self, opened: OpenFile, off: int, size: int) -> bytes:
-        for other in opened.node.opened:
-            if other.pending:
-                await other.settle()
+        await _settled(opened.node)
         return await opened.read(off, size)
 
-    @translated
+    @answered
     async def _follow(self, opened: OpenFile, off: int, size: int) -> bytes:
         return await opened.follow(off, size)
 
-    @translated
+    @answered
     async def _alive(self) -> None:
         await (await self._nodes.file(self._nodes.root)).getattr()
 
-    @translated
+    @answered
     async def write(self, fh: int, off: int, buf: bytes) -> int:
         opened = self._files[fh]
         await opened.write(off, bytes(buf))
@@ -413,16 +397,17 @@ class MountOperations(pyfuse3.Operations):
         for opened in node.opened:
             opened.forget()
 
-    @translated
+    @answered
     async def flush(self, fh: int) -> None:
         await self._files[fh].settle()
 
-    @translated
+    @answered
     async def fsync(self, fh: int, datasync: bool) -> None:
         opened = self._files[fh]
         await opened.settle()
         await requests.synced(opened.file, data_only=datasync)
 
+    @unanswered
     async def release(self, fh: int) -> None:
         opened = self._files.pop(fh)
         node = opened.node
@@ -438,7 +423,7 @@ class MountOperations(pyfuse3.Operations):
 
     # The file system, and extended attributes.
 
-    @translated
+    @answered
     async def statfs(self, ctx: Any) -> pyfuse3.StatvfsData:
         try:
             found = await (await self._nodes.file(self._nodes.root)).statfs()
@@ -451,22 +436,29 @@ class MountOperations(pyfuse3.Operations):
         data.f_namemax = found.namelen
         return data
 
-    @translated
+    @answered
     async def listxattr(self, inode: int, ctx: Any) -> Sequence[bytes]:
-        _, file = await self._file(inode)
-        return [os.fsencode(name) for name in await file.listxattr()]
+        async with self._nodes.use(self._nodes[inode]) as file:
+            return [os.fsencode(name) for name in await file.listxattr()]
 
-    @translated
+    @answered
     async def getxattr(self, inode: int, name: bytes, ctx: Any) -> bytes:
-        _, file = await self._file(inode)
-        return await file.getxattr(os.fsdecode(name))
+        async with self._nodes.use(self._nodes[inode]) as file:
+            return await file.getxattr(os.fsdecode(name))
 
-    @translated
+    @answered
     async def setxattr(self, inode: int, name: bytes, value: bytes, ctx: Any) -> None:
-        _, file = await self._file(inode)
-        await file.setxattr(os.fsdecode(name), value)
+        async with self._nodes.use(self._nodes[inode]) as file:
+            await file.setxattr(os.fsdecode(name), value)
 
-    @translated
+    @answered
     async def removexattr(self, inode: int, name: bytes, ctx: Any) -> None:
-        _, file = await self._file(inode)
-        await file.removexattr(os.fsdecode(name))
+        async with self._nodes.use(self._nodes[inode]) as file:
+            await file.removexattr(os.fsdecode(name))
+
+
+async def _settled(node: Node) -> None:
+    """Waits for the writes under way to a file, through whichever opening."""
+    for opened in list(node.opened):
+        if opened.pending:
+            await opened.settle()

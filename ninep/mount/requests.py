@@ -8,7 +8,7 @@ more.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
 import trio
@@ -20,6 +20,7 @@ from ninep.connection import Connection
 from ninep.errors import (
     CrossDevice,
     FileError,
+    FileExists,
     FileNotFound,
     InputOutput,
     IsDirectory,
@@ -29,14 +30,18 @@ from ninep.errors import (
 )
 from ninep.qid import QTDIR
 from ninep.remote import RemoteFile
-from ninep.remote_linux import LinuxFile
 from ninep.stat import Stat
 
 Found: TypeAlias = tuple[RemoteFile, Attributes]
 """A file that was walked to, not open, and what Unix wants to know of it."""
 
+Find: TypeAlias = Callable[[RemoteFile, str], Awaitable[Found]]
+"""``find``, or what does more for it."""
+
 _MODES = {os.O_RDONLY: m.OREAD, os.O_WRONLY: m.OWRITE, os.O_RDWR: m.ORDWR}
-_KEPT = os.O_ACCMODE | os.O_APPEND | os.O_TRUNC
+_KEPT = os.O_ACCMODE | os.O_APPEND | os.O_TRUNC | os.O_DIRECTORY
+_MAKING = os.O_ACCMODE | os.O_APPEND | os.O_TRUNC | os.O_EXCL
+"""Flags of open(2) that matter to a server, where a file is opened and where it is made."""
 
 
 _TOO_EARLY = (UnknownFid, FileNotFound, InputOutput)
@@ -83,16 +88,19 @@ def _told(connection: Connection, reply: Any) -> Attributes:
     return reply.attributes if isinstance(reply, lm.Rgetattr) else attributes_of(reply.stat, connection.ids)
 
 
-async def find(directory: RemoteFile, name: str, *before: Any) -> Found:
-    """The file called ``name``, after the requests ``before`` have been done."""
-    (found,) = await find_all(directory, [name], *before)
+async def find(directory: RemoteFile, name: str) -> Found:
+    """The file called ``name``."""
+    (found,) = await find_all(directory, [name])
     if isinstance(found, FileError):
         raise found
     return found
 
 
 async def find_all(directory: RemoteFile, names: Sequence[str], *before: Any) -> list[Found | FileError]:
-    """The same for many names; a refusal in the place of each that cannot be had. Raises what ``before`` met."""
+    """The same for many names, after the requests ``before``; a refusal in the place of each that cannot be had.
+
+    Raises what ``before`` met.
+    """
     connection = directory.connection
     fids = [connection.take_fid() for _ in names]
     requests: list[Any] = [*before]
@@ -116,6 +124,10 @@ async def find_all(directory: RemoteFile, names: Sequence[str], *before: Any) ->
         if isinstance(walked, FileError):
             connection.give_fid(fid)
             found.append(walked)
+        elif len(walked.wqids) != 1:
+            # As a server may answer that does not know the name, and ours say that they do not.
+            connection.discard(fid)
+            found.append(FileNotFound())
         elif failed is not None or isinstance(told, FileError):
             connection.discard(fid)
             found.append(failed or told)
@@ -149,12 +161,18 @@ async def opened(file: RemoteFile, flags: int) -> RemoteFile:
     return _ready(file, fid, reply, flags)
 
 
-async def created(directory: RemoteFile, name: str, flags: int, mode: int, gid: int) -> tuple[RemoteFile, Found]:
-    """A new plain file: open, and as ``find`` has it. Raises ``FileExists``."""
+async def created(
+    directory: RemoteFile, name: str, flags: int, mode: int, gid: int, find: Find
+) -> tuple[RemoteFile, Found]:
+    """A plain file: open, and as ``find`` has it; without O_EXCL in ``flags`` it may have been there.
+
+    Raises:
+        FileExists: with O_EXCL.
+    """
     connection = directory.connection
     fid = connection.take_fid()
     if connection.version == lm.VERSION:
-        making: Any = lm.Tlcreate(fid, name, flags & (os.O_ACCMODE | os.O_APPEND), mode & 0o7777, gid)
+        making: Any = lm.Tlcreate(fid, name, flags & _MAKING, mode & 0o7777, gid)
     else:
         making = m.Tcreate(fid, name, mode & 0o777, _mode(flags & ~os.O_TRUNC))
     found = connection.take_fid()
@@ -170,16 +188,33 @@ async def created(directory: RemoteFile, name: str, flags: int, mode: int, gid: 
         connection.discard(fid, reuse=False)
         connection.discard(found, reuse=False)
         raise
-    refused = next((reply for reply in (walked, made, seen, told) if isinstance(reply, FileError)), None)
-    if refused is None:
-        file = type(directory)(connection, found, seen.wqids[0], name)
-        return _ready(file, fid, made, flags), (file, _told(connection, told))
-    for number, reply in ((fid, walked), (found, seen)):
-        if isinstance(reply, FileError):
-            connection.give_fid(number)
-        else:
-            connection.discard(number)
-    raise refused
+    if isinstance(seen, FileError):
+        connection.give_fid(found)
+    elif isinstance(told, FileError) or isinstance(made, FileError) or len(seen.wqids) != 1:
+        connection.discard(found)
+    if isinstance(walked, FileError):
+        connection.give_fid(fid)
+        raise walked
+    if isinstance(made, FileError):
+        connection.discard(fid)
+        if flags & os.O_EXCL or not isinstance(made, FileExists):
+            raise made
+        # 9P2000 makes files and nothing else; somebody was quicker.
+        there = await find(directory, name)
+        try:
+            return await opened(there[0], flags), there
+        except BaseException:
+            await there[0].leave()
+            raise
+    file = _ready(directory, fid, made, flags)
+    if not isinstance(seen, FileError) and not isinstance(told, FileError) and len(seen.wqids) == 1:
+        return file, (type(directory)(connection, found, seen.wqids[0], name), _told(connection, told))
+    try:
+        # It is made; a refusal now is about the second fid alone.
+        return file, await find(directory, name)
+    except BaseException:
+        await file.leave()
+        raise
 
 
 async def changed(file: RemoteFile, through: RemoteFile, changes: SetAttributes) -> Attributes:
@@ -196,21 +231,15 @@ async def changed(file: RemoteFile, through: RemoteFile, changes: SetAttributes)
     return await file.getattr()
 
 
-async def names(directory: RemoteFile) -> list[str]:
-    """What is in a directory, in the server's order."""
-    async with await directory.walk([]) as listing:
-        await listing.open()
-        if isinstance(listing, LinuxFile):
-            return [entry.name for entry in await listing.readdir() if entry.name not in (".", "..")]
-        return [stat.name for stat in await listing.list()]
-
-
-async def made(directory: RemoteFile, name: str, mode: int, gid: int) -> Found:
+async def made(directory: RemoteFile, name: str, mode: int, gid: int, find: Find) -> Found:
     """A new directory."""
-    if directory.connection.version == lm.VERSION:
-        return await find(directory, name, lm.Tmkdir(directory.fid, name, mode & 0o7777, gid))
-    await directory.mkdir(name, mode, gid)
-    return await find(directory, name)
+    if directory.connection.version != lm.VERSION:
+        await directory.mkdir(name, mode, gid)
+        return await find(directory, name)
+    making = lm.Tmkdir(directory.fid, name, mode & 0o7777, gid)
+    (found,) = await find_all(directory, [name], making)
+    # It is made; a refusal now is about the fid alone.
+    return await find(directory, name) if isinstance(found, FileError) else found
 
 
 async def moved(source: RemoteFile, name: str, target: RemoteFile, newname: str) -> None:

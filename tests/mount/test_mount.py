@@ -343,7 +343,7 @@ def test_a_server_that_comes_back_is_waited_for(tmp_path: Path) -> None:
             worker.stdin.flush()
             time.sleep(0.5)
             mount.restart()
-            assert worker.stdout.readline() in (f"lost {errno.EIDRM}\n", f"lost {errno.ENOENT}\n")
+            assert worker.stdout.readline() in (f"lost {errno.ESTALE}\n", f"lost {errno.ENOENT}\n")
             assert worker.wait(PATIENCE) == 0
         assert (mount.served / "folder" / "made").read_bytes() == content
         (mount.point / "after").write_text("all is well")
