@@ -267,5 +267,9 @@ class Handle:
             self.proven.release()
         self._over = True
         self.upstream.files.discard(self)
+        # Both lead back here; the memory of a file that is done with should not have to wait for the collector.
+        self.verify = None
+        if self._stale is not None:
+            self._stale.__traceback__ = None
         remote, self._remote = self.live, None
         return remote

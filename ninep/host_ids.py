@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grp
 import pwd
+from collections.abc import Callable
 from functools import lru_cache
 
 from ninep.ids import Ids
@@ -15,22 +16,11 @@ class HostIds(Ids):
     def __init__(self) -> None:
         super().__init__()
         # In place of the methods: each getattr asks for both, and what is found is found without a call of Python's.
-        self.uid = lru_cache(4096)(self._uid)  # type: ignore[method-assign]  # as above
-        self.gid = lru_cache(4096)(self._gid)  # type: ignore[method-assign]  # as above
+        # They do not refer to this object, which would keep it until the collector comes, one for each connection.
+        self.uid = lru_cache(4096)(_uid(self._users.number))  # type: ignore[method-assign]  # as above
+        self.gid = lru_cache(4096)(_gid(self._groups.number))  # type: ignore[method-assign]  # as above
         self._user = lru_cache(4096)(_user)
         self._group = lru_cache(4096)(_group)
-
-    def _uid(self, name: str) -> int:
-        try:
-            return pwd.getpwnam(name).pw_uid
-        except (KeyError, ValueError):
-            return super().uid(name)
-
-    def _gid(self, name: str) -> int:
-        try:
-            return grp.getgrnam(name).gr_gid
-        except (KeyError, ValueError):
-            return super().gid(name)
 
     def user(self, uid: int, default: str = "") -> str:
         """The account with this number."""
@@ -39,6 +29,26 @@ class HostIds(Ids):
     def group(self, gid: int, default: str = "") -> str:
         """The group with this number."""
         return self._group(gid) or super().group(gid, default)
+
+
+def _uid(otherwise: Callable[[str], int]) -> Callable[[str], int]:
+    def uid(name: str) -> int:
+        try:
+            return pwd.getpwnam(name).pw_uid
+        except (KeyError, ValueError):
+            return otherwise(name)
+
+    return uid
+
+
+def _gid(otherwise: Callable[[str], int]) -> Callable[[str], int]:
+    def gid(name: str) -> int:
+        try:
+            return grp.getgrnam(name).gr_gid
+        except (KeyError, ValueError):
+            return otherwise(name)
+
+    return gid
 
 
 def _user(uid: int) -> str:

@@ -27,7 +27,11 @@ class RecordLocks:
     def __init__(self, talk: Conversation) -> None:
         self._talk = talk
         self._fids = talk.fids
-        self.methods: dict[type, Method] = {lm.Tlock: self._lock, lm.Tgetlock: self._getlock}
+
+    @property
+    def methods(self) -> dict[type, Method]:
+        """What answers which request. Made anew each time: kept here it would refer to this object, and so for ever."""
+        return {lm.Tlock: self._lock, lm.Tgetlock: self._getlock}
 
     def _range(self, fid: Fid, request: lm.Tlock | lm.Tgetlock) -> Range:
         if request.type not in (lm.LOCK_READ, lm.LOCK_WRITE, lm.LOCK_UNLOCK):

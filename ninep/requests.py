@@ -30,7 +30,11 @@ class Requests:
     def __init__(self, talk: Conversation) -> None:
         self._talk = talk
         self._fids = talk.fids
-        self.methods: dict[type, Method] = {
+
+    @property
+    def methods(self) -> dict[type, Method]:
+        """What answers which request. Made anew each time: kept here it would refer to this object, and so for ever."""
+        return {
             m.Tauth: self._auth,
             m.Tattach: self._attach,
             m.Twalk: self._walk,

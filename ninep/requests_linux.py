@@ -39,7 +39,13 @@ class LinuxRequests:
         self._fids = talk.fids
         self._shared = shared
         self._clock = clock
-        self.methods: dict[type, Method] = {
+        self._read_file = shared.methods[m.Tread]
+        self._locks = RecordLocks(talk)
+
+    @property
+    def methods(self) -> dict[type, Method]:
+        """What answers which request. Made anew each time: kept here it would refer to this object, and so for ever."""
+        return {
             m.Tread: self._read,
             lm.Tstatfs: self._statfs,
             lm.Tlopen: self._lopen,
@@ -58,9 +64,8 @@ class LinuxRequests:
             lm.Tmkdir: self._mkdir,
             lm.Trenameat: self._renameat,
             lm.Tunlinkat: self._unlinkat,
-            **RecordLocks(talk).methods,
+            **self._locks.methods,
         }
-        self._read_file = shared.methods[m.Tread]
 
     def _read(self, request: m.Tread) -> Maybe[Any]:
         if self._fids[request.fid].directory is not None:

@@ -26,7 +26,11 @@ class Plan9Requests:
     def __init__(self, talk: Conversation) -> None:
         self._talk = talk
         self._fids = talk.fids
-        self.methods: dict[type, Method] = {
+
+    @property
+    def methods(self) -> dict[type, Method]:
+        """What answers which request. Made anew each time: kept here it would refer to this object, and so for ever."""
+        return {
             m.Topen: self._open,
             m.Tcreate: self._create,
             m.Tstat: self._stat,

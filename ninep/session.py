@@ -126,3 +126,6 @@ class NinePSession:
             log.info("what was given up at the end of a connection does not last: %s", error)
         except Exception:
             log.exception("closing a session failed")
+        finally:
+            # They refer to this object: with them its memory would be kept until the collector comes.
+            self._methods = self._unversioned = {}

@@ -173,6 +173,8 @@ class Client(Generic[Q, R]):
                     cause = error
         finally:
             self._lose(cause)
+            # It has this frame in its traceback.
+            cause = None
             await tls.hang_up(self._stream)
 
     async def _read(self) -> None:
@@ -272,7 +274,8 @@ class Client(Generic[Q, R]):
 
     def _lose(self, cause: BaseException | None) -> None:
         self._lost = ConnectionLost(self._why(cause))
-        self._lost.__cause__ = cause
+        # Without its traceback, which leads back to this object.
+        self._lost.__cause__ = cause and cause.with_traceback(None)
         calls = list(self._calls.values())
         self._calls.clear()
         for call in calls:

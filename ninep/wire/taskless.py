@@ -45,7 +45,7 @@ class Carried(Generic[T]):
         """
         self._work = work
         self._nursery = nursery
-        self._done = done
+        self._done: Callable[[T | None, Exception | None], None] = done
         self._on: Place | None = None
         self._scope: trio.CancelScope | None = None
         self._going = False
@@ -82,10 +82,13 @@ class Carried(Generic[T]):
             state.inside = before
         # It stays going: there is nothing any more that could be given up.
         try:
-            self._done(value, error)
+            self._end(value, error)
         except Exception as failure:
             # No trouble of whoever brought the reply, who may carry for others, too.
             self._nursery.start_soon(_fail, failure)
+        finally:
+            # It has this frame in its traceback.
+            error = None
 
     def cancel(self) -> None:
         """Gives it up, as a cancelled scope would; what it has to do then it does in a task. Too late, nothing."""
@@ -111,7 +114,15 @@ class Carried(Generic[T]):
                 value = await _rest(self._work)
             except Exception as failure:
                 error = failure
-        self._done(value, error)
+        try:
+            self._end(value, error)
+        finally:
+            error = None
+
+    def _end(self, value: T | None, error: Exception | None) -> None:
+        # Whoever is told has this object, and this object has him: one of them has to let go.
+        done, self._done = self._done, _nothing
+        done(value, error)
 
 
 Waiter: TypeAlias = "trio.lowlevel.Task | Carried[Any]"
@@ -129,6 +140,10 @@ def wake(waiter: Waiter) -> None:
         waiter.go()
     else:
         trio.lowlevel.reschedule(waiter)
+
+
+def _nothing(_value: Any, _error: Exception | None) -> None:
+    pass
 
 
 async def _fail(error: Exception) -> None:
