@@ -15,6 +15,9 @@ from bench.measure import Result
 from bench.plan import Suite
 from bench.plot import as_svg
 from bench.report import as_json, as_table
+from ninep.cli.destination import check_writable, write_text
+from ninep.cli.program import framed
+from ninep.cli.streams import print_result
 from ninep.wire import busypoll
 
 SUITES: dict[str, Suite] = {
@@ -35,6 +38,11 @@ DEFAULT = ("venti", "9p")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns 0 when everything asked for was measured, 1 when a server did not start or gave wrong data."""
+    return framed("bench", lambda: run(argv))
+
+
+def run(argv: Sequence[str] | None) -> int:
+    """Measures what the command line says, and prints it."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
         "suite", nargs="*", metavar="SUITE", help=f"{', '.join(SUITES)}, or all; default: {' and '.join(DEFAULT)}"
@@ -53,6 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"unknown suite {', '.join(sorted(unknown))}: choose from {', '.join(SUITES)}")
     if arguments.scale <= 0:
         parser.error("--scale must be above 0")
+    for file in (arguments.save, arguments.plot):
+        if file:
+            check_writable(file)
 
     results: list[Result] = []
     ours: set[str] = set()
@@ -71,12 +82,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                 failed = True
     finally:
         # What was measured before an interruption is worth showing.
-        print(as_json(results) if arguments.json else as_table(results, ours))
         if arguments.save:
-            Path(arguments.save).write_text(as_json(results) + "\n")
+            write_text(arguments.save, as_json(results) + "\n")
         if arguments.plot:
             drawing = curves.as_svg(results) if suites == ["growth"] else as_svg(results, ours)
-            Path(arguments.plot).write_text(drawing)
+            write_text(arguments.plot, drawing)
+        print_result(as_json(results) if arguments.json else as_table(results, ours))
     return int(failed)
 
 

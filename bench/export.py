@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import getpass
 import os
 import random
 import shutil
@@ -30,6 +29,7 @@ from bench.processor import listener, spent
 from ninep import messages as m
 from ninep import messages_linux as lm
 from ninep.attributes import BASIC
+from ninep.cli.identity import user_name
 
 FILE, SCRATCH = 1, 1000
 RANDOM = "random"
@@ -179,7 +179,7 @@ async def run(port: int, server: str, version: str, aname: str, scale: float, *,
 @contextlib.contextmanager
 def our_export() -> Iterator[int]:
     """Our export of a scratch directory."""
-    users = ("--map-users", f"*={getpass.getuser()}")
+    users = ("--map-users", f"*={user_name()}")
     yield from servers.ours("ninep", "export", "DIR", "tcp!127.0.0.1!PORT", *users)
 
 
@@ -188,7 +188,7 @@ def diod() -> Iterator[int]:
     """Diod on a scratch directory that everybody may write to."""
     with tempfile.TemporaryDirectory(prefix="ninegrid-bench-") as scratch, _link(scratch):
         port = servers.free_port()
-        words = ["diod", "-f", "-n", "-N", "-S", "-U", getpass.getuser(), "-l", f"127.0.0.1:{port}", "-e", str(PLACE)]
+        words = ["diod", "-f", "-n", "-N", "-S", "-U", user_name(), "-l", f"127.0.0.1:{port}", "-e", str(PLACE)]
         with servers.process(words, port):
             yield port
 

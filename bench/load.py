@@ -11,7 +11,6 @@ take for a small request, and not always as long. One that stays awake leaves th
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import select
 import socket
@@ -23,6 +22,7 @@ from typing import Any
 from bench.measure import Timing
 from ninep import messages as m
 from ninep import messages_linux as lm
+from ninep.cli.identity import user_name
 from ninep.dialect import NinePDialect
 from ninep.wire.dialect import Buffer
 from ninep.wire.errors import Malformed
@@ -72,7 +72,7 @@ class Link:
         self._dialect.agree(agreed.version if agreed.version in (version, m.VERSION) else m.VERSION, agreed.msize)
         self.linux = self._dialect.version == lm.VERSION
         self.unit = min(unit, agreed.msize - m.IOHDRSZ)
-        self.call(m.Tattach(ROOT, m.NOFID, getpass.getuser(), aname, os.getuid()))
+        self.call(m.Tattach(ROOT, m.NOFID, user_name(), aname, os.getuid()))
 
     def close(self) -> None:
         """Hangs up."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import getpass
 import os
 import random
 import shutil
@@ -24,6 +23,7 @@ from time import perf_counter
 from bench import servers
 from bench.measure import Result, Timing
 from bench.plan import Step
+from ninep.cli.identity import user_name
 
 PIECE = 1 << 20
 
@@ -53,7 +53,7 @@ class Mount:
                 yield 0
                 return
             export = ("ninep", "export", str(self._served), "tcp!127.0.0.1!PORT")
-            users = ("--map-users", f"*={getpass.getuser()}")
+            users = ("--map-users", f"*={user_name()}")
             with contextlib.contextmanager(servers.ours)(*export, *users) as port, self._mounted(port):
                 yield port
 

@@ -5,7 +5,6 @@ Requests are sent by the wire client itself, so that the server and not the clie
 
 from __future__ import annotations
 
-import getpass
 import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ import trio
 from bench import servers
 from bench.measure import Result, chains, window
 from bench.plan import Step
+from ninep.cli.identity import user_name
 from ninep.dialect import NinePDialect
 from ninep.messages import (
     NOFID,
@@ -142,7 +142,7 @@ async def attached(port: int, aname: str, server: str, *, msize: int = MSIZE) ->
         version = await client.call(Tversion(msize, "9P2000"), tag=NOTAG)
         assert isinstance(version, Rversion)
         dialect.msize = version.msize
-        await client.call(Tattach(ROOT, NOFID, getpass.getuser(), aname))
+        await client.call(Tattach(ROOT, NOFID, user_name(), aname))
         yield Bench(client, version.msize, server)
         nursery.cancel_scope.cancel()
 

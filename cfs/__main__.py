@@ -17,6 +17,7 @@ from cfs import commands as do
 from cfs.errors import BadBound, CfsError, NoCache
 from cfs.upstream import PATIENCE
 from ninep.cli.codes import FAILED, NOT_FOUND, UNREACHABLE, USAGE
+from ninep.cli.sizes import size_of
 from ninep.errors import FileNotFound, NinepError
 from ninep.wire.edge import add_listen_flags, add_network_flags, run_program
 
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--cache", metavar="DIRECTORY", type=Path, help="where to keep data; default: one for each file server"
     )
     command.add_argument(
-        "--size", metavar="BYTES", type=do.size_in_bytes, default=do.SIZE, help=f"how much to keep; default: {do.SIZE}"
+        "--size", metavar="BYTES", type=size_of, default=do.SIZE, help=f"how much to keep; default: {do.SIZE}"
     )
     command.add_argument(
         "--trust",

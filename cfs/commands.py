@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import json
 import logging
 import math
+import os
 import re
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import trio
 
@@ -43,15 +46,6 @@ PAUSE = 1.0
 """Seconds between attempts to reach the file server, at ``--wait``."""
 SILENCE = 20
 """Seconds after which a link on which nothing comes is tested, and given up after as many again."""
-_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-
-
-def size_in_bytes(text: str) -> int:
-    """``10G`` and the like; the letters are powers of 1024."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size: write for example 500M or 10G")
-    return int(float(found[1]) * _UNITS[found[2]])
 
 
 def seconds(text: str) -> float:
@@ -82,6 +76,7 @@ async def serve(arguments: argparse.Namespace) -> None:
     frozen = OF_FOSSIL if arguments.immutable is None else [text for text in arguments.immutable if text != "none"]
     listeners = await listening(arguments, arguments.listen, service="9fs")
     try:
+        prepare(directory)
         with opened(directory, arguments.size, server, frozen=frozen, trust=arguments.trust) as cache:
             places = ", ".join(where(listener) for listener in listeners)
             announce(f"cfs: serving {server} on {places}, cache {directory} of {arguments.size} bytes")
@@ -91,6 +86,23 @@ async def serve(arguments: argparse.Namespace) -> None:
     finally:
         for listener in listeners:
             await trio.aclose_forcefully(listener)
+
+
+def prepare(directory: Path) -> None:
+    """Makes a directory for the cache.
+
+    Raises:
+        CfsError: that cannot be; the text says why and what to do.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(directory))
+    except OSError as error:
+        raise CfsError(
+            f"cannot have a cache in {directory}: {error.strerror} for {os.path.abspath(error.filename or directory)}: "
+            "see to that, or choose another --cache"
+        ) from error
 
 
 def _watch(stream: trio.abc.Stream) -> None:

@@ -8,7 +8,6 @@ if __name__ == "__main__":
     watch_loading("fossil")
 
 import argparse
-import getpass
 import os
 import sys
 from collections.abc import Sequence
@@ -33,7 +32,10 @@ from fossil.vaultstore import VaultStore
 from fossil.words import quoted
 from ninep.cli.codes import DAMAGED, DONE, FAILED, NOT_FOUND, UNREACHABLE, USAGE
 from ninep.cli.homes import data_home
+from ninep.cli.identity import user_name
 from ninep.cli.serving import announce, until_signalled
+from ninep.cli.sizes import size_above_zero
+from ninep.cli.streams import print_result
 from ninep.server import serve
 from ninep.tasks.nursery import open_nursery
 from ninep.wire.edge import add_listen_flags, add_network_flags, listening, networks_of, run_program
@@ -65,7 +67,7 @@ async def run_serve(arguments: argparse.Namespace) -> None:
     around = Surroundings(
         folder,
         Path(os.environ.get("NAMESPACE") or folder / "srv"),
-        getpass.getuser(),
+        user_name(),
         listen=lambda address: listening(arguments, address, service="9fs"),
         dial=lambda address: connect(address, networks=networks),
         venti=arguments.venti or os.environ.get("venti") or None,  # noqa: SIM112 the name that the original programs use
@@ -76,7 +78,7 @@ async def run_serve(arguments: argparse.Namespace) -> None:
     async def run() -> None:
         async with open_file_server(around, Interpreter) as server:
             if lines:
-                sys.stdout.writelines(await start(Interpreter(server), lines))
+                announce("".join(await start(Interpreter(server), lines)), end="")
             else:
                 await _serve_one(arguments, server)
             await server.attend()
@@ -142,14 +144,15 @@ async def run_command(arguments: argparse.Namespace) -> None:
     """Asks a running file system."""
     words = [arguments.word, *arguments.words(arguments)]
     async with open_console(folder_of(arguments) / CONSOLE) as line:
-        sys.stdout.write(await line.ask(" ".join(map(quoted, words))))
+        answer = await line.ask(" ".join(map(quoted, words)))
+    print_result(answer, end="")
 
 
 async def run_console(arguments: argparse.Namespace) -> int:
     """Gives one command to the console, or each line of standard input; at a terminal with prompts."""
     async with open_console(folder_of(arguments) / CONSOLE) as line:
         if arguments.command:
-            sys.stdout.write(await line.ask(" ".join(arguments.command)))
+            print_result(await line.ask(" ".join(arguments.command)), end="")
             return DONE
         await line.ask("")
         people = sys.stdin.isatty()
@@ -160,7 +163,7 @@ async def run_console(arguments: argparse.Namespace) -> int:
         code = DONE
         while text := await trio.to_thread.run_sync(_typed, line.prompt if people else "", abandon_on_cancel=True):
             try:
-                sys.stdout.write(await line.ask(text.rstrip("\n")))
+                print_result(await line.ask(text.rstrip("\n")), end="")
             except ConsoleRefused as error:
                 code = FAILED
                 print(error, file=sys.stdout if people else sys.stderr)
@@ -177,15 +180,6 @@ def _typed(prompt: str) -> str:
     except EOFError:
         print()
         return ""
-
-
-def size_of(text: str) -> int:
-    """A number of bytes with K, M, G or T behind it, as the flags have it."""
-    units = {"K": 10, "M": 20, "G": 30, "T": 40}
-    digits, unit = (text[:-1], text[-1:].upper()) if text[-1:].upper() in units else (text, "")
-    if not digits.isdecimal() or not int(digits):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size: write a number of bytes, or one such as 500M or 10G")
-    return int(digits) << units.get(unit, 0)
 
 
 def _json(arguments: argparse.Namespace) -> list[str]:
@@ -208,7 +202,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     server.add_argument("--durable", action="store_true", help="answer only what is on the disk; slower")
     server.add_argument(
         "--local-size",
-        type=size_of,
+        type=size_above_zero,
         metavar="SIZE",
         help="what the data here is brought back to, such as 10G, as far as it is safe in venti; default: no bound",
     )

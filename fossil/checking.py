@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import sys
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -15,6 +14,7 @@ from fossil.console import open_console
 from fossil.errors import ArchiveAway, NoSnapshot, NotServed
 from fossil.service import CONSOLE, open_fossil
 from ninep.cli.codes import DAMAGED, DONE
+from ninep.cli.identity import user_name
 from ninep.tasks.nursery import background
 from ninep.wire.edge import networks_of
 from venti.client import connect
@@ -55,7 +55,7 @@ async def _alone(arguments: argparse.Namespace, folder: Path) -> int:
     def report(finding: Finding) -> None:
         print(finding, flush=True)
 
-    async with open_fossil(folder, owner=getpass.getuser(), open_store=store) as fossil:
+    async with open_fossil(folder, owner=user_name(), open_store=store) as fossil:
         work = Check(fossil, report, repair=arguments.repair, archives=arguments.archives)
         async with background() as nursery:
             nursery.start_soon(_show, work)

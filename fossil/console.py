@@ -164,6 +164,12 @@ async def open_console(path: Path) -> AsyncIterator[Line]:
     try:
         with _short_name(path) as name:
             await socket.connect(name)
+    except PermissionError as error:
+        socket.close()
+        raise NotServed(
+            f"{path.parent} belongs to somebody else: its server takes commands of its own user and root: run this as "
+            "one of them, or name your directory with --data"
+        ) from error
     except OSError as error:
         socket.close()
         raise NotServed(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from fossil.lock import held
 from fossil.restored import restore
 from fossil.service import open_fossil
 from fossil.userfile import read_users
+from ninep.cli.identity import user_name
 from ninep.wire.edge import networks_of
 from venti.client import connect
 from venti.disk import open_disk_store
@@ -38,9 +38,9 @@ async def run(arguments: argparse.Namespace, folder: Path) -> None:
     if (folder / METADATA).exists():
         raise DataInUse(f"{folder} has a file system already: choose another --data, or remove it first")
     if arguments.score is None:
-        async with open_fossil(folder, owner=getpass.getuser()):
+        async with open_fossil(folder, owner=user_name()):
             pass
-        print(f"{folder}: an empty file system that belongs to {getpass.getuser()}")
+        print(f"{folder}: an empty file system that belongs to {user_name()}")
         return
     try:
         score = label.parse(arguments.score)
@@ -57,7 +57,7 @@ async def run(arguments: argparse.Namespace, folder: Path) -> None:
         with held(folder):
             found = await restore(folder, opened, score)
     # So that it can be served while venti is away.
-    async with open_fossil(folder, owner=getpass.getuser(), open_store=store) as fossil:
+    async with open_fossil(folder, owner=user_name(), open_store=store) as fossil:
         try:
             await read_users(fossil.system)
             users = "its table of users is here"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,8 +26,8 @@ def held(folder: Path) -> Iterator[None]:
         raise DataInUse(f"{folder} is in use by another process: stop it, or choose another --data") from error
     except OSError as error:
         raise NoDataDirectory(
-            f"cannot have a file system in {folder}: {error.strerror}: choose another --data, or see to the rights of "
-            f"{folder.parent}"
+            f"cannot have a file system in {folder}: {error.strerror} for "
+            f"{os.path.abspath(error.filename or folder)}: see to that, or choose another --data"
         ) from error
     try:
         yield

@@ -8,13 +8,13 @@
 
 from __future__ import annotations
 
-import getpass
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 from ninep import messages as m
 from ninep import messages_linux as lm
+from ninep.cli.identity import Nameless, user_name
 from ninep.connection import Connection, connected
 from ninep.dialect import MSIZE
 from ninep.errors import CrossDevice, FileError, FileExists, FileNotFound, NinepError
@@ -258,6 +258,6 @@ async def connect(
 def local_user() -> str:
     """The name of the user who runs this program."""
     try:
-        return getpass.getuser()
-    except (KeyError, OSError) as error:
-        raise NinepError("this system does not know your name: say as which user to attach") from error
+        return user_name()
+    except Nameless as error:
+        raise NinepError(f"{error}, or say as which user to attach (-u)") from error

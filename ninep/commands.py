@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,9 +12,8 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-import trio
-
 from ninep.cli.codes import DONE, FAILED, NOT_FOUND
+from ninep.cli.streams import read_input, write_output
 from ninep.client import RemoteTree, connect, split
 from ninep.commands_mount import add_mounting
 from ninep.commands_serve import add_serving
@@ -31,9 +29,6 @@ from ninep.wire.edge import add_dial_flags, add_network_flags, client_context, n
 from ninep.wire.errors import BadAddress
 
 log = logging.getLogger(__name__)
-
-PIECE = 1024 * 1024
-"""Bytes taken from standard input at once."""
 
 
 class Parsers(Protocol):
@@ -113,8 +108,7 @@ async def cat(arguments: argparse.Namespace) -> int:
                 if file.qid.is_directory:
                     raise IsDirectory
                 async for piece in file.reading():
-                    while piece:
-                        piece = piece[await local(len(piece), os.write, 1, piece) :]
+                    await local(len(piece), write_output, piece)
 
         return await for_each(arguments.path, one)
 
@@ -135,7 +129,7 @@ async def write(arguments: argparse.Namespace) -> None:
     async with connected(arguments) as remote:
         with about(arguments.path):
             async with remote.create(arguments.path) as file, file.writing() as sink:
-                while data := await trio.to_thread.run_sync(os.read, 0, PIECE, abandon_on_cancel=True):
+                while data := await read_input():
                     await sink.write(data)
 
 

@@ -11,8 +11,8 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 
+from ninep.cli.identity import user_name
 from ninep.cli.serving import announce, until_signalled
-from ninep.client import local_user
 from ninep.errors import NinepError
 from ninep.export import Accounts, ExportTree
 from ninep.files import FileTree
@@ -34,7 +34,7 @@ RESERVED_DESCRIPTORS = 256
 
 async def ramfs(arguments: argparse.Namespace) -> None:
     """Serves an empty tree in memory. Its root belongs to whoever runs this."""
-    tree = RamTree(local_user(), mode=0o777 if arguments.world else 0o775, ids=HostIds())
+    tree = RamTree(user_name(), mode=0o777 if arguments.world else 0o775, ids=HostIds())
     await serve_tree(tree, arguments, "an empty tree in memory")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +9,7 @@ from typing import Any
 
 import trio
 
+from ninep.cli.identity import user_name_or_anonymous
 from ninep.tasks.nursery import background
 from ninep.wire.client import Call, Client
 from ninep.wire.dial import dial
@@ -159,7 +159,7 @@ async def connected(stream: trio.abc.Stream, name: str = "venti") -> AsyncIterat
             version, buffer = await exchange_versions(stream)
             client: Client[Any, Any] = Client(stream, VentiDialect(version), buffer)
             await nursery.start(client.run)
-            await client.call(m.Thello(version, getpass.getuser()), tag=0)
+            await client.call(m.Thello(version, user_name_or_anonymous()), tag=0)
         yield RemoteStore(client, name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,13 +28,14 @@ def cache_home(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def _home(variable: str, usual: str, environment: Mapping[str, str]) -> Path:
-    said = environment.get(variable, "")
     # The specification has relative ones ignored: they would be another directory for each place a command is run in.
-    if os.path.isabs(said):
+    if os.path.isabs(said := environment.get(variable, "")):
         return Path(said) / NAME
+    if os.path.isabs(home := environment.get("HOME", "")):
+        return Path(home) / usual / NAME
     try:
-        return Path.home() / usual / NAME
-    except RuntimeError:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir) / usual / NAME
+    except KeyError:
         raise BadUsage(
             f"you have no home directory on this machine: set {variable} or HOME, or name the directory with a flag"
         ) from None

@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 import errno
 import logging
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import trio
 
-from ninep.cli.codes import DONE, FAILED, USAGE
+from ninep.cli.codes import DONE, FAILED, SIGNALLED, USAGE
 from ninep.cli.errors import BadUsage, OutputFailed
-from ninep.cli.interrupts import Interruption
+from ninep.cli.interrupts import WORDS, Interruption
 from ninep.cli.streams import whole_streams
 
 CODES: Mapping[type[Exception], int] = {BadUsage: USAGE, OSError: FAILED}
@@ -37,16 +38,42 @@ def run_program(
     """
     known = {**codes, **CODES}
     with Interruption(name) as interruption:
+        return _streamed(name, lambda: _run(name, parser, argv, known, instruments, interruption))
+
+
+def framed(name: str, work: Callable[[], int]) -> int:
+    """The same around a program that is no such command: streams that are whole, and a line for Ctrl-C and OSError.
+
+    Ctrl-C is the KeyboardInterrupt that Python makes of it.
+    """
+
+    def run() -> int:
         try:
-            with whole_streams():
-                code = _run(name, parser, argv, known, instruments, interruption)
-        except OutputFailed as error:
-            # Whoever closes a pipe has seen enough, and knows it.
-            if error.errno != errno.EPIPE and sys.stderr is not None:
-                with suppress(OSError):
-                    print(f"{name}: {error}", file=sys.stderr, flush=True)
+            return work()
+        except SystemExit as end:
+            return end.code if isinstance(end.code, int) else USAGE
+        except OutputFailed:
+            raise
+        except OSError as error:
+            print(f"{name}: {described(error)}", file=sys.stderr)
             return FAILED
-    return code
+        except KeyboardInterrupt:
+            print(f"{name}: {WORDS[signal.SIGINT]}", file=sys.stderr)
+            return SIGNALLED + signal.SIGINT
+
+    return _streamed(name, run)
+
+
+def _streamed(name: str, work: Callable[[], int]) -> int:
+    try:
+        with whole_streams():
+            return work()
+    except OutputFailed as error:
+        # Whoever closes a pipe has seen enough, and knows it.
+        if error.errno != errno.EPIPE and sys.stderr is not None:
+            with suppress(OSError):
+                print(f"{name}: {error}", file=sys.stderr, flush=True)
+        return FAILED
 
 
 def _run(

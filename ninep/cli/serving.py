@@ -50,9 +50,9 @@ async def until_signalled(serve: Callable[[], Awaitable[None]]) -> None:
                     signal.signal(number, handler)
 
 
-def announce(text: str) -> None:
+def announce(text: str, *, end: str = "\n") -> None:
     """Prints a line at once, even into a pipe. A server works on where nobody takes the line."""
     try:
-        print(text, flush=True)
+        print(text, end=end, flush=True)
     except OSError:
         abandon_output()

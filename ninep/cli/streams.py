@@ -51,11 +51,13 @@ def write_whole(descriptor: int, data: bytes | bytearray | memoryview) -> None:
 
 
 def write_output(data: bytes | bytearray | memoryview) -> None:
-    """Writes all of ``data`` to standard output, past ``sys.stdout``. Raises OutputFailed; blocks."""
+    """Writes all of ``data`` to standard output at once. Raises OutputFailed; blocks."""
+    buffer = sys.stdout.buffer
     try:
-        write_whole(STANDARD_OUTPUT, data)
+        buffer.write(data)
+        buffer.flush()
     except OSError as error:
-        raise output_failed(error) from error
+        raise (error if isinstance(error, OutputFailed) else output_failed(error)) from error
 
 
 def output_failed(error: OSError) -> OutputFailed:
@@ -83,16 +85,16 @@ async def read_input(size: int = PIECE) -> bytes:
     return await trio.to_thread.run_sync(read_input_blocking, size, abandon_on_cancel=True)
 
 
-def print_result(text: str) -> None:
-    """Prints a line that was worked for, such as a score: on standard error where standard output does not take it.
+def print_result(text: str, *, end: str = "\n") -> None:
+    """Prints what was worked for, such as a score: on standard error if standard output does not take it.
 
     Raises:
         OutputFailed: standard output did not take it.
     """
     try:
-        print(text, flush=True)
+        print(text, end=end, flush=True)
     except OSError as error:
-        print(text, file=sys.stderr, flush=True)
+        print(text, end=end, file=sys.stderr, flush=True)
         raise (error if isinstance(error, OutputFailed) else output_failed(error)) from error
 
 
@@ -137,10 +139,10 @@ class _Output(io.RawIOBase):
         if self.failure is not None:
             raise self.failure
         try:
-            write_output(data)
-        except OutputFailed as error:
-            self.failure = error
-            raise
+            write_whole(STANDARD_OUTPUT, data)
+        except OSError as error:
+            self.failure = output_failed(error)
+            raise self.failure from error
         return len(data)
 
 

@@ -116,9 +116,13 @@ def _from_file(path: Path) -> list[str]:
     try:
         with path.open("rb") as file:
             table = tomllib.load(file)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise BadAddress(
+            f"your settings in {path} cannot be read: {error.strerror}: see to their rights, or set HOME to your own"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadAddress(f"{path}: {error}") from error
     if not all(isinstance(value, str) for value in table.values()):
         raise BadAddress(f'{path}: write lines like "/net.alt" = "eth1"')

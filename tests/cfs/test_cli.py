@@ -111,7 +111,7 @@ def test_a_directory_in_use(serving: Site) -> None:
     ("words", "text"),
     [
         (("--size", "1k"), "is too small: give at least"),
-        (("--size", "much"), "is no size: write for example"),
+        (("--size", "much"), "is not a size: write"),
         (("--trust", "-1"), "is no number of seconds"),
         (("--offline", "long"), "is no number of seconds"),
     ],

@@ -78,9 +78,10 @@ def test_who_runs_this(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_homes(home: Callable[..., Path], variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert home({variable: "/x"}) == Path("/x/ninegrid")
+    assert home({"HOME": "/h"}).is_relative_to("/h")
     usual = home({})
-    assert usual.is_relative_to(Path.home())
-    assert home({variable: "relative"}) == usual
+    assert usual.is_relative_to(pwd.getpwuid(os.getuid()).pw_dir)
+    assert home({variable: "relative", "HOME": ""}) == usual
     without_account(monkeypatch)
     with pytest.raises(BadUsage, match=f"set {variable} or HOME"):
         home({})

@@ -32,7 +32,11 @@ def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (["sync", "-h", "bogus!!x"], USAGE, "'bogus!!x' asks for 'bogus'"),
         (["serve", "0.0.0.0:PORT"], USAGE, "nobody has to prove who he is"),
         (["serve", "tcp!127.0.0.1!70000"], USAGE, "'70000' is neither a port nor a service"),
-        (["serve", "tcp!127.0.0.1!PORT", "--store", "DIR/file"], FAILED, "DIR/file: Not a directory: choose another"),
+        (
+            ["serve", "tcp!127.0.0.1!PORT", "--store", "DIR/file"],
+            FAILED,
+            "DIR/file/arenas: see to that",
+        ),
         (["serve", "tcp!127.0.0.1!PORT", "--store", "/proc/x"], FAILED, "cannot have a store in /proc/x: "),
         (
             ["serve", "tcp!127.0.0.1!PORT", "--store", "DIR/other"],

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import sys
 
 import pytest
 
 from venti.commands.gauge import Gauge
-from venti.commands.size import size_of
 
 
 class Terminal(io.StringIO):
@@ -57,14 +55,3 @@ def test_elsewhere_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with Gauge("copied") as gauge:
         gauge.add(100)
     assert capsys.readouterr().err == ""
-
-
-@pytest.mark.parametrize(("text", "size"), [("0", 0), ("800", 800), ("2k", 2048), ("20M", 20 << 20), ("1g", 1 << 30)])
-def test_sizes(text: str, size: int) -> None:
-    assert size_of(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "k", "-1", "1.5m", "10kb", "2 m", "²"])
-def test_no_sizes(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="write a number of bytes"):
-        size_of(text)

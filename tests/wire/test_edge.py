@@ -65,7 +65,7 @@ def test_homes_follow_the_base_directory_specification() -> None:
         "/d/ninegrid",
         "/e/ninegrid",
     ]
-    assert data_home({}) == Path.home() / ".local" / "share" / "ninegrid"
+    assert data_home({"HOME": "/h"}) == Path("/h/.local/share/ninegrid")
 
 
 class Refused(Exception):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
+import trio
+
+from ninep.cli.streams import print_result, read_input, write_output
 from ninep.wire.errors import BadAddress
 from venti.blocktype import BlockType
 from venti.commands.connection import Parsers, add_command, archive
@@ -19,17 +21,25 @@ async def read(arguments: argparse.Namespace) -> None:
     except ValueError as error:
         raise BadAddress(str(error)) from error
     async with archive(arguments) as store:
-        sys.stdout.buffer.write(await store.read(score, BlockType(arguments.type), LARGEST_BLOCK))
-        sys.stdout.buffer.flush()
+        data = await store.read(score, BlockType(arguments.type), LARGEST_BLOCK)
+    await trio.to_thread.run_sync(write_output, data)
 
 
 async def write(arguments: argparse.Namespace) -> None:
     """Stores standard input as one block, at most 57344 bytes, and prints its score once it is safe."""
-    data = sys.stdin.buffer.read(LARGEST_BLOCK + 1)
+    data = await _block()
     async with archive(arguments) as store:
         score = await store.write(BlockType(arguments.type), data)
         await store.sync()
-        print(score)
+        print_result(str(score))
+
+
+async def _block() -> bytes:
+    """Standard input to its end; one byte more than fits is enough to be refused."""
+    data = b""
+    while len(data) <= LARGEST_BLOCK and (more := await read_input(LARGEST_BLOCK + 1 - len(data))):
+        data += more
+    return data
 
 
 async def sync(arguments: argparse.Namespace) -> None:

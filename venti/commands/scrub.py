@@ -11,10 +11,10 @@ from typing import Any
 import trio
 
 from ninep.cli.codes import DAMAGED, DONE
+from ninep.cli.sizes import size_of
 from venti.commands.connection import Parsers
 from venti.commands.folder import add_folder_command, folder
 from venti.commands.gauge import Gauge
-from venti.commands.size import size_of
 from venti.commands.verify import fault_object
 from venti.disk.arena import arena_path
 from venti.disk.files import OsFolder

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ninep.cli.errors import BadUsage
 from ninep.cli.homes import config_home, data_home
-from venti.commands.size import size_of
+from ninep.cli.sizes import parse_size
 from venti.commands.upkeep import SCRUB_RATE
 from venti.disk.index import MEMORY
 from venti.disk.opening import ARENA_SIZE
@@ -61,10 +62,9 @@ def _seconds(value: object) -> float:
 
 
 def _size(value: object) -> int:
-    try:
-        return size_of(str(value) if isinstance(value, str | int) and not isinstance(value, bool) else "?")
-    except argparse.ArgumentTypeError:
-        raise ValueError('write a number of bytes, or a text such as "800k", "20m" or "1g"') from None
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise ValueError('write a number of bytes, or a text such as "800K", "20M" or "1G"')
+    return parse_size(str(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +124,25 @@ def settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
         BadSettings: the file or a flag cannot be understood; the text says which and what would be right.
     """
     found = {name: setting.usual for name, setting in SETTINGS.items()}
-    found["store"] = str(data_home() / "venti")
-    path = Path(arguments.config) if arguments.config else config_home() / FILE
-    for name, value in _from_file(path, needed=arguments.config is not None).items():
-        found[name] = _read(f"{path}: {name}", name, value)
+    for name, (place, value) in _settings_file(arguments.config).items():
+        found[name] = _read(place, name, value)
     for name in SETTINGS:
         value = getattr(arguments, name.replace("-", "_"))
         if value not in (None, False, ""):
             found[name] = _read(f"--{name}", name, value)
+    if found["store"] is None:
+        found["store"] = str(data_home() / "venti")
     return found
+
+
+def _settings_file(named: str | None) -> dict[str, tuple[str, Any]]:
+    """What a file of settings says, with the place where it says so."""
+    try:
+        path = Path(named) if named else config_home() / FILE
+    except BadUsage:
+        # Whoever has no home has no settings there.
+        return {}
+    return {name: (f"{path}: {name}", value) for name, value in _from_file(path, needed=named is not None).items()}
 
 
 def _read(place: str, name: str, value: object) -> Any:
@@ -146,11 +156,14 @@ def _from_file(path: Path, *, needed: bool) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             table = tomllib.load(file)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         if needed:
             raise BadSettings(f"{path}: there is no such file") from error
         return {}
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        advice = "" if needed else ": see to its rights, or set HOME to your own"
+        raise BadSettings(f"{path} cannot be read: {error.strerror}{advice}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadSettings(f"{path}: {error}") from error
     for name in table:
         if name not in SETTINGS:

@@ -9,7 +9,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import trio
+
 from ninep.cli.codes import DAMAGED, DONE, FAILED, NOT_FOUND
+from ninep.cli.streams import write_output
 from venti.commands.connection import Parsers, add_command, archive
 from venti.commands.gauge import Gauge
 from venti.commands.score import named
@@ -87,12 +90,10 @@ async def _show(top: VacFile, wanted: Sequence[tuple[str, ...]], arguments: argp
 
 
 async def _print(file: VacFile) -> None:
-    out = sys.stdout.buffer
     offset = 0
     while data := await file.read(offset, PIECE):
-        out.write(data)
+        await trio.to_thread.run_sync(write_output, data)
         offset += len(data)
-    out.flush()
 
 
 def _line(file: VacFile, arguments: argparse.Namespace) -> str:

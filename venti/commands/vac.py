@@ -14,12 +14,16 @@ from pathlib import Path
 import trio
 
 from ninep.cli.codes import DONE, FAILED
+from ninep.cli.destination import check_writable, write_text
+from ninep.cli.sizes import size_of
+from ninep.cli.streams import print_result, read_input
 from ninep.tasks.nursery import background
 from ninep.wire.errors import BadAddress
 from venti.blocksize import LARGEST
 from venti.commands.connection import Parsers, add_command, archive
 from venti.commands.gauge import Gauge
 from venti.commands.score import named
+from venti.errors import VentiError
 from venti.score import Score
 from venti.store import BlockStore
 from venti.tree import DSIZE
@@ -37,8 +41,6 @@ from venti.vac.unchanged import by_change, by_time
 from venti.vac.writer import SMALLEST, Ready, VacWriter
 from venti.writebehind import write_behind
 
-PIECE = 1024 * 1024
-
 
 async def run(arguments: argparse.Namespace) -> int:
     """Stores files and directories in the archive and prints a score, by which unvac finds all of them again."""
@@ -51,6 +53,8 @@ async def run(arguments: argparse.Namespace) -> int:
         raise BadAddress("-q compares with an older archive: name it with -d")
     if not SMALLEST <= arguments.block_size <= LARGEST:
         raise BadAddress(f"blocks of {arguments.block_size} bytes cannot be: take {SMALLEST} to {LARGEST}")
+    if (file := _score_file(arguments)) is not None:
+        check_writable(file)
     paths = await trio.to_thread.run_sync(_paths, arguments.paths)
     old_score = None if arguments.old is None else named(arguments.old)
     if arguments.growing is not None and Path(arguments.growing).exists():
@@ -118,7 +122,7 @@ async def _measure(gauge: Gauge, paths: Sequence[str]) -> None:
 
 async def _standard_input(writer: VacWriter, packer: Packer, name: str) -> Ready:
     tree = writer.tree()
-    while data := await trio.to_thread.run_sync(sys.stdin.buffer.read, PIECE):
+    while data := await read_input():
         await tree.write(data)
     here = attributes(name, await trio.to_thread.run_sync(os.stat, "."))
     assert here is not None
@@ -164,30 +168,30 @@ def _report(arguments: argparse.Namespace, score: Score, packed: Packed) -> None
             f"{packed.size} data bytes read, {packed.failures} failures",
             file=sys.stderr,
         )
-    line = label.text(score) + "\n"
-    file = arguments.file if arguments.growing is None else arguments.growing
-    if file is not None:
-        path = Path(file)
-        new = path.with_name(path.name + ".new")
-        new.write_text(line)
-        new.replace(path)
+    line = label.text(score)
+    file = _score_file(arguments)
     if arguments.json:
-        line = json.dumps({"score": label.text(score), **packed._asdict()}) + "\n"
+        line = json.dumps({"score": label.text(score), **packed._asdict()})
+    if file is not None:
+        try:
+            write_text(file, f"{label.text(score)}\n")
+        except OSError as error:
+            print_result(line)
+            raise VentiError(f"the score is not in {file}: {error.strerror}: keep the line above") from error
     if arguments.json or file is None:
-        sys.stdout.write(line)
+        print_result(line)
 
 
-def _size(text: str) -> int:
-    factors = {"k": 1024, "m": 1024 * 1024}
-    number = text[:-1] if text[-1:].lower() in factors else text
-    return int(number) * factors.get(text[-1:].lower(), 1)
+def _score_file(arguments: argparse.Namespace) -> str | None:
+    name: str | None = arguments.file if arguments.growing is None else arguments.growing
+    return name
 
 
 def add(commands: Parsers) -> None:
     """Adds the command."""
     parser = add_command(commands, "vac", run, "store files and directories, and print their score")
     parser.add_argument(
-        "-b", dest="block_size", type=_size, default=DSIZE, metavar="SIZE", help="bytes of a block, 512 to 56k"
+        "-b", dest="block_size", type=size_of, default=DSIZE, metavar="SIZE", help="bytes of a block, 512 to 56k"
     )
     parser.add_argument(
         "-a",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,8 +35,8 @@ def claimed(path: Path, *, read_only: bool = False) -> Iterator[None]:
         raise StoreInUse(f"{path} is in use by {holder}: stop it, or choose another --store") from error
     except OSError as error:
         raise CannotOpenStore(
-            f"cannot have a store in {path}: {error.strerror}: choose another --store, or see to the rights of "
-            f"{error.filename}"
+            f"cannot have a store in {path}: {error.strerror} for {os.path.abspath(error.filename or path)}: "
+            "see to that, or choose another --store"
         ) from error
     try:
         if lock is not None and not read_only:
