@@ -29,7 +29,8 @@ from fossil.freed import Freed, Piece
 from fossil.ledger import SQLITE_FULL, Ledger
 from fossil.node import COLUMNS, Node
 from fossil.room import Room, statfs
-from fossil.schema import ALIVE, end_of_data, open_database, sync_database
+from fossil.schema import ALIVE, end_of_data, open_database
+from fossil.syncpoint import SyncPoint
 from fossil.users import Users, first_table
 from ninep.attributes import Statfs
 from ninep.errors import FileSystemFull, FileTooBig
@@ -54,6 +55,7 @@ class FileSystem:
 
     Attributes:
         freed: pieces to give back.
+        sync_point: makes it durable.
         stopped: why no more changes are taken, after a failure.
         full: whether a commit failed because the disk is full; nothing grows until one succeeds.
         fetch_names: what gets the names of a directory from venti.
@@ -85,10 +87,10 @@ class FileSystem:
         self.clock = clock
         self.durable = durable
         self._folder = folder
-        self._metadata = folder / "metadata"
-        if lost := settled.recover(folder, self._metadata):
+        metadata = folder / "metadata"
+        if lost := settled.recover(folder, metadata):
             log.warning("after a loss of power the last seconds are given up: %d bytes of changes", lost)
-        self.database = open_database(self._metadata, durable=durable)
+        self.database = open_database(metadata, durable=durable)
         with ExitStack() as undo:
             undo.callback(self.database.close)
             self.ledger = Ledger(self.database, folder / "redo", durable=durable)
@@ -97,6 +99,8 @@ class FileSystem:
             self.epoch: int = settings.get("epoch", 1)
             self.next_path: int = settings.get("next_path", FIRST_PATH)
             self.log = DataLog(folder / "data", end_of_data(self.database), file=file)
+            undo.callback(self.log.close)
+            self.sync_point = SyncPoint(self, folder)
             undo.pop_all()
         self.content = Content(self.log)
         self._nodes: WeakValueDictionary[int, Node] = WeakValueDictionary()
@@ -115,6 +119,7 @@ class FileSystem:
         self.users = Users.parse(first_table(owner))
         if "epoch" not in settings:
             self._make_root(owner)
+        self.sync_point.begin()
 
     def now(self) -> int:
         """Seconds since 1970."""
@@ -447,24 +452,6 @@ class FileSystem:
         self.writer.end_epoch()
         return ended
 
-    def mark(self) -> settled.Mark | None:
-        """Commits, and tells how far what has been committed goes. Raises as ``commit`` does."""
-        self.commit()
-        return None if self.durable else settled.here(self._metadata)
-
-    def sync(self, mark: settled.Mark | None = None) -> None:
-        """Makes durable what has been committed: the data first, then what speaks of it. In any thread.
-
-        ``mark`` was taken before; where there is one, a loss of power leads back to it.
-
-        Raises:
-            OSError: nothing is promised any more; call ``stop``.
-        """
-        self.log.sync()
-        sync_database(self._metadata)
-        if mark is not None or self.durable:
-            settled.note(self._folder, mark)
-
     def stop(self, text: str) -> WritesStopped:
         """Takes no more changes: something failed that what was promised depends on. Returns what to raise for it."""
         log.error("%s; no more changes are taken", text)
@@ -492,6 +479,7 @@ class FileSystem:
             self.ledger.close()
             self.database.close()
             self.log.close()
+            self.sync_point.close()
 
 
 async def _cannot_fetch(unlisted: Unlisted) -> None:

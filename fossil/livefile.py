@@ -277,13 +277,8 @@ class LiveFile(UnixView):
 
     async def _sync(self) -> None:
         """Everything that has been written is on stable storage when this returns."""
-        system = self._system
         try:
-            system.commit()
-            await trio.to_thread.run_sync(system.sync)
-        except OSError as error:
-            system.stop(f"fdatasync failed: {error.strerror}")
-            raise InputOutput from error
+            await self._system.sync_point.reach()
         except FossilError as error:
             raise InputOutput from error
 

@@ -6,7 +6,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -124,16 +124,16 @@ class Fossil:
                 system.commit()
                 await trio.lowlevel.checkpoint()
             for _ in range(ROUNDS):
-                system.freed.settle()
-                mark = system.mark()
-                with pinned(self._reader):
-                    await trio.to_thread.run_sync(system.sync, mark)
+                with ExitStack() as after:
+                    async with system.sync_point.turn():
+                        system.freed.settle()
+                        mark = system.sync_point.mark()
+                        after.enter_context(pinned(self._reader))
+                        await trio.to_thread.run_sync(system.sync_point.write, mark)
                     await trio.to_thread.run_sync(checkpoint, self.folder / "metadata")
                 await self._release()
                 if mark is None or mark.length < LONG_LOG:
                     break
-        except OSError as error:
-            system.stop(f"fdatasync failed: {error.strerror}")
         except (WritesStopped, FileSystemFull):
             # What failed is in the log already, and the system remembers it.
             return

@@ -5,20 +5,32 @@ data that never came there. So it is noted, after each time the data has been sy
 write-ahead log speaks of that data. When the machine has been started anew since, opening cuts the log there.
 While the machine has not been restarted the operating system has everything, and nothing is cut: what was answered
 stays, whatever ended the program. The formats read here are those of https://www.sqlite.org/walformat.html.
+
+The note stands in a file that has its room from the start, so that a full disk takes it, in two places that are written
+in turn: what a loss of power tears is never the only one. Behind each sync the other place gets the same note, which
+makes up for a damaged sector.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
+from zlib import crc32
 
-from fossil.errors import DamagedData
-from ninep.disk import replace_file
+from ninep.disk import PositionedFile, sync_folder
+
+log = logging.getLogger(__name__)
 
 NAME = "settled"
+PLACE = 4096
+"""Bytes between the two places; each is a sector or more on any disk."""
+_SIZE = 512
+"""Bytes of a note."""
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _HEADER, _FRAME_HEADER = 32, 24
 
@@ -28,6 +40,20 @@ class Mark(NamedTuple):
 
     salt: str
     length: int
+
+
+class Note(NamedTuple):
+    """What is known.
+
+    Attributes:
+        number: of the note, each one larger than the one before.
+        boot: the start of the machine in which it was made.
+        mark: how far the write-ahead log counts after another start; None is all of it.
+    """
+
+    number: int
+    boot: str
+    mark: Mark | None
 
 
 def boot() -> str:
@@ -53,35 +79,89 @@ def here(metadata: Path) -> Mark:
     return Mark(index[32:40].hex(), _HEADER + frames * (_FRAME_HEADER + page) if frames else 0)
 
 
-def note(folder: Path, mark: Mark | None) -> None:
-    """Remembers a mark, durably; None says that all of the log counts. In any thread. Raises OSError."""
-    text = json.dumps({"boot": boot(), **(mark._asdict() if mark is not None else {})})
-    replace_file(folder / NAME, text.encode())
+def pack(note: Note) -> bytes:
+    """A note as it stands in the file: CRC-32 and JSON, filled up with newlines."""
+    found = {"number": note.number, "boot": note.boot, **(note.mark._asdict() if note.mark is not None else {})}
+    text = json.dumps(found).encode()
+    return (b"%08x " % crc32(text) + text).ljust(_SIZE, b"\n")
+
+
+def unpack(data: bytes) -> Note | None:
+    """The newest note of a file; None where there is none that is whole."""
+    found = [_one(data[at : at + _SIZE]) for at in (0, PLACE)]
+    return max((note for note in found if note is not None), default=None, key=lambda note: note.number)
+
+
+def _one(data: bytes) -> Note | None:
+    try:
+        if data.startswith(b"{"):
+            # An older file has nothing but this.
+            text = data.rstrip(b"\0\n")
+        else:
+            text = data[9:].rstrip(b"\n")
+            if data[:9] != b"%08x " % crc32(text):
+                return None
+        found = json.loads(text)
+        mark = Mark(str(found["salt"]), int(found["length"])) if "salt" in found else None
+        return Note(int(found.get("number", 0)), str(found["boot"]), mark)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+class NoteFile:
+    """The file in a data directory, to be written by one thread at a time. Methods raise OSError."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = PositionedFile.open(folder / NAME, os.O_RDWR | os.O_CREAT)
+        try:
+            found = unpack(self._file.read(PLACE + _SIZE, 0))
+            self._number = 0 if found is None else found.number
+            if self._file.size() < PLACE + _SIZE:
+                with suppress(OSError):
+                    self._file.reserve(0, PLACE + _SIZE)
+                # An older note is in the first place, and is not lost before the next one is written.
+                self._number |= 1
+            sync_folder(folder)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def write(self, mark: Mark | None) -> None:
+        """Notes a mark, durably; None says that all of the log counts."""
+        self._number += 1
+        data = pack(Note(self._number, boot(), mark))
+        places = (0, PLACE) if self._number % 2 else (PLACE, 0)
+        self._file.write((data,), places[0])
+        self._file.sync()
+        self._file.write((data,), places[1])
+
+    def close(self) -> None:
+        """Releases it."""
+        self._file.close()
 
 
 def recover(folder: Path, metadata: Path) -> int:
     """Cuts off what may speak of data that is not on the disk, after the machine was started anew.
 
-    Call it before the database is opened. Returns how many bytes went.
-
-    Raises:
-        DamagedData: the note is not one.
+    Call it before the database is opened. Returns how many bytes went. A note that is damaged says nothing: all that is
+    there is kept, since every piece of data has a digest that tells whether it is.
     """
+    path = folder / NAME
     try:
-        found = json.loads((folder / NAME).read_text())
-        mark = Mark(found["salt"], found["length"]) if "salt" in found else None
-        same = found["boot"] == boot()
+        data = path.read_bytes()
     except FileNotFoundError:
         return 0
-    except (ValueError, KeyError, TypeError) as error:
-        raise DamagedData(f"{folder / NAME} is damaged: remove it to open with all that is there") from error
-    log = metadata.with_name(metadata.name + "-wal")
-    if same or mark is None or not log.exists():
+    note = unpack(data)
+    if note is None:
+        log.warning("%s is damaged: opened with all that is there", path)
         return 0
-    with log.open("r+b") as file:
+    wal = metadata.with_name(metadata.name + "-wal")
+    if note.boot == boot() or note.mark is None or not wal.exists():
+        return 0
+    with wal.open("r+b") as file:
         salt = file.read(_HEADER)[16:24].hex()
         size = file.seek(0, os.SEEK_END)
-        keep = min(size, mark.length if salt == mark.salt else 0)
+        keep = min(size, note.mark.length if salt == note.mark.salt else 0)
         file.truncate(keep)
         os.fsync(file.fileno())
     metadata.with_name(metadata.name + "-shm").unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from fossil.errors import ConsoleRefused, FossilError
 from fossil.fsys import Fsys
 from fossil.registry import FSYS, Speaker, fsys_command
 from fossil.rules import Rules
+from fossil.service import Fossil
 from fossil.words import Given, number
 
 BLOCK = 8192
@@ -84,9 +85,20 @@ async def halt(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Puts everything on the disk and takes no changes until unhalt; reading goes on. The directory can be copied."""
     fossil = fsys.open
     fossil.system.halted = True
+    try:
+        await _settle(fossil)
+    except BaseException:
+        fossil.system.halted = False
+        raise
+    return ""
+
+
+async def _settle(fossil: Fossil) -> None:
+    """Raises ``ConsoleRefused`` and ``WritesStopped`` where not everything is on the disk."""
     await fossil.settle()
     fossil.system.check()
-    return ""
+    if fossil.system.full:
+        raise ConsoleRefused("the disk is full, and what was changed last is not on it: make room, and try again")
 
 
 @fsys_command("unhalt", halted=True)
@@ -104,8 +116,7 @@ async def sync(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Returns when everything is on the disk. Counts blocks of 8 KiB in the data log."""
     fossil = fsys.open
     start, fsys.synced = fsys.synced, fossil.system.log.tail
-    await fossil.settle()
-    fossil.system.check()
+    await _settle(fossil)
     return f"\t{fsys.name} sync: wrote {-(-max(0, fsys.synced - start) // BLOCK)} blocks\n"
 
 

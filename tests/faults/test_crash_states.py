@@ -7,7 +7,6 @@ then came to the disk.
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 from collections.abc import Callable
@@ -103,7 +102,7 @@ class Machine:
         """As the service does it, with changes in between; ``interrupt`` is called at each point of it."""
         system = self.system
         system.freed.settle()
-        mark = system.mark()
+        mark = system.sync_point.mark()
         known = dict(self.state)
         with pinned(self.reader):
             for _ in range(meanwhile):
@@ -111,7 +110,7 @@ class Machine:
             interrupt("before the sync")
             system.log.sync()
             interrupt("between data and database")
-            system.sync(mark)
+            system.sync_point.write(mark)
             newer = self.states[self.states.index(known) + 1 :] if known in self.states else []
             self.states = [known, *newer]
             interrupt("before the checkpoint")
@@ -140,16 +139,16 @@ class Machine:
         shutil.rmtree(to, ignore_errors=True)
         shutil.copytree(self.folder, to)
         (to / "data").write_bytes(self.file.crashed(source))
-        note = to / settled.NAME
-        found = json.loads(note.read_text())
-        note.write_text(json.dumps(found | {"boot": "another"}))
+        note = settled.unpack((to / settled.NAME).read_bytes())
+        assert note is not None
+        (to / settled.NAME).write_bytes(settled.pack(note._replace(boot="another")))
         log = (to / "redo").read_bytes()
         (to / "redo").write_bytes(redo.header("another") + log[redo.HEADER : source.randrange(len(log))])
         wal = to / "metadata-wal"
         if wal.exists():
             # What was synced of the database's log is whole; what came later is there, torn, or not.
             data = wal.read_bytes()
-            sound = found.get("length", 0) if data[16:24].hex() == found.get("salt") else 0
+            sound = note.mark.length if note.mark is not None and data[16:24].hex() == note.mark.salt else 0
             cut = source.randrange(sound, len(data) + 1) if len(data) > sound else len(data)
             torn = bytearray(data[:cut])
             for _ in range(source.randrange(4)):

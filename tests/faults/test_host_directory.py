@@ -242,7 +242,7 @@ class Fossil:
         system = self.opened.system
         while self.opened.history.sweep():
             pass
-        system.sync(system.mark())
+        system.sync_point.write(system.sync_point.mark())
         system.freed.settle()
         system.freed.release()
         system.log._cache.clear()

@@ -390,7 +390,7 @@ class Life(RuleBasedStateMachine):
     @rule()
     def room_is_given_back(self) -> None:
         system = self.opened.system
-        system.sync(system.mark())
+        system.sync_point.write(system.sync_point.mark())
         system.freed.settle()
         system.freed.release()
 
