@@ -17,10 +17,11 @@ from ninep import messages_linux as lm
 from ninep.cli.identity import Nameless, user_name
 from ninep.connection import Connection, connected
 from ninep.dialect import MSIZE
-from ninep.errors import CrossDevice, FileError, FileExists, FileNotFound, NinepError
+from ninep.errors import CrossDevice, FileError, FileExists, FileNotFound, IsDirectory, NinepError
 from ninep.file_object import FileObject, open_mode
 from ninep.remote import RemoteFile
-from ninep.stat import DMDIR, Stat
+from ninep.replacing import create, masked, replacing
+from ninep.stat import DMDIR, NO32, Stat
 from ninep.wire.dial import dial
 from ninep.wire.dialect import Buffer
 from ninep.wire.networks import Networks
@@ -67,27 +68,42 @@ class RemoteTree:
         Raises:
             ValueError: there is no such mode.
             FileNotFound, FileExists: as the mode wants it.
+            IsDirectory: a directory has entries and no content.
         """
         return FileObject(await open_file(self, path, mode, perm), append=open_mode(mode)[1])
 
     async def read_bytes(self, path: str) -> bytes:
-        """The content of a file."""
-        async with self.open(path) as file:
+        """The content of a file. Raises ``IsDirectory``: that is what ``listdir`` is for."""
+        async with await self.walk(path) as file:
+            if file.qid.is_directory:
+                raise IsDirectory
+            await file.open(m.OREAD)
             return await file.read_all()
 
     async def write_bytes(self, path: str, data: Buffer, perm: int = 0o666) -> None:
-        """Makes ``data`` the content of a file, which is created if need be."""
-        async with self.create(path, perm) as file:
-            await file.write_range(0, data)
+        """Makes ``data`` the content of a file, which is created if need be.
+
+        Where the server can rename, the file has its old content or the new one, whatever happens, see ``replacing``.
+
+        Raises:
+            TypeError: ``data`` is no bytes.
+        """
+        view = memoryview(data)
+        folder, name = _place(path)
+        async with (
+            await self.root.walk(folder) as directory,
+            replacing(directory, name, perm, size=view.nbytes) as file,
+        ):
+            await file.write_range(0, view)
 
     async def mkdir(self, path: str, perm: int = 0o777) -> None:
         """Makes a directory. Raises ``FileExists``."""
         folder, name = _place(path)
         async with await self.root.walk(folder) as file:
-            await file.create(name, DMDIR | perm, m.OREAD)
+            await file.create(name, await masked(file, DMDIR | perm), m.OREAD)
 
     async def listdir(self, path: str = "") -> list[Stat]:
-        """The entries of a directory, in the server's order."""
+        """The entries of a directory, in the server's order. Raises ``NotDirectory``."""
         async with self.open(path) as file:
             return await file.list()
 
@@ -106,8 +122,10 @@ class RemoteTree:
             return await file.stat()
 
     async def wstat(self, path: str, changes: Stat) -> None:
-        """Changes fields of a file's entry."""
+        """Changes fields of a file's entry. Of a mode only permissions need be said: a directory stays one."""
         async with await self.walk(path) as file:
+            if file.qid.is_directory and changes.mode != NO32:
+                changes = changes._replace(mode=changes.mode | DMDIR)
             await file.wstat(changes)
 
     async def rename(self, path: str, new: str) -> None:
@@ -167,43 +185,22 @@ def _place(path: str) -> tuple[list[str], str]:
     return names[:-1], names[-1]
 
 
-async def create(directory: RemoteFile, name: str, perm: int, mode: int = m.OWRITE) -> RemoteFile:
-    """Makes the file ``name`` in ``directory``, or truncates the one that is there, and opens it.
-
-    Raises:
-        PermissionDenied: it is there and may not be written.
-    """
-    file = await directory.walk([])
-    try:
-        try:
-            await file.create(name, perm, mode)
-        except FileError as refusal:
-            await file.leave()
-            # Servers have many words for a name that is taken; the name itself tells best.
-            try:
-                file = await directory.walk([name])
-            except FileNotFound:
-                raise refusal from None
-            await file.open(mode | m.OTRUNC)
-    except BaseException:
-        await file.clunk()
-        raise
-    return file
-
-
 async def open_file(tree: RemoteTree, path: str, mode: str, perm: int) -> RemoteFile:
     """The file that ``RemoteTree.open_file`` puts a place in. Raises as that does."""
     flags, _ = open_mode(mode)
     mode = mode.replace("b", "")
     if mode.startswith("r"):
         file = await tree.walk(path)
+        if file.qid.is_directory:
+            await file.leave()
+            raise IsDirectory
         await _open(file, flags)
         return file
     folder, name = _place(path)
     async with await tree.root.walk(folder) as directory:
         file = await directory.walk([])
         try:
-            await file.create(name, perm, flags & ~m.OTRUNC)
+            await file.create(name, await masked(directory, perm), flags & ~m.OTRUNC)
         except FileError as refusal:
             await file.leave()
             if mode.startswith("x"):

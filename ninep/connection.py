@@ -59,6 +59,7 @@ class Connection:
         iounit: most bytes of data in one message.
         in_order: whether requests that need each other may be sent together; False once the server has shown that it
             does not begin them in the order of arrival.
+        renames: whether the server can give a file another name; None as long as nobody has tried.
     """
 
     def __init__(
@@ -67,6 +68,10 @@ class Connection:
         """``version`` is the highest dialect wanted: the server may agree to a simpler one. ``ids`` by default are
         those of this machine.
         """
+        if version not in DIALECTS:
+            raise ValueError(f"{version!r} is no dialect that can be asked for: say {', '.join(DIALECTS)}")
+        if not LEAST_MSIZE <= msize < m.NOFID:
+            raise ValueError(f"messages of {msize} bytes cannot be: take {LEAST_MSIZE} to {MSIZE}")
         self._dialect = NinePDialect()
         self.client: Client[Any, Any] = Client(stream, self._dialect)
         self.msize = msize
@@ -74,6 +79,7 @@ class Connection:
         self.ids = ids or HostIds()
         self.iounit = msize - m.IOHDRSZ
         self.in_order = True
+        self.renames: bool | None = None
         self._free: list[int] = []
         self._leaving: deque[tuple[int, Call[Any]]] = deque()
         self._next = 0

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from ninep import codec, codec_linux, codec_unix, linux_errno
 from ninep import messages as m
 from ninep import messages_linux as lm
-from ninep.errors import FileError, from_errno, from_text
+from ninep.errors import FileError, from_errno, from_oserror, from_text
 from ninep.wire.begun import told
 from ninep.wire.dialect import Buffer
 from ninep.wire.errors import DuplicateTag, UnknownMessage
@@ -102,13 +102,16 @@ class NinePDialect:
         return m.Rflush()
 
     def failure(self, error: Exception, request: object = None) -> Any:
-        """The refusal for an exception; what else than a ``FileError`` a handler raises is logged and not told."""
+        """The refusal for an exception: for an ``OSError`` the one that means it. All else is logged, not told."""
         if isinstance(error, FileError):
             return self._refusal(str(error.text), _number(error.errno))
         if isinstance(error, UnknownMessage):
             return self._refusal("unknown message", _EOPNOTSUPP)
         if isinstance(error, DuplicateTag):
             return self._refusal("duplicate tag", _EPROTO)
+        if isinstance(error, OSError):
+            log.warning("request failed: %s: %s", told(request), error)
+            return self.failure(from_oserror(error))
         log.error("request failed: %s", told(request), exc_info=error)
         return self._refusal("internal error", linux_errno.EIO)
 

@@ -338,6 +338,27 @@ def is_shortage(error: FileError) -> bool:
     return error.errno in (E.EMFILE, E.ENFILE)
 
 
+_BY_EXCEPTION: dict[type[OSError], int] = {
+    FileNotFoundError: E.ENOENT,
+    PermissionError: E.EACCES,
+    FileExistsError: E.EEXIST,
+    IsADirectoryError: E.EISDIR,
+    NotADirectoryError: E.ENOTDIR,
+    BlockingIOError: E.EAGAIN,
+    InterruptedError: E.EINTR,
+    TimeoutError: E.ETIMEDOUT,
+    ProcessLookupError: E.ESRCH,
+    BrokenPipeError: E.EPIPE,
+    ConnectionRefusedError: E.ECONNREFUSED,
+    ConnectionResetError: E.ECONNRESET,
+    ConnectionAbortedError: E.ECONNABORTED,
+}
+"""What an exception means that a program raises by hand, without a number."""
+
+
 def from_oserror(error: OSError) -> FileError:
-    """The refusal for a failure of this machine's own files."""
-    return from_errno(linux_errno.to_linux(error.errno or E.EIO))
+    """The refusal for a failure of this machine's own files, or for an exception like it that a program raises."""
+    number = error.errno
+    if not isinstance(number, int) or not number:
+        number = next((found for kind, found in _BY_EXCEPTION.items() if isinstance(error, kind)), E.EIO)
+    return from_errno(linux_errno.to_linux(number))

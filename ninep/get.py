@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import stat as unix
 from pathlib import Path
 
 from ninep import messages as m
+from ninep.disk.beside import FileBeside
 from ninep.errors import IllegalName, NinepError, NotDirectory
 from ninep.listing import shown
 from ninep.remote import RemoteFile
@@ -18,9 +18,6 @@ from ninep.transfer import Branch, NeedsRecursion, Transfer, listed, local
 log = logging.getLogger(__name__)
 
 RIGHTS = 0o777
-_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-_BELOW = _WRITE | os.O_NOFOLLOW | os.O_NONBLOCK
-"""A symbolic link below the place is nobody's business; opening a pipe must not wait for its reader."""
 
 
 class _LocalBranch(Branch):
@@ -48,7 +45,7 @@ class Get(Transfer):
         try:
             stat = await file.stat()
             if not stat.is_directory:
-                await self._copy(file, stat, os.open(target, _WRITE, 0o666))
+                await self._copy(file, stat, os.fspath(target), follow=True)
                 await file.leave()
                 return
             if not recursive:
@@ -94,7 +91,7 @@ class Get(Transfer):
                     self.done(0)
                     return
                 log.warning("%s: a symbolic link, becomes a file that holds its target: say -D 9P2000.L", shown(path))
-            await self._copy(file, entry, _opened(path))
+            await self._copy(file, entry, path)
 
     async def _directory(self, branch: Branch, path: str, entry: Stat) -> None:
         _checked(entry.name)
@@ -120,32 +117,20 @@ class Get(Transfer):
             self.failed(branch, branch.path, error)
         await branch.file.leave()
 
-    async def _copy(self, file: RemoteFile, stat: Stat, descriptor: int) -> None:
-        """Fills the local file, which is closed in any case."""
+    async def _copy(self, file: RemoteFile, stat: Stat, path: str, *, follow: bool = False) -> None:
+        """Makes the local file a copy. It has its old content or the new one, whatever happens."""
+        await file.open()
+        beside = FileBeside(path, follow=follow)
         try:
             size = 0
-            await file.open()
             async for piece in file.reading(length=stat.length):
                 size += len(piece)
                 while piece:
-                    piece = piece[await local(len(piece), os.write, descriptor, piece) :]
-            if unix.S_ISREG(os.fstat(descriptor).st_mode):
-                os.fchmod(descriptor, stat.mode & RIGHTS)
-                os.utime(descriptor, (stat.mtime, stat.mtime))
+                    piece = piece[await local(len(piece), os.write, beside.descriptor, piece) :]
+            beside.place(stat.mode & RIGHTS, (stat.mtime, stat.mtime))
         finally:
-            os.close(descriptor)
+            beside.close()
         self.done(size)
-
-
-def _opened(path: str) -> int:
-    """The local file, empty. What stands in the way, a link or a file that may not be written, is replaced."""
-    try:
-        return os.open(path, _BELOW, 0o666)
-    except OSError as error:
-        if error.errno not in (errno.ELOOP, errno.EACCES, errno.ENXIO):
-            raise
-        os.unlink(path)
-        return os.open(path, _BELOW, 0o666)
 
 
 def _link(target: str, path: str, mtime: int) -> None:

@@ -8,11 +8,12 @@ import stat as unix
 from pathlib import Path
 
 from ninep import messages as m
-from ninep.client import create, split
-from ninep.errors import FileError, FileExists, FileNotFound, IsDirectory, NotDirectory, PermissionDenied
+from ninep.client import split
+from ninep.errors import FileError, FileExists, FileNotFound, IsDirectory, NotDirectory
 from ninep.listing import shown
 from ninep.qid import QTSYMLINK
 from ninep.remote import RemoteFile
+from ninep.replacing import quietly, replacing, settle
 from ninep.stat import DMDIR, NO32, Stat
 from ninep.transfer import SMALL, Branch, NeedsRecursion, Transfer, local
 
@@ -98,7 +99,7 @@ class Put(Transfer):
 
     async def _settle(self, branch: Branch) -> None:
         try:
-            await _set(branch.file, os.stat(branch.path))
+            await settle(branch.file, _copied(os.stat(branch.path), directory=True))
         except OSError as error:
             self.failed(branch, branch.path, error)
         await branch.file.leave()
@@ -128,7 +129,7 @@ class Put(Transfer):
                 raise NotDirectory("a file on the server, a directory here")
             mode = (await directory.stat()).mode
             if mode & 0o700 != 0o700:
-                await _quietly(directory, Stat(mode=mode | 0o700))
+                await quietly(directory, Stat(mode=mode | 0o700))
         except BaseException:
             await directory.leave()
             raise
@@ -141,62 +142,23 @@ class Put(Transfer):
             regular = unix.S_ISREG(status.st_mode)
             size = status.st_size if regular else SMALL
             done = 0
-            async with await self._target(directory, name, status.st_mode & RIGHTS) as file:
-                async with file.writing() as sink:
-                    while True:
-                        wanted = min(PIECE, max(size - done, 0) + 1) if regular else PIECE
-                        data = await local(size, os.read, descriptor, wanted)
-                        await sink.write(data)
-                        done += len(data)
-                        if not data or (regular and len(data) < wanted):
-                            break
-                await _set(file, status)
+            async with (
+                replacing(directory, name, status.st_mode & RIGHTS, changes=_copied(status), eager=True) as file,
+                file.writing() as sink,
+            ):
+                while True:
+                    wanted = min(PIECE, max(size - done, 0) + 1) if regular else PIECE
+                    data = await local(size, os.read, descriptor, wanted)
+                    await sink.write(data)
+                    done += len(data)
+                    if not data or (regular and len(data) < wanted):
+                        break
         finally:
             os.close(descriptor)
         self.done(done)
 
-    async def _target(self, directory: RemoteFile, name: str, perm: int) -> RemoteFile:
-        """The file ``name``, empty and open for writing. One of ours that we may not write is made writable.
 
-        A symbolic link that is there is replaced.
-        """
-        try:
-            return await create(directory, name, perm)
-        except FileError as refusal:
-            try:
-                file = await directory.walk([name])
-            except FileError:
-                raise refusal from None
-            try:
-                if file.qid.type & QTSYMLINK:
-                    await file.leave()
-                    await directory.unlinkat(name)
-                    return await create(directory, name, perm)
-                if not isinstance(refusal, PermissionDenied):
-                    raise
-                mode = (await file.stat()).mode
-                if mode & 0o200:
-                    raise
-                await _quietly(file, Stat(mode=mode | 0o200))
-                await file.open(m.OWRITE | m.OTRUNC)
-            except BaseException:
-                await file.leave()
-                raise
-            return file
-
-
-async def _set(file: RemoteFile, status: os.stat_result) -> None:
-    """Gives a file the time and permissions of a local one, as far as the server allows."""
-    mode = status.st_mode & RIGHTS | (DMDIR if file.qid.is_directory else 0)
-    mtime = max(0, min(int(status.st_mtime), NO32 - 1))
-    if not await _quietly(file, Stat(mtime=mtime, mode=mode)):
-        await _quietly(file, Stat(mtime=mtime))
-        await _quietly(file, Stat(mode=mode))
-
-
-async def _quietly(file: RemoteFile, changes: Stat) -> bool:
-    try:
-        await file.wstat(changes)
-    except FileError:
-        return False
-    return True
+def _copied(status: os.stat_result, *, directory: bool = False) -> Stat:
+    """The time and permissions of a local file, for one on the server."""
+    mode = status.st_mode & RIGHTS | (DMDIR if directory else 0)
+    return Stat(mtime=max(0, min(int(status.st_mtime), NO32 - 1)), mode=mode)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from ninep import messages as m
-from ninep.errors import FileError, NameTooLong
+from ninep.errors import FileError, NameTooLong, NotDirectory
 from ninep.ids import Ids
 from ninep.qid import QTEXCL, Qid
 from ninep.remote_io import Reading, Writing
@@ -201,7 +201,13 @@ class RemoteFile(UnixMethods):
             await sink.write(data)
 
     async def scan(self) -> AsyncGenerator[Stat, None]:
-        """The entries of this directory, which is open for reading, as they come, in the server's order."""
+        """The entries of this directory, which is open for reading, as they come, in the server's order.
+
+        Raises:
+            NotDirectory: it is something else.
+        """
+        if not self.qid.is_directory:
+            raise NotDirectory
         offset = 0
         while data := await self.read(offset, self.iounit):
             offset += len(data)

@@ -22,7 +22,7 @@ from ninep.attributes import (
     plan9_mode,
 )
 from ninep.codec_linux import unpack_entries
-from ninep.errors import FileError, NotSupported, WstatProhibited
+from ninep.errors import BadFidUse, FileError, NotDirectory, NotSupported, WstatProhibited
 from ninep.qid import QTDIR, QTSYMLINK, Qid
 from ninep.remote import RemoteFile, check_length
 from ninep.remote_methods import UnixMethods
@@ -155,7 +155,10 @@ class LinuxFile(RemoteFile):
 
     async def readdir(self) -> list[Entry]:
         """The names in this directory, which is open, in the server's order, without ``.`` and ``..``."""
-        assert self._listing is not None, "open it first"
+        if not self.qid.is_directory:
+            raise NotDirectory
+        if self._listing is None:
+            raise BadFidUse("a directory has to be open before it is listed")
         found: list[Entry] = []
         cookie = 0
         while True:

@@ -21,7 +21,8 @@ A path may have parts in braces, ``jobs/{job}/status``: any name that the lister
 stands for it, and the function gets it as an argument. A function that takes an argument ``user`` is told who asks. All
 functions may be ``def`` or ``async def``.
 
-What a function raises as ``FileError`` is the refusal; a ``ValueError`` is one with its text. Reading from offset 0
+What a function raises as ``FileError`` is the refusal; a ``ValueError`` is one with its text, and an ``OSError`` (such
+as ``FileNotFoundError``) the one that means the same. Reading from offset 0
 calls the function anew, and what it returned stays the content of that open file until then.
 """
 
@@ -52,15 +53,19 @@ class SyntheticTree(FileTree):
         self.begun = int(time.time())
         self.root = Entry("", st.DMDIR | 0o555)
 
-    def file(self, path: str, mode: int = 0o444) -> Callable[[Reader], Entry]:
+    def file(self, path: str, mode: int | None = None) -> Callable[[Reader], Entry]:
         """A decorator: the function returns the content. With ``@name.writes`` another one takes what is written.
+
+        ``mode`` says who may do what, and is kept as it is given. Without one everybody may read, and if there is
+        ``@name.writes`` write, too.
 
         Raises:
             ValueError: the path is taken, or makes no sense.
         """
 
         def add(function: Reader) -> Entry:
-            entry = self._add(path, mode)
+            entry = self._add(path, 0o444 if mode is None else mode)
+            entry.chosen = mode is not None
             entry.reader = function
             return entry
 
@@ -133,6 +138,8 @@ class SyntheticTree(FileTree):
         )
 
     def _add(self, path: str, mode: int) -> Entry:
+        if mode & st.DMDIR or not 0 <= mode < st.NO32:
+            raise ValueError(f"{path}: the mode {mode:#o} is none of a file: say 0o600, for example")
         directory, name = self._directory(path)
         if _PARAMETER.fullmatch(name):
             if directory.below is not None and not directory.below.is_directory:
@@ -149,6 +156,8 @@ class SyntheticTree(FileTree):
 
     def _directory(self, path: str, *, with_parameter: bool = False) -> tuple[Entry, str]:
         *folders, name = path.strip("/").split("/")
+        if {".", ".."} & {*folders, name} or "" in folders:
+            raise ValueError(f"{path}: '.', '..' and '' are no names of files")
         directory = self.root
         for folder in folders:
             if _PARAMETER.fullmatch(folder):

@@ -13,7 +13,7 @@ Reader: TypeAlias = Callable[..., Content | Coroutine[Any, Any, Content]]
 Writer: TypeAlias = Callable[..., Coroutine[Any, Any, None] | None]
 Command: TypeAlias = Callable[..., Content | Coroutine[Any, Any, Content | None] | None]
 Stream: TypeAlias = Callable[..., AsyncIterator[Content]]
-Lister: TypeAlias = Callable[..., Iterable[str]]
+Lister: TypeAlias = Callable[..., Iterable[str] | Coroutine[Any, Any, Iterable[str]]]
 
 R = TypeVar("R", bound=Callable[..., Any])
 
@@ -25,6 +25,7 @@ class Entry:
     Attributes:
         path: as it was given.
         mode: permissions, with ``DMDIR`` for a directory.
+        chosen: whether the author said which permissions; then nothing changes them.
         reader, writer, command, stream: the functions.
         children: of a directory, by name.
         parameter: of a directory whose names come from ``lister``: what they are called as an argument.
@@ -41,6 +42,7 @@ class Entry:
     parameter: str = ""
     lister: Lister | None = None
     below: Entry | None = None
+    chosen: bool = False
 
     @property
     def is_directory(self) -> bool:
@@ -48,7 +50,11 @@ class Entry:
         return bool(self.mode & st.DMDIR)
 
     def writes(self, function: R) -> R:
-        """A decorator: ``function(data)`` gets all that was written, as bytes, when the file is closed."""
+        """A decorator: ``function(data)`` gets all that was written, as bytes, when the file is closed.
+
+        Everybody may write then, unless the file was given a mode of its own: that one says who may.
+        """
         self.writer = function
-        self.mode |= 0o222
+        if not self.chosen:
+            self.mode |= 0o222
         return function

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Protocol
 
 import trio
 
 from ninep import stat as st
-from ninep.errors import FileError, FileNotFound, FileTooBig, IllegalMode, NotDirectory, PermissionDenied
+from ninep.errors import (
+    FileError,
+    FileNotFound,
+    FileTooBig,
+    IllegalMode,
+    IllegalName,
+    NotDirectory,
+    PermissionDenied,
+    from_oserror,
+)
 from ninep.files import File
 from ninep.maybe import then
 from ninep.messages import OAPPEND, ORCLOSE, OTRUNC
@@ -84,14 +93,14 @@ class SyntheticFile(File):
         parameters = inspect.signature(function).parameters
         try:
             return function(*values, **{name: known[name] for name in known if name in parameters})
-        except ValueError as error:
-            raise FileError(str(error)) from error
+        except (ValueError, OSError) as error:
+            raise _refusal(error) from error
 
     def clone(self) -> File:
         """Another view."""
         return SyntheticFile(self._tree, self._entry, self.place, self._arguments, self._user)
 
-    def step(self, name: str) -> File:
+    def step(self, name: str) -> Maybe[File]:
         """A fixed name, or one that is listed now."""
         entry = self._entry
         if not entry.is_directory:
@@ -99,19 +108,46 @@ class SyntheticFile(File):
         if name == "..":
             return self._up()
         self._may(EXECUTE)
-        place, arguments = (*self.place, name), self._arguments
+        if name in entry.children:
+            return self._below(name)
+
+        def listed(names: list[str]) -> File:
+            if name not in names:
+                raise FileNotFound
+            return self._below(name)
+
+        return then(self._names(), listed)
+
+    def _below(self, name: str) -> SyntheticFile:
+        """The file of that name in this directory, which has it."""
+        entry, arguments = self._entry, self._arguments
         found = entry.children.get(name)
         if found is None:
-            if entry.below is None or entry.lister is None or name not in self._call(entry.lister):
-                raise FileNotFound
+            assert entry.below is not None
             found, arguments = entry.below, {**arguments, entry.parameter: name}
-        return SyntheticFile(self._tree, found, place, arguments, self._user)
+        return SyntheticFile(self._tree, found, (*self.place, name), arguments, self._user)
+
+    def _names(self) -> Maybe[list[str]]:
+        """The names that the author's function lists in this directory now, without the fixed ones."""
+        entry = self._entry
+        if entry.below is None or entry.lister is None:
+            return []
+
+        def checked(found: Iterable[str]) -> list[str]:
+            names = list(dict.fromkeys(found))
+            for name in names:
+                if not isinstance(name, str):
+                    raise TypeError(f"{entry.path}: the names of files are str, and not {type(name).__name__}")
+                if name in ("", ".", "..") or "/" in name or "\0" in name:
+                    raise IllegalName(f"{name!r} cannot be the name of a file")
+            return [name for name in names if name not in entry.children]
+
+        return then(_checked(self._call(entry.lister)), checked)
 
     def _up(self) -> File:
-        file: File = SyntheticFile(self._tree, self._tree.root, (), {}, self._user)
+        file = SyntheticFile(self._tree, self._tree.root, (), {}, self._user)
         for name in self.place[:-1]:
-            assert isinstance(file, SyntheticFile)
-            file = file.step(name)
+            file = file._below(name)
         return file
 
     def open(self, mode: int) -> None:
@@ -132,7 +168,7 @@ class SyntheticFile(File):
         entry = self._entry
         if entry.stream is not None:
             if self._pump is None:
-                self._pump = Pump(self._call(entry.stream))
+                self._pump = Pump(self._call(entry.stream), entry)
             return self._pump.read(count)
         if entry.command is not None or entry.reader is None:
             return self._content[offset : offset + count]
@@ -140,8 +176,8 @@ class SyntheticFile(File):
             return self._content[offset : offset + count]
         return then(_checked(self._call(entry.reader)), lambda content: self._take(content, offset, count))
 
-    def _take(self, content: str | bytes, offset: int, count: int) -> Buffer:
-        self._content = _bytes(content)
+    def _take(self, content: object, offset: int, count: int) -> Buffer:
+        self._content = _bytes(content, self._entry)
         self._answer = True
         return self._content[offset : offset + count]
 
@@ -163,21 +199,23 @@ class SyntheticFile(File):
         for line in data.decode("utf-8", "surrogateescape").splitlines():
             answer = await _waited(self._call(self._entry.command, line))
             if answer is not None:
-                answers.append(_bytes(answer))
+                answers.append(_bytes(answer, self._entry))
         self._content = b"".join(answers)
         return len(data)
 
-    def list(self, rewind: bool) -> Sequence[Stat]:
+    def list(self, rewind: bool) -> Maybe[Sequence[Stat]]:
         """Fixed names first, then those that are listed now."""
         if not rewind and self._listed:
             return ()
         self._listed = True
         entry = self._entry
         found = [self._tree.stat(child, (*self.place, name)) for name, child in entry.children.items()]
-        if entry.below is not None and entry.lister is not None:
-            names = [name for name in dict.fromkeys(self._call(entry.lister)) if name not in entry.children]
-            found += [self._tree.stat(entry.below, (*self.place, name)) for name in names]
-        return found
+        if entry.below is None or entry.lister is None:
+            return found
+        below = entry.below
+        return then(
+            self._names(), lambda names: [*found, *(self._tree.stat(below, (*self.place, name)) for name in names)]
+        )
 
     def stat(self) -> Stat:
         """The entry."""
@@ -208,8 +246,9 @@ class SyntheticFile(File):
 class Pump:
     """What an async generator yields, one piece at a time, for reads that may be given up without losing any."""
 
-    def __init__(self, source: AsyncIterator[str | bytes]) -> None:
+    def __init__(self, source: AsyncIterator[str | bytes], entry: Entry) -> None:
         self._source = source
+        self._entry = entry
         self._send, self._receive = trio.open_memory_channel[bytes](0)
         self._rest = b""
         self._scope = trio.CancelScope()
@@ -238,14 +277,14 @@ class Pump:
         with self._scope, self._send:
             try:
                 async for piece in self._source:
-                    if data := _bytes(piece):
+                    if data := _bytes(piece, self._entry):
                         await self._send.send(data)
             except trio.BrokenResourceError:
                 pass
             except FileError as error:
                 self._failure = error
-            except ValueError as error:
-                self._failure = FileError(str(error))
+            except (ValueError, OSError) as error:
+                self._failure = _refusal(error)
             except Exception:
                 log.exception("a stream failed")
                 self._failure = FileError("internal error")
@@ -255,8 +294,18 @@ class Pump:
                         await close()
 
 
-def _bytes(content: str | bytes) -> bytes:
-    return content.encode("utf-8", "surrogateescape") if isinstance(content, str) else bytes(content)
+def _bytes(content: object, entry: Entry) -> bytes:
+    if isinstance(content, str):
+        return content.encode("utf-8", "surrogateescape")
+    if isinstance(content, bytes | bytearray | memoryview):
+        return bytes(content)
+    # An int, say, would become that many zeros.
+    raise TypeError(f"{entry.path}: its function has to give str or bytes, and gives {type(content).__name__}")
+
+
+def _refusal(error: ValueError | OSError) -> FileError:
+    """What a client is told of an exception of the author's."""
+    return from_oserror(error) if isinstance(error, OSError) else FileError(str(error) or "invalid value")
 
 
 def _checked(found: Any) -> Any:
@@ -266,5 +315,5 @@ def _checked(found: Any) -> Any:
 async def _waited(found: Any) -> Any:
     try:
         return await found if inspect.iscoroutine(found) else found
-    except ValueError as error:
-        raise FileError(str(error)) from error
+    except (ValueError, OSError) as error:
+        raise _refusal(error) from error

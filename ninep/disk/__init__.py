@@ -4,6 +4,7 @@ The ground floor: it imports nothing of the other rooms, and all of them may imp
 and wait for the disk, except where they say otherwise; any thread may call them.
 """
 
+from ninep.disk.beside import FileBeside
 from ninep.disk.folders import make_folders, sync_folder
 from ninep.disk.locked import AlreadyLocked, LockFile
 from ninep.disk.positioned import Data, PositionedFile, pread_all, pwrite_all
@@ -12,6 +13,7 @@ from ninep.disk.replaced import replace_file
 __all__ = [
     "AlreadyLocked",
     "Data",
+    "FileBeside",
     "LockFile",
     "PositionedFile",
     "make_folders",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import trio
@@ -12,6 +14,9 @@ import trio.testing
 from contracts.ninep_client import connected
 from ninep import messages as m
 from ninep.errors import FileError
+from ninep.files import File, FileTree
+from ninep.qid import Qid
+from ninep.stat import DMDIR, Stat
 from ninep.synthetic import SyntheticTree
 
 
@@ -203,3 +208,180 @@ def test_paths_that_make_no_sense() -> None:
         with pytest.raises(ValueError, match=":"):
             tree.names(path)(list)
     assert not issubclass(FileError, ValueError)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o644, 0o640, 0o622, 0o000])
+async def test_a_mode_that_was_given_is_kept(mode: int) -> None:
+    """Whoever says 0600 means it: nobody else writes, however the functions are added."""
+    tree = SyntheticTree("boss")
+
+    @tree.file("secret", mode=mode)
+    def secret() -> str:
+        return "s"
+
+    @secret.writes
+    def change(data: bytes) -> None:
+        raise AssertionError("written")
+
+    @tree.names("jobs/{job}")
+    def jobs() -> list[str]:
+        return ["1"]
+
+    @tree.file("jobs/{job}", mode)
+    def job(job: str) -> str:
+        return job
+
+    job.writes(change)
+    async with connected(tree, "somebody") as raw:
+        for names in (("secret",), ("jobs", "1")):
+            assert (await raw.stat(*names)).mode == mode
+            fid = await raw.walk(*names)
+            if not mode & 0o002:
+                assert await raw.refused(m.Topen(fid, m.OWRITE)) == "permission denied"
+
+
+async def test_without_a_mode_everybody_may_do_what_there_is_a_function_for() -> None:
+    tree = SyntheticTree("boss")
+    written = []
+
+    @tree.file("motto")
+    def motto() -> str:
+        return "m"
+
+    async with connected(tree, "somebody") as raw:
+        assert (await raw.stat("motto")).mode == 0o444
+        motto.writes(written.append)
+        assert (await raw.stat("motto")).mode == 0o666
+        fid = await raw.open("motto", mode=m.OWRITE)
+        await raw.ask(m.Twrite(fid, 0, b"new"))
+        await raw.ask(m.Tclunk(fid))
+    assert written == [b"new"]
+
+
+@pytest.mark.parametrize("mode", [0o40000000000, DMDIR | 0o755, -1])
+def test_modes_that_no_file_has(mode: int) -> None:
+    with pytest.raises(ValueError, match="is none of a file"):
+        SyntheticTree().file("x", mode)(str)
+
+
+@pytest.mark.parametrize("path", ["", "/", "a/../b", "./a", "a//b", ".."])
+def test_paths_that_no_file_has(path: str) -> None:
+    with pytest.raises(ValueError, match=r"name"):
+        SyntheticTree().file(path)(str)
+
+
+async def test_names_may_be_waited_for() -> None:
+    tree = SyntheticTree("boss")
+
+    @tree.names("jobs/{job}")
+    async def jobs() -> list[str]:
+        await trio.lowlevel.checkpoint()
+        return ["1", "2"]
+
+    @tree.file("jobs/{job}/status")
+    async def status(job: str) -> str:
+        return f"{job} runs"
+
+    async with connected(tree) as raw:
+        assert [entry.name for entry in await raw.list("jobs")] == ["1", "2"]
+        assert await raw.content("jobs", "2", "status") == b"2 runs"
+        assert (await raw.stat("jobs", "2", "..", "1", "status")).name == "status"
+        assert await raw.refused(m.Twalk(await raw.walk("jobs"), raw.fid(), ["3"])) == "file does not exist"
+
+
+REFUSALS = [
+    (FileNotFoundError(), "file does not exist"),
+    (FileNotFoundError("gone"), "file does not exist"),
+    (FileNotFoundError(errno.ENOENT, "gone", "/etc/x"), "file does not exist"),
+    (PermissionError("not today"), "permission denied"),
+    (IsADirectoryError(), "Is a directory"),
+    (TimeoutError("late"), "Connection timed out"),
+    (OSError(errno.ENOSPC, "full"), "file system is full"),
+    (OSError("something"), "i/o error"),
+    (ConnectionRefusedError(), "Connection refused"),
+    (ValueError("say 1 or 2"), "say 1 or 2"),
+    (UnicodeDecodeError("utf-8", b"x", 0, 1, "bad"), "'utf-8' codec can't decode byte 0x78 in position 0: bad"),
+]
+
+
+@pytest.mark.parametrize(("error", "told"), REFUSALS, ids=[repr(error) for error, _ in REFUSALS])
+@pytest.mark.parametrize("waits", [False, True])
+async def test_what_functions_raise_is_told_as_what_it_means(error: Exception, told: str, waits: bool) -> None:
+    tree = SyntheticTree("boss")
+
+    def fails(*_: object) -> str:
+        raise error
+
+    async def fails_later(*_: object) -> str:
+        await trio.lowlevel.checkpoint()
+        raise error
+
+    async def fails_as_it_goes() -> AsyncIterator[str]:
+        yield "one"
+        raise error
+
+    function = fails_later if waits else fails
+    entry = tree.file("read")(function)
+    entry.writes(function)
+    tree.control("ctl")(function)
+    tree.names("jobs/{job}")(function)  # type: ignore[arg-type]  # it never returns
+    tree.stream("news")(fails_as_it_goes)
+    async with connected(tree) as raw:
+        assert await raw.refused(m.Tread(await raw.open("read"), 0, 10)) == told
+        fid = await raw.open("read", mode=m.OWRITE)
+        await raw.ask(m.Twrite(fid, 0, b"x"))
+        assert await raw.refused(m.Tclunk(fid)) == told
+        assert await raw.refused(m.Twrite(await raw.open("ctl", mode=m.OWRITE), 0, b"x")) == told
+        assert await raw.refused(m.Twalk(await raw.walk("jobs"), raw.fid(), ["1"])) == told
+        assert await raw.refused(m.Tread(await raw.open("jobs"), 0, 1000)) == told
+        fid = await raw.open("news")
+        assert await raw.read(fid) == b"one"
+        assert await raw.refused(m.Tread(fid, 3, 10)) == told
+
+
+class Odd(File):
+    """A file of somebody's own, which raises Python's errors."""
+
+    qid = Qid(0, 0, 1)
+
+    def stat(self) -> Stat:
+        raise FileNotFoundError("gone")
+
+
+class OddTree(FileTree):
+    def attach(self, uname: str, aname: str, *, local: bool = False) -> File:
+        return Odd()
+
+
+async def test_errors_of_python_from_somebody_s_own_tree() -> None:
+    async with connected(OddTree()) as raw:
+        assert await raw.refused(m.Tstat(0)) == "file does not exist"
+
+
+@pytest.mark.expects_errors
+@pytest.mark.parametrize("content", [5, None, 1.5, ["a"], True])
+async def test_what_is_no_content_is_not_served(content: object, caplog: pytest.LogCaptureFixture) -> None:
+    """bytes(5) would be five zeros."""
+    tree = SyntheticTree("boss")
+
+    @tree.file("number")
+    def number() -> Any:
+        return content
+
+    @tree.stream("numbers")
+    async def numbers() -> AsyncIterator[Any]:
+        yield content
+
+    async with connected(tree) as raw:
+        assert await raw.refused(m.Tread(await raw.open("number"), 0, 10)) == "internal error"
+        assert "number: its function has to give str or bytes" in caplog.text
+        assert await raw.refused(m.Tread(await raw.open("numbers"), 0, 10)) == "internal error"
+
+
+@pytest.mark.expects_errors
+@pytest.mark.parametrize(("names", "told"), [(["a/b"], "'a/b' cannot be the name of a file"), ([1], "internal error")])
+async def test_names_that_no_file_has(names: list[Any], told: str) -> None:
+    tree = SyntheticTree("boss")
+    tree.names("jobs/{job}")(lambda: names)
+    async with connected(tree) as raw:
+        assert await raw.refused(m.Tread(await raw.open("jobs"), 0, 1000)) == told
