@@ -60,6 +60,7 @@ PURE = (
     "ninep.dialect",
     "ninep.directory",
     "ninep.emulation",
+    "ninep.export.filenumber",
     "ninep.files",
     "ninep.ids",
     "ninep.linux_errno",

@@ -20,6 +20,7 @@ from ninep.export.acting import AS_OURSELVES, Acting
 from ninep.export.away import AwayFile
 from ninep.export.contents import Contents
 from ninep.export.file import ExportFile
+from ninep.export.filenumber import INODES, file_number
 from ninep.export.mounts import Mounts
 from ninep.export.place import Place
 from ninep.files import File, FileTree
@@ -27,7 +28,7 @@ from ninep.host_ids import HostIds
 from ninep.ids import Ids
 from ninep.maybe import arrived
 from ninep.qid import QTDIR, QTFILE, QTSYMLINK, Qid
-from ninep.stat import DMDEVICE, NO32, NO64, Stat
+from ninep.stat import DMDEVICE, NO32, Stat
 from ninep.wire.dialect import Maybe
 
 _KIND = 0o170000
@@ -58,7 +59,6 @@ class ExportTree(FileTree):
         self.walks = 0
         self.ids = HostIds()
         self._device = self.root.key[0]
-        self._devices: dict[int, int] = {self._device: 0}
         self._reused: OrderedDict[tuple[int, int], int] = OrderedDict()
 
     def close(self) -> None:
@@ -92,16 +92,11 @@ class ExportTree(FileTree):
     def qid(self, status: os.stat_result) -> Qid:
         """Identity and version of a file. A version is made of change time and size."""
         mode, path, device = status[:3]
-        if device != self._device or self._reused:
-            path = self._path(path, device)
+        if device != self._device or self._reused or path >> INODES:
+            path = file_number(device, path, self._reused.get((device, path), 0), home=device == self._device)
         changed = status.st_ctime_ns
         version = (changed ^ changed >> 32 ^ status[6] * 0x9E3779B1) & NO32
-        return _new(Qid, (_KINDS.get(mode & _KIND, QTFILE), version, path & NO64))
-
-    def _path(self, inode: int, device: int) -> int:
-        """What tells a file from those of other file systems that are mounted here, and from its inode's earlier."""
-        number = self._devices.setdefault(device, len(self._devices))
-        return inode ^ number << 48 ^ self._reused.get((device, inode), 0) << 56
+        return _new(Qid, (_KINDS.get(mode & _KIND, QTFILE), version, path))
 
     def forget(self, key: tuple[int, int]) -> None:
         """An inode is free, and the file system will give its number to another file."""

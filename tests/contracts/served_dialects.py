@@ -8,8 +8,9 @@
 from __future__ import annotations
 
 import stat as unix
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 import pytest
 import trio
@@ -40,6 +41,7 @@ from ninep.errors import (
 from ninep.files import FileTree
 from ninep.ids import Ids
 from ninep.maybe import arrived as settled
+from ninep.remote_linux import LinuxFile
 from ninep.server import serve_stream
 from ninep.stat import Stat
 
@@ -71,6 +73,25 @@ class EveryDialectContract:
             async with connected(near, msize=msize, version=version, ids=Ids()) as connection:
                 assert connection.version == version
                 yield RemoteTree(await connection.attach(uname, self.aname))
+
+    @every_dialect
+    async def test_a_listing_has_the_qids_of_the_files(self, version: str) -> None:
+        async with self.client(version) as remote:
+            await remote.mkdir("dir")
+            for name in ("file", "dir/file", "dir/other"):
+                await remote.write_bytes(name, b"text")
+            for folder in ("", "dir"):
+                async with await remote.walk(folder) as directory:
+                    await directory.open()
+                    entries: Sequence[Any] = (
+                        await directory.readdir() if isinstance(directory, LinuxFile) else await directory.list()
+                    )
+                paths = {}
+                for entry in entries:
+                    async with await remote.walk(f"{folder}/{entry.name}") as file:
+                        paths[entry.name] = file.qid.path
+                        assert entry.qid.path == file.qid.path == (await file.getattr()).qid.path
+                assert len(set(paths.values())) == len(paths) == 2
 
     @every_dialect
     @pytest.mark.parametrize("msize", [8192, MESSAGE])

@@ -9,6 +9,7 @@ import pytest
 
 from contracts.large_content import LAYOUTS, MESSAGE, check_nothing_is_written, check_reads, lay_out, model
 from contracts.ninep_client import Raw, connected
+from contracts.walked_tree import all_of, check_unique
 from ninep import messages as m
 from ninep import stat as st
 from ninep.errors import FileError, FileNotFound, PermissionDenied
@@ -39,6 +40,28 @@ class ServedTreeContract:
             assert reply.qid.type & QTDIR
             assert reply.qid.path == (await raw.stat()).qid.path
             assert (await raw.stat()).mode & st.DMDIR
+
+    async def test_no_two_files_have_one_qid_path(self) -> None:
+        """And one file has one, whoever tells it: a listing, a walk, a stat."""
+        async with self.client() as raw:
+            for place in ((), ("dir",), ("dir", "inner")):
+                if place:
+                    await raw.made(*place, perm=st.DMDIR | 0o755)
+                for name in ("a", "b", "c"):
+                    await raw.made(*place, name, data=b"the same")
+            for number in range(5):
+                # An inode that is free is given to the next file.
+                await raw.ask(m.Tremove(await raw.walk("a")))
+                await raw.made("a", data=b"%d" % number)
+            found = await all_of(raw)
+            assert len(found) == 12
+            check_unique(found)
+            for place, qid in found.items():
+                assert (await raw.stat(*(place.split("/") if place else ()))).qid.path == qid.path
+            above = (await raw.ask(m.Twalk(0, raw.fid(), ["dir", "inner", "..", "..", "dir"]))).wqids
+            assert [qid.path for qid in above] == [
+                found[place].path for place in ("dir", "dir/inner", "dir", "", "dir")
+            ]
 
     async def test_what_is_written_is_read(self) -> None:
         async with self.client() as raw:
