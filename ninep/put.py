@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import stat as unix
 from pathlib import Path
 
 from ninep import messages as m
 from ninep.client import split
+from ninep.disk import ReadBound
 from ninep.errors import FileError, FileExists, FileNotFound, IsDirectory, NotDirectory
 from ninep.listing import shown
 from ninep.qid import QTSYMLINK
@@ -139,20 +139,19 @@ class Put(Transfer):
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             status = os.fstat(descriptor)
-            regular = unix.S_ISREG(status.st_mode)
-            size = status.st_size if regular else SMALL
+            size = status.st_size or SMALL
             done = 0
             async with (
                 replacing(directory, name, status.st_mode & RIGHTS, changes=_copied(status), eager=True) as file,
                 file.writing() as sink,
             ):
-                while True:
-                    wanted = min(PIECE, max(size - done, 0) + 1) if regular else PIECE
+                bound = ReadBound(descriptor)
+                while wanted := bound.next(done, PIECE):
                     data = await local(size, os.read, descriptor, wanted)
+                    if not data:
+                        break
                     await sink.write(data)
                     done += len(data)
-                    if not data or (regular and len(data) < wanted):
-                        break
         finally:
             os.close(descriptor)
         self.done(done)
