@@ -10,14 +10,14 @@ from pathlib import Path
 
 import trio
 
-from bench import backup, cfs, curves, export, fossil, growth, index, mount, ninep, servers, soak, venti
+from bench import backup, cfs, curves, export, fossil, growth, index, mount, ninep, servers, venti
 from bench.measure import Result
 from bench.plan import Suite
 from bench.plot import as_svg
 from bench.report import as_json, as_table
-from ninep.cli.destination import check_writable, write_text
 from ninep.cli.program import framed
 from ninep.cli.streams import print_result
+from ninep.disk import check_writable, write_text
 from ninep.wire import busypoll
 
 SUITES: dict[str, Suite] = {
@@ -38,20 +38,14 @@ DEFAULT = ("venti", "9p")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns 0 when everything asked for was measured, 1 when a server did not start or gave wrong data."""
-    words = sys.argv[1:] if argv is None else list(argv)
-    if words[:1] == ["soak"]:
-        return framed("bench", lambda: soak.main(words[1:]))
-    return framed("bench", lambda: run(words))
+    return framed("bench", lambda: run(argv))
 
 
-def run(words: Sequence[str]) -> int:
+def run(argv: Sequence[str] | None) -> int:
     """Measures what the command line says, and prints it."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "suite",
-        nargs="*",
-        metavar="SUITE",
-        help=f"{', '.join(SUITES)}, or all; default: {' and '.join(DEFAULT)}; or soak, which has flags of its own",
+        "suite", nargs="*", metavar="SUITE", help=f"{', '.join(SUITES)}, or all; default: {' and '.join(DEFAULT)}"
     )
     parser.add_argument("--scale", type=float, default=1.0, help="how much work: 1 is the full run, 0.1 a quick look")
     parser.add_argument("--json", action="store_true", help="print figures for programs")
@@ -60,7 +54,7 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument(
         "--keep", metavar="DIR", type=Path, help="venti-index: leave the store in DIR, and go on with what is there"
     )
-    arguments = parser.parse_args(words)
+    arguments = parser.parse_args(argv)
     suites = arguments.suite or list(DEFAULT)
     suites = list(SUITES) if "all" in suites else suites
     if unknown := set(suites) - set(SUITES):

@@ -23,6 +23,7 @@ from ninep.get import Get
 from ninep.listing import as_object, long_lines, shown, stat_line
 from ninep.put import Put
 from ninep.remove import Remove
+from ninep.replacing import replacing
 from ninep.status_line import status_line
 from ninep.transfer import local
 from ninep.wire.edge import add_dial_flags, add_network_flags, client_context, networks_of
@@ -128,7 +129,14 @@ async def write(arguments: argparse.Namespace) -> None:
     """Makes standard input the content of a file."""
     async with connected(arguments) as remote:
         with about(arguments.path):
-            async with remote.create(arguments.path) as file, file.writing() as sink:
+            names = split(arguments.path)
+            if not names:
+                raise IsDirectory
+            async with (
+                await remote.root.walk(names[:-1]) as directory,
+                replacing(directory, names[-1]) as file,
+                file.writing() as sink,
+            ):
                 while data := await read_input():
                     await sink.write(data)
 

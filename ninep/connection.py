@@ -23,7 +23,7 @@ from ninep.ids import NONUNAME, Ids
 from ninep.remote import RemoteFile
 from ninep.remote_linux import LinuxFile
 from ninep.remote_unix import UnixFile
-from ninep.tasks.nursery import background
+from ninep.tasks.nursery import outlived
 from ninep.wire.client import Call, Client
 from ninep.wire.errors import ConnectionLost, NoFreeTag, Unreachable
 from ninep.wire.taskless import in_task
@@ -284,7 +284,6 @@ async def connected(
         NinepError, Unreachable, ConnectionLost: see ``Connection.negotiate``.
     """
     connection = Connection(stream, msize=msize, version=version, ids=ids)
-    async with background() as nursery:
-        await nursery.start(connection.run)
+    async with outlived(connection.run):
         await connection.negotiate()
         yield connection

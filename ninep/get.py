@@ -8,7 +8,7 @@ import stat as unix
 from pathlib import Path
 
 from ninep import messages as m
-from ninep.disk.beside import FileBeside
+from ninep.disk import Destination
 from ninep.errors import IllegalName, NinepError, NotDirectory
 from ninep.listing import shown
 from ninep.remote import RemoteFile
@@ -18,6 +18,7 @@ from ninep.transfer import Branch, NeedsRecursion, Transfer, listed, local
 log = logging.getLogger(__name__)
 
 RIGHTS = 0o777
+SECOND = 10**9
 
 
 class _LocalBranch(Branch):
@@ -118,18 +119,14 @@ class Get(Transfer):
         await branch.file.leave()
 
     async def _copy(self, file: RemoteFile, stat: Stat, path: str, *, follow: bool = False) -> None:
-        """Makes the local file a copy. It has its old content or the new one, whatever happens."""
+        """Makes the local file a copy. It has its old content or the new one, whatever happens. Zeros become holes."""
         await file.open()
-        beside = FileBeside(path, follow=follow)
-        try:
+        with Destination(path, follow=follow) as place:
             size = 0
             async for piece in file.reading(length=stat.length):
                 size += len(piece)
-                while piece:
-                    piece = piece[await local(len(piece), os.write, beside.descriptor, piece) :]
-            beside.place(stat.mode & RIGHTS, (stat.mtime, stat.mtime))
-        finally:
-            beside.close()
+                await local(len(piece), place.write, piece)
+            place.commit(mode=stat.mode & RIGHTS, mtime_ns=stat.mtime * SECOND)
         self.done(size)
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import stat as unix
 from pathlib import Path
 
 from ninep import messages as m
 from ninep.client import split
-from ninep.disk import ReadBound
 from ninep.errors import FileError, FileExists, FileNotFound, IsDirectory, NotDirectory
 from ninep.listing import shown
 from ninep.qid import QTSYMLINK
 from ninep.remote import RemoteFile
+from ninep.remote_io import Writing
 from ninep.replacing import quietly, replacing, settle
 from ninep.stat import DMDIR, NO32, Stat
 from ninep.transfer import SMALL, Branch, NeedsRecursion, Transfer, local
@@ -22,6 +24,8 @@ log = logging.getLogger(__name__)
 PIECE = 1024 * 1024
 """Bytes of a local file that are read at once."""
 RIGHTS = 0o777
+BLOCK = 512
+"""Bytes in the unit that the system counts the room of a file in."""
 
 
 class Put(Transfer):
@@ -139,22 +143,60 @@ class Put(Transfer):
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             status = os.fstat(descriptor)
-            size = status.st_size or SMALL
-            done = 0
-            async with (
-                replacing(directory, name, status.st_mode & RIGHTS, changes=_copied(status), eager=True) as file,
-                file.writing() as sink,
-            ):
-                bound = ReadBound(descriptor)
-                while wanted := bound.next(done, PIECE):
-                    data = await local(size, os.read, descriptor, wanted)
-                    if not data:
-                        break
-                    await sink.write(data)
-                    done += len(data)
+            regular = unix.S_ISREG(status.st_mode)
+            size = status.st_size if regular else SMALL
+            sparse = regular and status.st_blocks * BLOCK < size
+            async with replacing(directory, name, status.st_mode & RIGHTS, changes=_copied(status), eager=True) as file:
+                async with file.writing() as sink:
+                    if sparse:
+                        await _write_sparse(descriptor, size, sink)
+                    else:
+                        await _write_all(descriptor, size, regular, sink)
+                if sparse:
+                    await _lengthen(file, size)
         finally:
             os.close(descriptor)
-        self.done(done)
+        self.done(sink.offset)
+
+
+async def _write_all(descriptor: int, size: int, regular: bool, sink: Writing) -> None:
+    """A file's content, up to its end, wherever that is meanwhile."""
+    while True:
+        wanted = min(PIECE, max(size - sink.offset, 0) + 1) if regular else PIECE
+        data = await local(size, os.read, descriptor, wanted)
+        await sink.write(data)
+        if not data or (regular and len(data) < wanted):
+            break
+
+
+async def _write_sparse(descriptor: int, size: int, sink: Writing) -> None:
+    """What is not a hole of a file, at its places."""
+    while sink.offset < size:
+        try:
+            start = os.lseek(descriptor, sink.offset, os.SEEK_DATA)
+            end = min(size, os.lseek(descriptor, start, os.SEEK_HOLE))
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return
+        sink.offset = start
+        while sink.offset < end:
+            wanted = min(PIECE, end - sink.offset)
+            data = await local(wanted, os.pread, descriptor, wanted, sink.offset)
+            if not data:
+                return
+            await sink.write(data)
+
+
+async def _lengthen(file: RemoteFile, size: int) -> None:
+    """Gives a file the hole at its end."""
+    length = (await file.stat()).length
+    if length < size:
+        try:
+            await file.wstat(Stat(length=size))
+        except FileError:
+            # A server that sets no lengths takes a byte at the end.
+            await file.write_range(size - 1, b"\0")
 
 
 def _copied(status: os.stat_result, *, directory: bool = False) -> Stat:

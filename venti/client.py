@@ -10,7 +10,7 @@ from typing import Any
 import trio
 
 from ninep.cli.identity import user_name_or_anonymous
-from ninep.tasks.nursery import background
+from ninep.tasks.nursery import outlived
 from ninep.wire.client import Call, Client
 from ninep.wire.dial import dial
 from ninep.wire.dialect import Buffer
@@ -154,13 +154,14 @@ async def connected(stream: trio.abc.Stream, name: str = "venti") -> AsyncIterat
         Malformed: the other side does not speak venti.
         ConnectionLost: it hung up.
     """
-    async with stream, background() as nursery:
-        with trio.fail_after(HELLO_PATIENCE):
+    async with stream:
+        with trio.fail_after(HELLO_PATIENCE) as hello:
             version, buffer = await exchange_versions(stream)
-            client: Client[Any, Any] = Client(stream, VentiDialect(version), buffer)
-            await nursery.start(client.run)
-            await client.call(m.Thello(version, user_name_or_anonymous()), tag=0)
-        yield RemoteStore(client, name)
+        client: Client[Any, Any] = Client(stream, VentiDialect(version), buffer)
+        async with outlived(client.run):
+            with trio.fail_at(hello.deadline):
+                await client.call(m.Thello(version, user_name_or_anonymous()), tag=0)
+            yield RemoteStore(client, name)
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
 """The edge of every program: command lines, standard streams, signals, exit codes, and who and where the user is.
 
-Ground floor: it imports trio and the standard library, and nothing else of this project; every room may import it.
+Ground floor: it imports trio, ``ninep.disk`` and the standard library; every room may import it.
 Each module is imported by its own name, so that a program loads only what it needs:
 
 ``codes`` exit codes; ``errors`` what a person did wrong or a stream refused; ``homes`` directories of the user;

@@ -20,6 +20,7 @@ from typing import IO, Any
 import trio
 
 from ninep.cli.errors import InputFailed, OutputFailed
+from ninep.disk.streamed import write_whole
 
 STANDARD_INPUT, STANDARD_OUTPUT, STANDARD_ERROR = range(3)
 PIECE = 1024 * 1024
@@ -38,16 +39,6 @@ def _unencodable(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 codecs.register_error(_UNENCODABLE, _unencodable)
-
-
-def write_whole(descriptor: int, data: bytes | bytearray | memoryview) -> None:
-    """Writes all of ``data``, waiting where a non-blocking descriptor is full. Raises OSError; blocks."""
-    view = memoryview(data).cast("B")
-    while view:
-        try:
-            view = view[os.write(descriptor, view) :]
-        except BlockingIOError:
-            _ready(descriptor, select.POLLOUT, None)
 
 
 def write_output(data: bytes | bytearray | memoryview) -> None:

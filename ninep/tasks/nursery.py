@@ -7,7 +7,7 @@ they wrote would match it, and a program that was interrupted would end with the
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import trio
@@ -50,6 +50,27 @@ async def background() -> AsyncIterator[trio.Nursery]:
     async with open_nursery() as nursery:
         yield nursery
         nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def outlived(run: Callable[..., Awaitable[object]]) -> AsyncIterator[None]:
+    """Runs a task, which calls ``task_status.started()``, until the body has ended, even when that is cancelled.
+
+    What the body still does then under a shield, such as taking away something unfinished over a connection, needs the
+    task that reads the connection's answers. The task is cancelled right after.
+    """
+    scope = trio.CancelScope(shield=True)
+
+    async def shielded(*, task_status: trio.TaskStatus[None]) -> None:
+        with scope:
+            await run(task_status=task_status)
+
+    async with open_nursery() as nursery:
+        try:
+            await nursery.start(shielded)
+            yield
+        finally:
+            scope.cancel()
 
 
 def _chosen(raised: BaseException | None, ended: BaseException | None) -> BaseException:

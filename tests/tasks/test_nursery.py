@@ -15,7 +15,7 @@ import trio.testing
 
 from ninep.tasks.each import for_each
 from ninep.tasks.jobs import Jobs
-from ninep.tasks.nursery import background, open_nursery
+from ninep.tasks.nursery import background, open_nursery, outlived
 
 SINGLE = [ValueError("x"), KeyboardInterrupt(), SystemExit(7)]
 BOTH = [open_nursery, background]
@@ -231,3 +231,47 @@ def test_ctrl_c_while_tasks_run_in_the_background() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         trio.run(main)
+
+
+async def test_a_task_that_outlives_its_body_is_there_for_what_a_cancelled_body_still_does() -> None:
+    told: list[str] = []
+    asks, asked = trio.open_memory_channel[str](0)
+
+    async def answers(*, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        try:
+            while True:
+                told.append(await asked.receive())
+        finally:
+            told.append("ended")
+
+    with trio.CancelScope() as scope:
+        async with outlived(answers):
+            await asks.send("before")
+            scope.cancel()
+            try:
+                await trio.sleep_forever()
+            finally:
+                with trio.CancelScope(shield=True):
+                    await asks.send("tidied")
+    assert scope.cancelled_caught
+    assert told == ["before", "tidied", "ended"]
+
+
+async def test_a_task_that_outlives_its_body_fails_it() -> None:
+    async def fails(*, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        await trio.lowlevel.checkpoint()
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        async with outlived(fails):
+            await trio.sleep_forever()
+    with pytest.raises(KeyError, match="body"):
+        async with outlived(lambda task_status: started_for_ever(task_status)):
+            raise KeyError("body")
+
+
+async def started_for_ever(task_status: trio.TaskStatus[None]) -> None:
+    task_status.started()
+    await trio.sleep_forever()

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ninep.cli import destination
-from ninep.cli.destination import Destination, check_writable, write_text
+from ninep.disk import Destination, check_writable, destination, write_text
 
 
 def only(folder: Path) -> list[str]:
@@ -167,9 +166,61 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ninep.cli.streams.os.write", full)
+    monkeypatch.setattr("ninep.disk.streamed.os.write", full)
     with pytest.raises(OSError, match="No space left") as caught:
         write_text(place, "new")
     assert caught.value.filename == str(place)
     assert place.read_text() == "precious"
     assert only(tmp_path) == ["file"]
+
+
+def test_nobody_else_reads_it_before_it_has_its_permissions(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with Destination(tmp_path / "secret") as out:
+            assert stat.S_IMODE(os.fstat(out.descriptor).st_mode) == 0o600
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "read-only"])
+def test_what_is_in_the_way_is_replaced_where_it_is_not_followed(tmp_path: Path, kind: str) -> None:
+    place = tmp_path / "place"
+    (tmp_path / "target").write_bytes(b"old")
+    if kind == "link":
+        place.symlink_to("target")
+    elif kind == "pipe":
+        os.mkfifo(place)
+    else:
+        place.write_bytes(b"old")
+        place.chmod(0o444)
+    with Destination(place, follow=False) as out:
+        out.write(b"content")
+        out.commit(mode=0o640)
+    assert stat.S_ISREG(place.lstat().st_mode)
+    assert place.read_bytes() == b"content"
+    assert (tmp_path / "target").read_bytes() == b"old"
+    with pytest.raises(IsADirectoryError):
+        Destination(tmp_path, follow=False)
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "\u00e4" * 127, "\udcff" * 255])
+def test_a_name_as_long_as_a_name_can_be(tmp_path: Path, name: str) -> None:
+    write_text(tmp_path / name, "content")
+    assert os.listdir(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("pieces", [[300_000], [1] * 5 + [299_995], [100_000, 50_000, 150_000]])
+def test_zeros_take_no_room(tmp_path: Path, pieces: list[int]) -> None:
+    """In whatever pieces they come, at the end as well."""
+    content = bytearray(300_000)
+    content[70_000] = content[70_001] = 1
+    content[140_000:142_000] = b"\1" * 2000
+    with Destination(tmp_path / "sparse") as out:
+        at = 0
+        for size in pieces:
+            out.write(bytes(content[at : at + size]))
+            at += size
+        out.commit()
+    assert (tmp_path / "sparse").read_bytes() == content
+    assert (tmp_path / "sparse").stat().st_blocks * 512 <= 140_000
