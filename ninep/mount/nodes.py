@@ -242,6 +242,8 @@ class Nodes:
                 if _gone(node.file):
                     if node.opened and not node.places:
                         still: RemoteFile = next(iter(node.opened)).file
+                        if _gone(still):
+                            raise FileRemoved
                         return still
                     node.file = await self._walked(node)
         self._touch(node)

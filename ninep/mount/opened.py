@@ -13,6 +13,7 @@ from ninep.mount.nodes import Node
 from ninep.mount.readahead import ReadAhead
 from ninep.mount.writewindow import WriteWindow
 from ninep.remote import RemoteFile
+from ninep.wire.errors import Malformed
 
 _ONCE = os.O_TRUNC | os.O_CREAT | os.O_EXCL
 
@@ -90,13 +91,16 @@ class OpenFile:
         self.check()
         file = self.file
         client = file.connection.client
-        call = client.begin(m.Tread(file.fid, offset, min(size, file.iounit)))
+        size = min(size, file.iounit)
+        call = client.begin(m.Tread(file.fid, offset, size))
         try:
             reply = await client.wait(call)
         except trio.Cancelled:
             if not isinstance(call.reply, m.Rread):
                 raise
             reply = call.reply
+        if len(reply.data) > size:
+            raise Malformed(f"{len(reply.data)} bytes where {size} were asked for")
         return bytes(reply.data)
 
     async def write(self, offset: int, data: bytes) -> None:

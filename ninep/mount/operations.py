@@ -26,7 +26,7 @@ import trio
 
 from ninep.attributes import Attributes, SetAttributes, Statfs
 from ninep.connection import Connection
-from ninep.errors import FileError, FileNotFound, FileRemoved, FunctionNotImplemented, is_shortage
+from ninep.errors import FileError, FileNotFound, FileRemoved, FunctionNotImplemented, NameTooLong, is_shortage
 from ninep.mount import requests
 from ninep.mount.answers import answered, answered_at_last, unanswered
 from ninep.mount.entries import entry_of, unreachable_entry
@@ -35,8 +35,10 @@ from ninep.mount.nodes import Node, Nodes
 from ninep.mount.opened import OpenFile
 from ninep.mount.signalled import Signalled
 from ninep.remote import RemoteFile
-from ninep.wire.errors import WireError
+from ninep.wire.errors import ConnectionLost, WireError
 
+LONGEST_TARGET = 4095
+"""Bytes of a symbolic link's target."""
 AT_ONCE = 64
 """Entries of a directory that are asked for in one go."""
 
@@ -81,7 +83,9 @@ class MountOperations(pyfuse3.Operations):
             try:
                 async with self._nodes.use(opened.node) as file:
                     opened.renew(await requests.opened(file, opened.flags))
-            except FileError as error:
+            except (FileError, WireError) as error:
+                if root.connection.lost is not None:
+                    raise ConnectionLost(f"it broke again: {error}") from error
                 opened.lose(FileRemoved(f"it could not be opened again: {error}"))
         self._connection = root.connection
         self._back.unpark_all()
@@ -170,7 +174,11 @@ class MountOperations(pyfuse3.Operations):
     @answered
     async def readlink(self, inode: int, ctx: Any) -> bytes:
         async with self._nodes.use(self._nodes[inode]) as file:
-            return os.fsencode(await file.readlink())
+            target = os.fsencode(await file.readlink())
+        if len(target) > LONGEST_TARGET:
+            # The kernel would refuse the answer, and whoever asked would wait for ever.
+            raise NameTooLong
+        return target
 
     @answered
     async def mknod(self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: Any) -> pyfuse3.EntryAttributes:
