@@ -14,26 +14,31 @@ A tree may be used from several threads.
 
 from __future__ import annotations
 
+import codecs
 import io
+import logging
 import os
-import threading
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-import trio
-
 from ninep.client import RemoteTree
 from ninep.client import connect as connect_async
+from ninep.errors import NinepError
 from ninep.file_object import FileObject
 from ninep.get import Get
 from ninep.put import Put
 from ninep.remove import Remove
 from ninep.stat import Stat
+from ninep.tasks.threaded import LoopElsewhere, LoopEnded, LoopThread
 from ninep.transfer import Progress
+from ninep.wire.client import ELSEWHERE
 from ninep.wire.dialect import Buffer
-from ninep.wire.errors import ConnectionLost
+from ninep.wire.errors import ConnectionLost, WireError
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -44,15 +49,38 @@ BUFFER = 256 * 1024
 class BlockingTree:
     """A tree on a server, by paths; see ``client.RemoteTree`` for what each method does and raises."""
 
-    def __init__(self, tree: RemoteTree, token: trio.lowlevel.TrioToken) -> None:
-        self.tree = tree
-        self._token = token
+    def __init__(self, loop: LoopThread[RemoteTree]) -> None:
+        self.tree = loop.thing
+        self._loop = loop
+        self._files: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def _run(self, work: Callable[..., Awaitable[T]], *arguments: Any) -> T:
         try:
-            return trio.from_thread.run(work, *arguments, trio_token=self._token)
-        except (trio.RunFinishedError, trio.Cancelled) as error:
+            return self._loop.run(work, *arguments)
+        except LoopElsewhere as error:
+            raise ConnectionLost(ELSEWHERE) from error
+        except LoopEnded as error:
             raise ConnectionLost("the connection is closed") from error
+
+    def close_files(self, *, failed: bool = False) -> None:
+        """Closes the files that are open. Raises the first error, unless something ``failed`` before.
+
+        In a forked process it does nothing: what was written to them its parent is going to write.
+        """
+        if self._loop.is_elsewhere:
+            return
+        first: BaseException | None = None
+        for file in list(self._files):
+            try:
+                file.close()
+            except (NinepError, WireError, ValueError) as error:
+                log.log(logging.WARNING if failed else logging.DEBUG, "closing %s: %s", file.name, error)
+                first = first or error
+        if first is not None and not failed:
+            try:
+                raise first
+            finally:
+                del first
 
     def read_bytes(self, path: str) -> bytes:
         """The content of a file."""
@@ -148,10 +176,32 @@ class BlockingTree:
 
         self._run(put)
 
-    def open(self, path: str, mode: str = "r", *, encoding: str | None = None, newline: str | None = None) -> IO[Any]:
-        """A file as Python's own ``open`` gives it: text, or with ``b`` in the mode bytes, always buffered."""
+    def open(
+        self,
+        path: str,
+        mode: str = "r",
+        *,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> IO[Any]:
+        """A file as Python's own ``open`` gives it: text, or with ``b`` in the mode bytes, always buffered.
+
+        What is written is at the server when the file is flushed or closed; the end of the connection closes it, too.
+
+        Raises:
+            ValueError, LookupError: there is no such mode, encoding or newline. Nothing has happened to the file then.
+        """
         text = "b" not in mode
-        raw = RawFile(self, self._run(self.tree.open_file, path, mode.replace("t", "")), mode)
+        if text:
+            # What is wrong with this must be known before the file is truncated.
+            io.TextIOWrapper(io.BytesIO(), encoding or "utf-8", errors, newline)
+            codecs.lookup_error(errors or "strict")
+        elif "t" in mode:
+            raise ValueError(f"{mode!r}: a file has either text or bytes")
+        elif (encoding, errors, newline) != (None, None, None):
+            raise ValueError("a file of bytes has no encoding, errors or newline")
+        raw = RawFile(self, self._run(self.tree.open_file, path, mode.replace("t", "")), path, mode)
         buffered: Any
         if "+" in mode:
             buffered = io.BufferedRandom(raw, BUFFER)
@@ -159,7 +209,9 @@ class BlockingTree:
             buffered = io.BufferedReader(raw, BUFFER)
         else:
             buffered = io.BufferedWriter(raw, BUFFER)
-        return io.TextIOWrapper(buffered, encoding or "utf-8", newline=newline) if text else buffered
+        file = io.TextIOWrapper(buffered, encoding or "utf-8", errors, newline) if text else buffered
+        self._files.add(file)
+        return file
 
     def run(self, work: Callable[..., Awaitable[T]], *arguments: Any) -> T:
         """Runs an async function of the client itself, for what has no blocking name here."""
@@ -169,8 +221,9 @@ class BlockingTree:
 class RawFile(io.RawIOBase):
     """An open file for Python's buffers."""
 
-    def __init__(self, tree: BlockingTree, file: FileObject, mode: str) -> None:
+    def __init__(self, tree: BlockingTree, file: FileObject, name: str, mode: str) -> None:
         super().__init__()
+        self.name = name
         self._tree = tree
         self._file = file
         self._reads = "r" in mode or "+" in mode
@@ -185,20 +238,29 @@ class RawFile(io.RawIOBase):
     def seekable(self) -> bool:
         return True
 
+    def _check(self) -> None:
+        if self.closed:
+            raise ValueError("I/O operation on closed file")
+
     def readinto(self, buffer: Any) -> int:
+        self._check()
         return self._tree.run(self._file.readinto, buffer)
 
     def write(self, data: Any) -> int:
+        self._check()
         # The buffer is Python's and changes after this call; what is sent later needs bytes of its own.
         return self._tree.run(self._file.write, bytes(data))
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._check()
         return self._tree.run(self._file.seek, offset, whence)
 
     def tell(self) -> int:
+        self._check()
         return self._file.tell()
 
     def truncate(self, size: int | None = None) -> int:
+        self._check()
         return self._tree.run(self._file.truncate, size)
 
     def flush(self) -> None:
@@ -211,44 +273,31 @@ class RawFile(io.RawIOBase):
             try:
                 super().close()
             finally:
-                self._tree.run(self._file.aclose)
+                try:
+                    self._tree.run(self._file.aclose)
+                except ConnectionLost:
+                    # The file is closed with its connection. What was written may not be there, and that is told.
+                    if self._writes:
+                        raise
 
 
 @contextmanager
 def connect(address: str, **keywords: Any) -> Iterator[BlockingTree]:
-    """Dials a server; takes the same arguments, and raises the same errors, as ``client.connect``."""
-    begun = threading.Event()
-    trees: list[BlockingTree] = []
-    failures: list[BaseException] = []
+    """Dials a server; takes the same arguments, and raises the same errors, as ``client.connect``.
 
-    async def converse() -> None:
-        try:
-            async with connect_async(address, **keywords) as tree:
-                over = trio.Event()
-                ends.append(over)
-                trees.append(BlockingTree(tree, trio.lowlevel.current_trio_token()))
-                begun.set()
-                await over.wait()
-        except BaseException as error:
-            failures.append(error)
-            if not isinstance(error, Exception):
-                raise
-        finally:
-            begun.set()
+    Files that are open at the end are closed, and what was written to them is at the server then.
 
-    ends: list[trio.Event] = []
-    thread = threading.Thread(target=trio.run, args=(converse,), name=f"9P {address}", daemon=True)
-    thread.start()
-    begun.wait()
-    if not trees:
-        thread.join()
-        raise failures[0]
+    Raises, at the end:
+        FileError, ConnectionLost: what was written to a file that is open still cannot be taken there.
+    """
+    loop = LoopThread(lambda: connect_async(address, **keywords), name=f"9P {address}")
+    tree = BlockingTree(loop)
     try:
-        yield trees[0]
-    finally:
-        with_token = trees[0]._token
         try:
-            trio.from_thread.run_sync(ends[0].set, trio_token=with_token)
-        except trio.RunFinishedError:
-            pass
-        thread.join()
+            yield tree
+        except BaseException:
+            tree.close_files(failed=True)
+            raise
+        tree.close_files()
+    finally:
+        loop.close()

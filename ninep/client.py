@@ -24,6 +24,7 @@ from ninep.replacing import create, masked, replacing
 from ninep.stat import DMDIR, NO32, Stat
 from ninep.wire.dial import dial
 from ninep.wire.dialect import Buffer
+from ninep.wire.errors import WireError
 from ninep.wire.networks import Networks
 
 __all__ = ["Connection", "RemoteFile", "RemoteTree", "connect", "connected", "split"]
@@ -38,6 +39,7 @@ class RemoteTree:
     def __init__(self, root: RemoteFile) -> None:
         self.root = root
         self.connection = root.connection
+        self._files: set[FileObject] = set()
 
     async def walk(self, path: str) -> RemoteFile:
         """The file at ``path``, not open. The caller clunks it."""
@@ -70,7 +72,27 @@ class RemoteTree:
             FileNotFound, FileExists: as the mode wants it.
             IsDirectory: a directory has entries and no content.
         """
-        return FileObject(await open_file(self, path, mode, perm), append=open_mode(mode)[1])
+        flags, append = open_mode(mode)
+        file = await open_file(self, path, mode, perm)
+        return FileObject(file, append=append, among=None if flags == m.OREAD else self._files)
+
+    async def close_files(self) -> None:
+        """Closes the files that ``open_file`` gave for writing and that are open still: then all is at the server.
+
+        Raises:
+            FileError, ConnectionLost: the first of what went wrong with them.
+        """
+        first: Exception | None = None
+        for file in list(self._files):
+            try:
+                await file.aclose()
+            except (FileError, WireError) as error:
+                first = first or error
+        if first is not None:
+            try:
+                raise first
+            finally:
+                del first
 
     async def read_bytes(self, path: str) -> bytes:
         """The content of a file. Raises ``IsDirectory``: that is what ``listdir`` is for."""
@@ -249,7 +271,10 @@ async def connect(
     user = uname if uname is not None else local_user()
     stream = await dial(address, service="9fs", networks=networks, context=context)
     async with connected(stream, msize=msize, version=version) as connection:
-        yield RemoteTree(await connection.attach(user, aname))
+        tree = RemoteTree(await connection.attach(user, aname))
+        yield tree
+        # What was written to a file that nobody closed is not lost without a word.
+        await tree.close_files()
 
 
 def local_user() -> str:

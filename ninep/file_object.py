@@ -66,8 +66,17 @@ class FileObject:
     may have taken effect in part, and a read has none but that the place is not defined.
     """
 
-    def __init__(self, file: OpenFile, *, append: bool = False, length: int = 0) -> None:
-        """``append`` starts every write at the end; ``length``, if it is known, makes reading quicker."""
+    def __init__(
+        self, file: OpenFile, *, append: bool = False, length: int = 0, among: set[FileObject] | None = None
+    ) -> None:
+        """``append`` starts every write at the end; ``length``, if it is known, makes reading quicker.
+
+        ``among`` are the open files that this one belongs to until it is closed.
+        """
+        self._among = among
+        if among is not None:
+            among.add(self)
+        self._closed = False
         self.file = file
         self._append = append
         self._length = length
@@ -86,6 +95,11 @@ class FileObject:
 
     async def aclose(self, failed: type[BaseException] | None = None) -> None:
         """Writes what is under way and gives the fid up. Raises what went wrong with it; harmless the second time."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._among is not None:
+            self._among.discard(self)
         try:
             if failed is None:
                 await self._written()
@@ -103,7 +117,10 @@ class FileObject:
         Raises:
             InvalidArgument: it is before the start.
         """
+        self._check()
         await self._written()
+        if whence not in (os.SEEK_SET, os.SEEK_CUR, os.SEEK_END):
+            raise ValueError(f"{whence!r} is no place to seek from: say os.SEEK_SET, SEEK_CUR or SEEK_END")
         if whence == os.SEEK_CUR:
             offset += self._place
         elif whence == os.SEEK_END:
@@ -158,6 +175,8 @@ class FileObject:
 
     async def write(self, data: Buffer) -> int:
         """Writes all of ``data`` at the place; returns its length. It must not change before ``flush``."""
+        self._check()
+        size = memoryview(data).nbytes
         if self.file.mode & 3 in (m.OREAD, m.OEXEC):
             raise BadFidUse
         if self._append:
@@ -167,23 +186,29 @@ class FileObject:
             self._forget()
             self._sink = await self.file.writing(self._place).__aenter__()
         await self._sink.write(data)
-        size = memoryview(data).nbytes
         self._place += size
         return size
 
     async def flush(self) -> None:
         """Returns when the server has answered for everything written. Raises what one of them was refused with."""
+        self._check()
         await self._written()
 
     async def truncate(self, size: int | None = None) -> int:
         """Cuts or extends the file, by default to the place; returns the size."""
+        self._check()
         await self._written()
         self._forget()
         size = self._place if size is None else size
         await self.file.wstat(Stat(length=size))
         return size
 
+    def _check(self) -> None:
+        if self._closed:
+            raise ValueError("the file is closed")
+
     async def _some(self, most: int) -> memoryview:
+        self._check()
         await self._written()
         if not self._rest:
             if self._reading is None:

@@ -35,6 +35,7 @@ class LastingTree:
 
     def __init__(self, link: Link) -> None:
         self._link = link
+        self._files: set[FileObject] = set()
 
     @asynccontextmanager
     async def open(self, path: str, mode: int = m.OREAD) -> AsyncIterator[LastingFile]:
@@ -76,7 +77,12 @@ class LastingTree:
         flags, append = open_mode(mode)
         file = LastingFile(self._link, path, flags)
         await file.begin(opening, harmless="x" not in mode)
-        return FileObject(file, append=append)
+        return FileObject(file, append=append, among=None if flags == m.OREAD else self._files)
+
+    async def close_files(self) -> None:
+        """Closes the files that ``open_file`` gave for writing and that are open still; raises what goes wrong."""
+        while self._files:
+            await next(iter(self._files)).aclose()
 
     async def read_bytes(self, path: str) -> bytes:
         """The content of a file."""
@@ -132,4 +138,6 @@ async def lasting_by(
 ) -> AsyncIterator[LastingTree]:
     """The same for any way to come to a tree."""
     async with linked(make, patience=patience) as link:
-        yield LastingTree(link)
+        tree = LastingTree(link)
+        yield tree
+        await tree.close_files()

@@ -10,6 +10,8 @@ uses ``begin`` and later ``wait``; no task is needed for each::
 from __future__ import annotations
 
 import contextlib
+import os
+import weakref
 from typing import Any, Generic, TypeVar
 
 import trio
@@ -24,6 +26,7 @@ from ninep.wire.outbox import Outbox
 
 CHUNK = 256 * 1024
 """Most bytes taken from the socket at once, unless the frame under way is larger."""
+ELSEWHERE = "the connection belongs to the process that this one was forked from: connect again"
 FLUSH_PATIENCE = 5.0
 """Seconds that a cancelled caller waits for the server to confirm that it gave the request up."""
 
@@ -64,6 +67,7 @@ class Client(Generic[Q, R]):
         self._malformed: Malformed | None = None
         self._inbox: Inbox | None = None
         self._answered = False
+        _living.add(self)
 
     @property
     def in_flight(self) -> int:
@@ -284,6 +288,15 @@ class Client(Generic[Q, R]):
                 taskless.wake(waiter)
         self._tag_freed.unpark_all()
 
+    def disown(self) -> None:
+        """Makes this an end that nothing can be asked of, in a process that was forked from the one that made it.
+
+        The socket is shared, but the replies would come to whichever of the two reads first.
+        """
+        self._lost = ConnectionLost(ELSEWHERE)
+        self._calls.clear()
+        self._outbox.broken = True
+
     def _why(self, cause: BaseException | None) -> str:
         secured = isinstance(self._stream, trio.SSLStream)
         if secured and not self._answered and not isinstance(cause, Malformed):
@@ -292,3 +305,14 @@ class Client(Generic[Q, R]):
         if cause is None:
             return "connection closed"
         return "connection lost: it was cut" if tls.was_cut(cause) else f"connection lost: {cause}"
+
+
+_living: weakref.WeakSet[Client[Any, Any]] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for client in list(_living):
+        client.disown()
+
+
+os.register_at_fork(after_in_child=_forked)
