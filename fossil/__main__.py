@@ -17,6 +17,8 @@ from pathlib import Path
 import trio
 
 from fossil import checking, formatting
+from fossil.checking import CODES
+from fossil.condition import look_at_venti
 from fossil.console import open_console
 from fossil.errors import ArchiveAway, BadConfiguration, ConsoleRefused, DamagedData, FossilError, NoSnapshot, NotServed
 from fossil.fileserver import FileServer, Surroundings, open_file_server
@@ -85,6 +87,9 @@ async def run_serve(arguments: argparse.Namespace) -> None:
             for fsys in server.table.values():
                 if fsys.fossil is not None:
                     _announce(server, fsys)
+            for fsys in server.table.values():
+                if fsys.fossil is not None:
+                    await _announce_venti(fsys)
             await trio.sleep_forever()
 
     await until_signalled(run)
@@ -110,6 +115,13 @@ def _announce(server: FileServer, fsys: Fsys) -> None:
     announce(f"serving {fsys.folder}{name} on {' '.join(places) or 'nothing but the console'}{archiving}")
     if places and not name:
         announce(f"try: python -m ninep -a '{places[0]}' ls -l")
+
+
+async def _announce_venti(fsys: Fsys) -> None:
+    """What was found where archives go: clients are served meanwhile."""
+    venti = await look_at_venti(fsys.open)
+    if venti is not None:
+        announce(venti.text if fsys.name == NAME else f"{fsys.name}: {venti.text}")
 
 
 async def run_vacfs(arguments: argparse.Namespace) -> None:
@@ -140,20 +152,22 @@ async def run_vacfs(arguments: argparse.Namespace) -> None:
     await until_signalled(run)
 
 
-async def run_command(arguments: argparse.Namespace) -> None:
+async def run_command(arguments: argparse.Namespace) -> int:
     """Asks a running file system."""
     words = [arguments.word, *arguments.words(arguments)]
     async with open_console(folder_of(arguments) / CONSOLE) as line:
-        answer = await line.ask(" ".join(map(quoted, words)))
-    print_result(answer, end="")
+        report = await line.ask(" ".join(map(quoted, words)))
+        print_result(report, end="")
+        return CODES[report.verdict]
 
 
 async def run_console(arguments: argparse.Namespace) -> int:
     """Gives one command to the console, or each line of standard input; at a terminal with prompts."""
     async with open_console(folder_of(arguments) / CONSOLE) as line:
         if arguments.command:
-            print_result(await line.ask(" ".join(arguments.command)), end="")
-            return DONE
+            report = await line.ask(" ".join(arguments.command))
+            print_result(report, end="")
+            return CODES[report.verdict]
         await line.ask("")
         people = sys.stdin.isatty()
         if people:
@@ -163,9 +177,11 @@ async def run_console(arguments: argparse.Namespace) -> int:
         code = DONE
         while text := await trio.to_thread.run_sync(_typed, line.prompt if people else "", abandon_on_cancel=True):
             try:
-                print_result(await line.ask(text.rstrip("\n")), end="")
+                report = await line.ask(text.rstrip("\n"))
+                print_result(report, end="")
+                code = code or CODES[report.verdict]
             except ConsoleRefused as error:
-                code = FAILED
+                code = code or FAILED
                 print(error, file=sys.stdout if people else sys.stderr)
             sys.stdout.flush()
         return DONE if people else code
@@ -256,7 +272,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_argument("--wait", action="store_true", help="wait until everything is archived")
     command.set_defaults(words=lambda arguments: ["-w"] if arguments.wait else [])
     add("snapshots", "list the snapshots")
-    add("status", "say whether anything is wrong")
+    add("status", "say whether anything is wrong; ends with 1 if something is")
     add("df", "say how much room is used")
     add("sync", "return when everything is on the disk")
     command = add("history", "print the versions of a file")

@@ -58,6 +58,7 @@ class Archiver:
 
     Attributes:
         trouble: why the last attempt failed, or None.
+        away: whether that is because venti could not be reached.
         written: is told of each archive that is in venti, in a line.
         progress: of the archive that is being written, or None.
         refilled: how far it has come to write again what venti lacks, or None.
@@ -84,6 +85,7 @@ class Archiver:
         self._wake = trio.Event()
         self._ended = trio.Event()
         self.trouble: str | None = None
+        self.away = False
         self.written: Callable[[str], None] = lambda line: None
         self.progress: Progress | None = None
         self.refilled: Refilled | None = None
@@ -98,8 +100,10 @@ class Archiver:
         """Waits until nothing is left to archive, and venti has been found to have all that was.
 
         Raises:
-            FossilError: an attempt failed; it will be repeated all the same.
+            FossilError: an attempt failed; it will be repeated all the same. Or there is no archive.
         """
+        if not self._trust.archiving:
+            raise FossilError("nothing is archived: the file system was opened without an archive, with -V")
         while self._history.waiting() or self._trust.lacking is not None or self._trust.wants_to_meet():
             ended = self._ended
             self.wake()
@@ -107,11 +111,19 @@ class Archiver:
             if self.trouble is not None:
                 raise FossilError(f"archiving failed and is tried again later: {self.trouble}")
 
+    async def retry(self) -> None:
+        """Tries again at once, if the last attempt failed, and returns when that has ended, however it did."""
+        if self.trouble is not None and self.progress is None and self.refilled is None:
+            ended = self._ended
+            self.wake()
+            await ended.wait()
+
     async def run(self) -> None:
         """Archives until cancelled. An archive under way is then given up, and gone on with at the next start."""
         wait = FIRST_WAIT
         while True:
             self._wake = trio.Event()
+            self.away = False
             noted = None
             try:
                 while await self._step():
@@ -120,8 +132,11 @@ class Archiver:
             except (FossilError, VentiError, WireError, FileError, OSError) as error:
                 noted = str(error) or type(error).__name__
                 if noted != self.trouble:
-                    log.warning("archive not written, it is gone on with later: %s", noted)
+                    log.warning("archiving is gone on with later: %s", noted)
                 self.trouble = noted
+            except Exception as error:
+                log.exception("archiving failed, and is tried again later")
+                self.trouble = noted = f"internal error: {error!r}; the server's log has the details"
             self.looked.set()
             self._ended.set()
             self._ended = trio.Event()
@@ -129,6 +144,8 @@ class Archiver:
                 wait = FIRST_WAIT
                 await self._wake.wait()
             else:
+                # What woke it meanwhile may have been this very attempt.
+                self._wake = trio.Event()
                 with trio.move_on_after(wait):
                     await self._wake.wait()
                 wait = min(wait * 2, LONGEST_WAIT)
@@ -146,6 +163,7 @@ class Archiver:
                 elif waiting:
                     await self._write(waiting[0], store)
         except ArchiveAway as error:
+            self.away = True
             raise FossilError(f"venti is away: {error}") from error
         return True
 

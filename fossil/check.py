@@ -16,6 +16,7 @@ from fossil.datalog import BLOCK
 from fossil.errors import ArchiveAway, DamagedData, NoSnapshot
 from fossil.filesystem import ROOT
 from fossil.handover import Row, hand_over, rows_of
+from fossil.report import Verdict
 from fossil.schema import ALIVE, DamagedDatabase, faults
 from fossil.service import Fossil
 from fossil.sweep import FORGOTTEN
@@ -59,6 +60,7 @@ class Checked:
         blocks: of archives in venti.
         unused: bytes of the log that nothing refers to and that had not been given back.
         damaged: findings that are still wrong.
+        away: whether there are archives that should have been looked at and could not be.
     """
 
     names: int = 0
@@ -69,6 +71,14 @@ class Checked:
     blocks: int = 0
     unused: int = 0
     damaged: int = 0
+    away: bool = False
+
+    @property
+    def verdict(self) -> Verdict:
+        """What that comes to."""
+        if self.damaged:
+            return Verdict.DAMAGED
+        return Verdict.AWAY if self.away else Verdict.OK
 
     def __str__(self) -> str:
         archives = f", {self.blocks} blocks in venti" if self.blocks else ""
@@ -119,7 +129,11 @@ class Check:
         except DamagedDatabase as error:
             self._found("the database", str(error))
         if self._archives:
+            self.checked.away = True
             await self._venti()
+            self.checked.away = False
+        if not self.checked.damaged:
+            self._system.content.damage = ""
         return self.checked
 
     def _found(self, where: str, what: str, *, repaired: bool = False) -> None:

@@ -12,16 +12,20 @@ import trio
 from fossil.check import Check, Finding
 from fossil.console import open_console
 from fossil.errors import ArchiveAway, NoSnapshot, NotServed
-from fossil.service import CONSOLE, open_fossil
-from ninep.cli.codes import DAMAGED, DONE
+from fossil.report import Verdict
+from fossil.service import CONSOLE, EMBEDDED, open_fossil
+from ninep.cli.codes import DAMAGED, DONE, FAILED, UNREACHABLE
 from ninep.cli.identity import user_name
+from ninep.cli.streams import print_result
 from ninep.tasks.nursery import background
 from ninep.wire.edge import networks_of
+from ninep.wire.errors import Unreachable
 from venti.client import connect
 from venti.disk import open_disk_store
 from venti.store import BlockStore
 
-DAMAGE = "things are damaged"
+CODES = {Verdict.OK: DONE, Verdict.WRONG: FAILED, Verdict.AWAY: UNREACHABLE, Verdict.DAMAGED: DAMAGED}
+"""The exit codes of what a server says of a command that was done."""
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -32,30 +36,40 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 async def run(arguments: argparse.Namespace, folder: Path) -> int:
     """Looks for damage: rows, data, and with --archives what is in venti. Where the file system is served, its server
-    does it and goes on serving. Prints a line for each thing found and one for all; exits with 4 if damage remains.
+    does it and goes on serving. Prints a line for each thing found and one for all; exits with 4 if damage remains, and
+    with 3 if the archives could not be looked at.
     """
     if not (folder / "metadata").exists():
         raise NoSnapshot(f"{folder} has no file system: name its directory with --data")
     words = ["check", *["fix"] * arguments.repair, *["venti"] * arguments.archives]
     try:
         async with open_console(folder / CONSOLE) as line:
-            text = await line.ask(" ".join(words))
+            report = await line.ask(" ".join(words))
     except NotServed:
         return await _alone(arguments, folder)
-    sys.stdout.write(text)
-    return DAMAGED if DAMAGE in text else DONE
+    print_result(report, end="")
+    return CODES[report.verdict]
 
 
 async def _alone(arguments: argparse.Namespace, folder: Path) -> int:
     networks = networks_of(arguments)
 
+    def address() -> str:
+        """What was said, else where the archive was last."""
+        known = fossil.trust.addresses()
+        return arguments.venti or (known[0] if known else "")
+
     def store() -> AbstractAsyncContextManager[BlockStore]:
-        return connect(arguments.venti, networks=networks) if arguments.venti else open_disk_store(folder / "venti")
+        if address():
+            return connect(address(), networks=networks)
+        if not (folder / EMBEDDED).exists():
+            raise Unreachable(f"there is no archive in {folder / EMBEDDED}: say where the venti is with --venti")
+        return open_disk_store(folder / EMBEDDED)
 
     def report(finding: Finding) -> None:
         print(finding, flush=True)
 
-    async with open_fossil(folder, owner=user_name(), open_store=store) as fossil:
+    async with open_fossil(folder, owner=user_name(), open_store=store, archiving=False) as fossil:
         work = Check(fossil, report, repair=arguments.repair, archives=arguments.archives)
         async with background() as nursery:
             nursery.start_soon(_show, work)
@@ -64,7 +78,7 @@ async def _alone(arguments: argparse.Namespace, folder: Path) -> int:
             except ArchiveAway as error:
                 print(f"the archives could not be looked at: {error}", file=sys.stderr)
         print(work.checked)
-        return DAMAGED if work.checked.damaged else DONE
+        return CODES[work.checked.verdict]
 
 
 async def _show(work: Check) -> None:

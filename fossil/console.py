@@ -2,8 +2,8 @@
 
 A connection carries any number of commands. Each is one line of UTF-8, words quoted as rc(1) does; each answer is a
 line ``ok N PROMPT``, ``error N PROMPT`` or, where something asked for is not there, ``absent N PROMPT``, and then N
-bytes of text. The socket is open to its owner alone. For people and scripts that want a terminal's look there is
-``prompt``.
+bytes of text. A command that was done and found something wrong says ``wrong``, ``away`` or ``damaged`` for ``ok``. The
+socket is open to its owner alone. For people and scripts that want a terminal's look there is ``prompt``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Protocol
 import trio
 
 from fossil.errors import ConsoleRefused, FossilError, NoSnapshot, NotServed
+from fossil.report import Report, Verdict, verdict_of
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,11 @@ LONGEST_LINE = 8192
 """Bytes of a command, newline included."""
 LONGEST_ANSWER = 64 * 1024 * 1024
 """Bytes of an answer that a client accepts."""
+
+
+WORDS = {Verdict.OK: "ok", Verdict.WRONG: "wrong", Verdict.AWAY: "away", Verdict.DAMAGED: "damaged"}
+"""How an answer begins to a command that was done."""
+VERDICTS = {word: verdict for verdict, word in WORDS.items()}
 
 
 class Commander(Protocol):
@@ -92,7 +98,8 @@ class Console:
 
 async def _answer(commander: Commander, line: bytes) -> bytes:
     try:
-        return _framed("ok", await commander.execute(line.decode()), commander)
+        text = await commander.execute(line.decode())
+        return _framed(WORDS[verdict_of(text)], text, commander)
     except UnicodeDecodeError:
         return _framed("error", "a command is text in UTF-8", commander)
     except NoSnapshot as error:
@@ -116,8 +123,8 @@ class Line:
         self._stream = stream
         self._pending = b""
 
-    async def ask(self, command: str) -> str:
-        """What a command prints.
+    async def ask(self, command: str) -> Report:
+        """What a command prints, with what the server says of it.
 
         Raises:
             NoSnapshot: what was asked for is not there.
@@ -142,9 +149,9 @@ class Line:
         text, self._pending = self._pending[:size].decode(), self._pending[size:]
         if verdict == "absent":
             raise NoSnapshot(text)
-        if verdict != "ok":
+        if verdict not in VERDICTS:
             raise ConsoleRefused(text)
-        return text
+        return Report(text, VERDICTS[verdict])
 
     async def _receive(self) -> None:
         data = await self._stream.receive_some()

@@ -23,12 +23,14 @@ class Content:
 
     Attributes:
         fetch: gets what is in venti; None while there is no venti.
+        damage: what was found to be damaged last, for people; empty if nothing was.
         moved: counts how often pieces went from the data log to venti alone, so that extents are looked at anew.
     """
 
     def __init__(self, data: DataLog) -> None:
         self._data = data
         self.fetch: Fetch | None = None
+        self.damage = ""
         self.moved = 0
 
     def read(self, extents: list[Extent], length: int, offset: int, count: int) -> Maybe[Buffer]:

@@ -23,6 +23,8 @@ from fossil.errors import ArchiveAway, FossilError
 from fossil.filesystem import ROOT, FileSystem
 from fossil.handover import Row, hand_over, rows_of
 from fossil.history import ARCHIVE, History
+from fossil.userfile import PATH as USERS
+from fossil.userfile import find
 from ninep.errors import FileSystemFull
 from ninep.tasks import for_each
 
@@ -181,8 +183,11 @@ class Evictor:
         await for_each([piece for piece in pieces if not system.log.is_held(piece.place)], look, AT_ONCE)
         gone: list[_Piece] = []
         with system.transaction() as database:
+            users = self._users()
             for piece in pieces:
                 archived = found.get(piece.place)
+                if not isinstance(archived, _Chunk) and any(row.path == users for row in archived or ()):
+                    continue
                 # Whoever looked at it meanwhile, or wrote, has it as it is now.
                 if archived is None or system.log.is_held(piece.place) or self._archived(piece) != archived:
                     continue
@@ -193,6 +198,14 @@ class Evictor:
                 gone.append(piece)
         system.freed.add((piece.place, piece.stored) for piece in gone)
         return sum(piece.stored for piece in gone)
+
+    def _users(self) -> int | None:
+        """The path of the table of users: a server that starts while venti is away needs it."""
+        try:
+            node = find(self._system, USERS)
+        except FossilError:
+            return None
+        return None if node is None else node.path
 
     def _archived(self, piece: _Piece) -> list[Row] | _Chunk | None:
         """Where in archived files the bytes of a piece are."""

@@ -23,7 +23,7 @@ from fossil.ownclient import OwnClient
 from fossil.prompt import serve_prompts
 from fossil.rules import Rules
 from fossil.served import NAME
-from fossil.service import CONSOLE, open_fossil
+from fossil.service import CONSOLE, Fossil, open_fossil
 from fossil.userfile import read_users
 from fossil.users import STANDARD, Users
 from ninep.tasks.nursery import background, open_nursery
@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 ALL = "all"
 """What stands for each file system in commands, and is the name of none."""
+USERS_AGAIN = 5.0
+"""Seconds after which a table of users that could not be read is tried again."""
 SERVICE = "9fs"
 """The service of an address that names none: port 564."""
 
@@ -229,6 +231,17 @@ class FileServer:
             self.use(Users.parse(text, log.warning))
         except ConsoleRefused as error:
             log.warning("%s; the standard users are used", error)
+            if isinstance(error.__cause__, FossilError):
+                self._systems.start_soon(self._take_users_later, fsys, fossil)
+
+    async def _take_users_later(self, fsys: Fsys, fossil: Fossil) -> None:
+        """The table may be in venti alone, which was away or not the right one."""
+        while fsys.fossil is fossil:
+            await trio.sleep(USERS_AGAIN)
+            with contextlib.suppress(ConsoleRefused):
+                self.use(Users.parse(await read_users(fossil.system), log.warning))
+                log.warning("the table of users can be read now, and is used")
+                return
 
     def use(self, users: Users) -> None:
         """Takes another table of users, for all file systems."""

@@ -11,6 +11,7 @@ from fossil.errors import ConsoleRefused, FossilError, Unlisted
 from fossil.fileserver import ALL, FileServer
 from fossil.fsys import Fsys
 from fossil.registry import FSYS, SERVER, FsysCommand
+from fossil.report import joined
 from fossil.words import Given, split_words
 from ninep.errors import NinepError
 from ninep.wire.errors import WireError
@@ -35,7 +36,7 @@ class Interpreter:
         return f"{self.current or 'prompt'}: "
 
     async def execute(self, line: str) -> str:
-        """Does one line and returns what it prints.
+        """Does one line and returns what it prints; a ``Report`` where there is more to say than that it was done.
 
         Raises:
             ConsoleRefused: it cannot be done; the text says why.
@@ -81,7 +82,7 @@ class Interpreter:
         if name == ALL:
             if not command.all:
                 raise ConsoleRefused(f"cannot use fsys 'all' with '{command.name}' command")
-            return "".join([await self._run(command, fsys, given) for fsys in list(table.values())])
+            return joined([await self._run(command, fsys, given) for fsys in list(table.values())])
         if command.name == "config" and name not in table:
             return await command.run(self, Fsys(name, "", Path()), given)
         return await self._run(command, self.server.fsys(name), given)

@@ -27,6 +27,7 @@ from venti.blocktype import BlockType
 from venti.copy import Copier
 from venti.errors import BlockNotFound, DamagedArchive, DamagedBlock, ReadTooSmall, VentiError
 from venti.links import Link, links
+from venti.messages import LARGEST_BLOCK
 from venti.readback import ReadBack
 from venti.score import Score
 from venti.store import BlockStore
@@ -171,9 +172,7 @@ class Refill:
         wanted = _Wanted(store, sources, Refilled())
         for link in self.lost:
             try:
-                await wanted.read(link.score, link.type, 0)
-            except ReadTooSmall:
-                return True
+                await wanted.read(link.score, link.type, LARGEST_BLOCK)
             except VentiError:
                 continue
             return True

@@ -25,7 +25,7 @@ class Speaker(Protocol):
 
 
 ServerFunction: TypeAlias = Callable[[Speaker, Given], Awaitable[str]]
-"""Does a command and returns the text to print; raises FossilError to refuse."""
+"""Does a command and returns the text to print, which may be a ``Report``; raises FossilError to refuse."""
 FsysFunction: TypeAlias = Callable[[Speaker, Fsys, Given], Awaitable[str]]
 """The same for one file system."""
 

@@ -25,7 +25,7 @@ from fossil.schedule import Schedule
 from fossil.schema import checkpoint, open_reader, pinned
 from fossil.served import FossilTree
 from fossil.trust import Trust
-from fossil.vault import OpenStore, Vault
+from fossil.vault import OpenStore, Vault, welcome
 from ninep.errors import FileSystemFull
 from ninep.tasks.nursery import background
 from venti.disk import open_disk_store
@@ -85,7 +85,7 @@ class Fossil:
         self._settling = trio.Lock()
         self._reader = open_reader(folder / "metadata")
         self.trust = Trust(system, where, archiving=archiving)
-        self.vault = Vault(open_store, self.trust.meet)
+        self.vault = Vault(open_store, self.trust.meet if archiving else welcome)
         self.away = Away(system, self.vault, self.trust.suspect)
         self.lister = Lister(system, self.away)
         system.fetch_names = self.lister.fetch
@@ -183,7 +183,7 @@ async def open_fossil(
     ``open_store`` opens the archive; None is one in the directory ``venti`` of ``folder``. ``local_size`` is how many
     bytes of data the log is brought back to, as far as they are safe in the archive; None is no bound. ``where`` says
     at which address ``open_store`` dials, if it does, and ``dial`` opens an archive that had another one before: what
-    the one of now lacks may be there. Without ``archiving`` nobody asks the archive what it has before it is needed.
+    the one of now lacks may be there. Without ``archiving`` nothing is archived, and the archive is only read.
 
     Cancelled, everything is made durable and closed.
 
@@ -207,7 +207,8 @@ async def open_fossil(
             async with background() as nursery:
                 nursery.start_soon(fossil.run)
                 nursery.start_soon(fossil.vault.run)
-                nursery.start_soon(fossil.archiver.run)
+                if archiving:
+                    nursery.start_soon(fossil.archiver.run)
                 nursery.start_soon(fossil.schedule.run)
                 if fossil.evictor is not None:
                     nursery.start_soon(fossil.evictor.run)

@@ -137,6 +137,8 @@ class StoredFile(File):
                         what = f"is damaged in bytes {extent.start} to {extent.end - 1}"
         elif isinstance(error, ArchiveAway):
             what = "is in venti, which does not answer"
+        if isinstance(error, DamagedData):
+            self._tree.system.content.damage = f"{name} {what}"
         level = logging.WARNING if isinstance(error, ArchiveAway) else logging.ERROR
         log.log(level, "%s %s: %s", name, what, error)
         text = f"{InputOutput.text}: {name} {what}"

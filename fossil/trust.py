@@ -69,16 +69,15 @@ class Trust:
     """Of one file system.
 
     Attributes:
+        archiving: whether there is an archive at all.
         met: whether a venti has answered since the start.
         lacking: what the one that answered last was found to lack, as people are told it; None if nothing.
         noticed: is called when something was found to be lacking.
     """
 
     def __init__(self, system: FileSystem, where: Callable[[], str], *, archiving: bool = True) -> None:
-        """``where`` gives the address of the archive; empty for the embedded one. ``archiving``: whether there is one
-        at all.
-        """
-        self._archiving = archiving
+        """``where`` gives the address of the archive; empty for the embedded one."""
+        self.archiving = archiving
         self._system = system
         self._where = where
         self._checked = float("-inf")
@@ -94,9 +93,13 @@ class Trust:
             for what in ("archived", "unlisted", "source", "snapshot WHERE score IS NOT NULL")
         )
 
+    def used(self) -> bool:
+        """Whether there is a venti that should answer."""
+        return self.archiving and (bool(self._where()) or self.expects())
+
     def wants_to_meet(self) -> bool:
         """Whether venti should be connected to, only to see whether it is there and what it has."""
-        return self._archiving and not self.met and (bool(self._where()) or self.expects())
+        return not self.met and self.used()
 
     # What is kept in the database
 

@@ -6,6 +6,7 @@ from fossil.check import Check, Finding
 from fossil.errors import ArchiveAway, ConsoleRefused
 from fossil.fsys import Fsys
 from fossil.registry import Speaker, fsys_command
+from fossil.report import Report
 from fossil.words import Given
 
 OURS = frozenset(("fix", "venti"))
@@ -33,4 +34,4 @@ async def check(speaker: Speaker, fsys: Fsys, given: Given) -> str:
         lines.append(f"the archives could not be looked at: {error}\n")
     finally:
         fsys.open.check = None
-    return "".join(lines) + f"{work.checked}\n"
+    return Report("".join(lines) + f"{work.checked}\n", work.checked.verdict)

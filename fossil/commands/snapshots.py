@@ -7,6 +7,7 @@ import time
 
 from fossil.archive import write_root
 from fossil.commands.files import look
+from fossil.condition import look_at_venti
 from fossil.errors import ConsoleRefused
 from fossil.fsys import Fsys
 from fossil.history import ARCHIVE, SNAPSHOT
@@ -86,11 +87,12 @@ def _destination(fsys: Fsys, kind: str, path: str) -> str:
 async def last(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     """Prints the score of the newest archive; with -w waits until all are written. The original has a program."""
     fossil = fsys.open
+    # It may have become another one since it was used.
+    await look_at_venti(fossil)
     if "w" in given.options:
         await fossil.archiver.idle()
-    newest = fossil.history.last()
     _check_whole(fsys, "last")
-    return f"{newest.score}\n"
+    return f"{fossil.history.last().score}\n"
 
 
 def _check_whole(fsys: Fsys, command: str) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 
-from fossil.errors import ConsoleRefused, FossilError
+from fossil.condition import conditions
+from fossil.errors import ConsoleRefused
 from fossil.fsys import Fsys
 from fossil.registry import FSYS, Speaker, fsys_command
+from fossil.report import Report, Verdict
 from fossil.rules import Rules
 from fossil.service import Fossil
 from fossil.words import Given, number
@@ -137,22 +139,7 @@ async def df(speaker: Speaker, fsys: Fsys, given: Given) -> str:
 
 @fsys_command("status", halted=True)
 async def status(speaker: Speaker, fsys: Fsys, given: Given) -> str:
-    """Says whether anything is wrong. The original has no such command."""
-    fossil = fsys.open
-    lines = [f"writes stopped: {fossil.system.stopped}"] if fossil.system.stopped else []
-    if fossil.system.halted:
-        lines.append("halted")
-    waiting = len(fossil.history.waiting())
-    if waiting:
-        lines.append(f"{waiting} archives wait to be written")
-    if (progress := fossil.archiver.progress) is not None:
-        lines.append(f"archiving {progress.name}: {progress.files} files, {progress.size} bytes so far")
-    if fossil.check is not None:
-        lines.append(f"checking: {fossil.check} so far")
-    if fossil.archiver.trouble:
-        lines.append(f"archiver: {fossil.archiver.trouble}")
-    try:
-        lines.append(f"last archive {fossil.history.last().score}")
-    except FossilError as error:
-        lines.append(str(error))
-    return "".join(line + "\n" for line in lines)
+    """Says whether anything is wrong, and whether venti is there. The original has no such command."""
+    found = await conditions(fsys.open)
+    verdict = Verdict.WRONG if any(one.wrong for one in found) else Verdict.OK
+    return Report("".join(f"{one.text}\n" for one in found), verdict)

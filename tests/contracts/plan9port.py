@@ -48,7 +48,7 @@ def original(
 
 
 class OriginalVenti:
-    """Their archive, on small partitions in ``path``; ``stop`` syncs and ends it.
+    """Their archive, on small partitions in ``path``; ``stop`` kills it, and ``start`` starts it again.
 
     Attributes:
         address: where it answers.
@@ -70,12 +70,17 @@ class OriginalVenti:
         original("venti/fmtarenas", "-a", "16M", "arenas", self.arenas)
         original("venti/fmtisect", "isect0", path / "isect.part")
         original("venti/fmtindex", path / "venti.conf")
-        namespace = path / "ns"
-        namespace.mkdir(mode=0o700)
-        self._log = (path / "log").open("wb")
+        self._path, self._port = path, port
+        (path / "ns").mkdir(mode=0o700)
+        self.start()
+
+    def start(self) -> None:
+        """Starts it, and waits until it answers."""
+        path = self._path
+        self._log = (path / "log").open("ab")
         self._process = subprocess.Popen(
             [f"{ROOT}/bin/venti/venti", "-s", "-c", f"{path}/venti.conf"],
-            env=environment() | {"PLAN9": ROOT, "NAMESPACE": str(namespace)},
+            env=environment() | {"PLAN9": ROOT, "NAMESPACE": str(path / "ns")},
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
@@ -83,7 +88,7 @@ class OriginalVenti:
         )
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 1):
                 return
             time.sleep(0.05)
         self.stop()

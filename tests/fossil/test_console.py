@@ -13,10 +13,11 @@ from fossil.console import Console, open_console
 from fossil.errors import ConsoleRefused, NotServed
 from fossil.news import News
 from fossil.prompt import serve_prompts
+from fossil.report import Report, Verdict
 
 
 class Parrot:
-    """Knows four words."""
+    """Knows some words."""
 
     prompt = "parrot: "
 
@@ -24,6 +25,8 @@ class Parrot:
         word, _, rest = line.partition(" ")
         if word == "refuse":
             raise ConsoleRefused("not today")
+        if word in Verdict.__members__:
+            return Report(rest, Verdict[word])
         if word == "fail":
             raise ZeroDivisionError
         if word == "call":
@@ -49,6 +52,9 @@ async def test_commands_over_the_socket(deep: Path) -> None:
             assert line.prompt == "parrot: "
             assert await line.ask("") == ""
             assert await line.ask("echo " + "ü" * 3000) == "ü" * 3000
+            for verdict in Verdict:
+                report = await line.ask(f"{verdict.name} so it is")
+                assert (report, report.verdict) == ("so it is", verdict)
             with pytest.raises(ConsoleRefused, match="not today"):
                 await line.ask("refuse")
             assert await line.ask("call polly") == "polly"

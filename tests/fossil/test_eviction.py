@@ -228,8 +228,8 @@ async def test_what_nobody_refers_to_is_given_back(tmp_path: Path, autojump_cloc
         for _ in range(3):
             await fossil.settle()
         assert system.database.execute("SELECT count(*) FROM fetched").fetchone() == (0,)
-        # One is left: the table of users went to venti, too.
-        assert system.database.execute("SELECT count(*) FROM source").fetchone() == (1,)
+        # The table of users stays here.
+        assert system.database.execute("SELECT count(*) FROM source").fetchone() == (0,)
         assert used(tmp_path) < 16 * KIB
 
 
