@@ -42,6 +42,7 @@ class CachedFile(UnixSide):
     qid: Qid
     iounit: int = 0
     ids: Ids
+    odd_names = True
 
     def __init__(self, cache: Cache, handle: Handle, knowledge: Knowledge, ahead: Ahead | None = None) -> None:
         """``ahead`` is told what is opened."""

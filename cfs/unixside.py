@@ -23,7 +23,8 @@ from ninep.emulation import setattr as set_by_wstat
 from ninep.errors import CrossDevice, FileError, FileNotFound, NinepError, NotPermitted
 from ninep.files import File
 from ninep.maybe import arrived, then
-from ninep.messages import NOFID, Twalk
+from ninep.messages import NOFID, OREAD, Twalk
+from ninep.names import good_names
 from ninep.qid import Qid
 from ninep.remote import RemoteFile
 from ninep.stat import DMDEVICE, DMSYMLINK, Stat
@@ -132,6 +133,8 @@ class UnixSide(File):
 
     async def lcreate(self, name: str, perm: int, mode: int, gid: int | None) -> File:
         """A create, whose mode is then set to what was asked for; until then it has less."""
+        if not good_names((name,)):
+            return await self._lcreate_odd(name, perm, mode)
         made = await arrived(self.create(name, perm & 0o777, mode))
         try:
             await arrived(made.wstat(Stat(mode=perm & 0o777)))
@@ -139,6 +142,22 @@ class UnixSide(File):
             await arrived(made.clunk())
             raise
         return made
+
+    async def _lcreate_odd(self, name: str, perm: int, mode: int) -> File:
+        """The same with a name that 9P2000 has for no new file."""
+
+        async def made(here: RemoteFile) -> None:
+            async with await here.walk([]) as view:
+                await view.create(name, perm, OREAD)
+
+        await self._change(made)
+        file = await arrived(self.step(name))
+        try:
+            await arrived(file.open(mode))
+        except BaseException:
+            await arrived(file.clunk())
+            raise
+        return file
 
     async def told(self, stat: Stat) -> Stat:
         """An entry with what it does not say in 9P2000: where a link leads, which device it is."""

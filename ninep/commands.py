@@ -82,6 +82,7 @@ async def for_each(paths: Sequence[str], work: Callable[[str], Awaitable[None]])
 async def ls(arguments: argparse.Namespace) -> int:
     """Lists directories, or names files."""
     name = shown if sys.stdout.isatty() else str
+    unseen: list[str] = []
     async with connected(arguments) as remote:
 
         async def one(path: str) -> None:
@@ -89,6 +90,7 @@ async def ls(arguments: argparse.Namespace) -> int:
             entries = [stat._replace(name=path or stat.name)]
             if stat.is_directory and not arguments.directory:
                 entries = sorted(await remote.listdir(path), key=lambda entry: entry.name)
+                unseen.extend(f"{path}/{entry.name}".lstrip("/") for entry in entries if not entry.is_known)
             if arguments.json:
                 print(json.dumps([as_object(entry) for entry in entries]))
                 return
@@ -96,7 +98,12 @@ async def ls(arguments: argparse.Namespace) -> int:
             lines = long_lines(entries, time.time()) if arguments.long else [entry.name for entry in entries]
             sys.stdout.writelines(f"{line}\n" for line in lines)
 
-        return await for_each(arguments.path or [""], one)
+        code = await for_each(arguments.path or [""], one)
+
+        async def why(path: str) -> None:
+            await remote.stat(path)
+
+        return code or await for_each(unseen, why)
 
 
 async def cat(arguments: argparse.Namespace) -> int:

@@ -31,8 +31,11 @@ class Conversation:
         self.unix = self.walks_open = False
 
     def good_names(self, file: File, names: Sequence[str]) -> int:
-        """How many of ``names`` from the first on a file here can have."""
-        return good_names(names, odd=self.unix and file.odd_names)
+        """How many of ``names`` from the first on a file here can have.
+
+        What is there can be walked to in every dialect, though 9P2000 has no such names: it is listed there, too.
+        """
+        return good_names(names, odd=file.odd_names)
 
     def check_name(self, file: File, name: str) -> None:
         """Raises ``IllegalName`` unless a file in the directory ``file`` can be called so."""

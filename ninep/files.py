@@ -71,7 +71,7 @@ class File:
         appends: whether it understands OAPPEND in an open mode. Where not it never sees that bit: its writes come at
             the offsets that the client thinks are the end.
         odd_names: whether names may have control characters and bytes that are no UTF-8, as surrogate escapes. Where
-            not, the session refuses them; in 9P2000 it always does.
+            not, the session refuses them. In 9P2000 nothing is called so, but what is can be walked to.
         ids: how the names of users and groups in its directory entry map to numbers.
         locks: where record locks on this file are; None is with those of the tree.
     """

@@ -106,7 +106,7 @@ class NinepFileSystem(AbstractFileSystem):
     def _entry(self, path: str, stat: Stat) -> dict[str, Any]:
         return {
             "name": path,
-            "size": stat.length,
+            "size": stat.length if stat.is_known else None,
             "type": "directory" if stat.is_directory else "file",
             "mtime": stat.mtime,
             "mode": stat.mode & 0o777,

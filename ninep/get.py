@@ -92,13 +92,13 @@ class Get(Transfer):
                     self.done(0)
                     return
                 log.warning("%s: a symbolic link, becomes a file that holds its target: say -D 9P2000.L", shown(path))
-            await self._copy(file, entry, path)
+            await self._copy(file, entry if entry.is_known else await file.stat(), path)
 
     async def _directory(self, branch: Branch, path: str, entry: Stat) -> None:
         _checked(entry.name)
         file = await branch.file.walk([entry.name])
         try:
-            inner = self._branch(path, file, entry, branch)
+            inner = self._branch(path, file, entry if entry.is_known else await file.stat(), branch)
         except BaseException:
             await file.leave()
             raise

@@ -35,6 +35,8 @@ def long_lines(entries: list[Stat], now: float) -> list[str]:
     """A line for each entry: mode, owner, group, bytes, time, name; in columns. A link tells where it leads to."""
     rows = [
         (mode_text(entry.mode), entry.uid, entry.gid, str(entry.length), _when(entry.mtime, now), _leading(entry))
+        if entry.is_known
+        else (f"{mode_text(entry.mode)[:2]}?????????", "?", "?", "?", "           ?", entry.name)
         for entry in entries
     ]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(5)]
@@ -55,9 +57,9 @@ def as_object(stat: Stat) -> dict[str, Any]:
         "name": stat.name,
         "qid": {"type": stat.qid.type, "version": stat.qid.version, "path": stat.qid.path},
         "mode": stat.mode,
-        "atime": stat.atime,
-        "mtime": stat.mtime,
-        "length": stat.length,
+        "atime": stat.atime if stat.is_known else None,
+        "mtime": stat.mtime if stat.is_known else None,
+        "length": stat.length if stat.is_known else None,
         "uid": stat.uid,
         "gid": stat.gid,
         "muid": stat.muid,

@@ -6,6 +6,7 @@ does not.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -22,15 +23,25 @@ from ninep.attributes import (
     plan9_mode,
 )
 from ninep.codec_linux import unpack_entries
-from ninep.errors import BadFidUse, FileError, NotDirectory, NotSupported, WstatProhibited
+from ninep.errors import (
+    BadFidUse,
+    FileError,
+    FileNotFound,
+    FileRemoved,
+    NotDirectory,
+    NotSupported,
+    WstatProhibited,
+)
 from ninep.qid import QTDIR, QTSYMLINK, Qid
 from ninep.remote import RemoteFile, check_length
 from ninep.remote_methods import UnixMethods
-from ninep.stat import DMDEVICE, DMDIR, NO32, NO64, Stat
+from ninep.stat import DMDEVICE, DMDIR, NO32, NO64, Stat, listed_only
 from ninep.wire.errors import Malformed
 
 if TYPE_CHECKING:
     from ninep.connection import Connection
+
+log = logging.getLogger(__name__)
 
 EVERYTHING = 0x3FFF
 AT_ONCE = 64
@@ -172,50 +183,70 @@ class LinuxFile(RemoteFile):
             found += [Entry(qid, kind, name) for qid, _, kind, name in entries if name not in (".", "..")]
 
     async def scan(self) -> AsyncGenerator[Stat, None]:
-        """The entries of this directory, which is open, some at a time. One that goes away meanwhile is left out."""
-        names = [entry.name for entry in await self.readdir()]
-        for start in range(0, len(names), AT_ONCE):
-            for entry in await self._entries(names[start : start + AT_ONCE]):
+        """The entries of this directory, which is open, some at a time. One that goes away meanwhile is left out.
+
+        Of one that cannot be looked at there is what the directory knows, kind and qid: see ``Stat.is_known``.
+        """
+        entries = await self.readdir()
+        for start in range(0, len(entries), AT_ONCE):
+            for entry in await self._entries(entries[start : start + AT_ONCE]):
                 yield entry
 
-    async def _entries(self, names: Sequence[str]) -> Stats:
+    async def _entries(self, listed: Sequence[Entry]) -> Stats:
         """The entries of some names: all walks together, then all attributes, then all links."""
         connection = self.connection
         client = connection.client
-        fids = {name: connection.take_fid() for name in names}
-        made: dict[str, int] = {}
+        fids = [connection.take_fid() for _ in listed]
+        made: set[int] = set()
+        free: set[int] = set()
         asked = 0
         try:
             walks = []
-            for name, fid in fids.items():
-                walks.append((name, client.begin(m.Twalk(self.fid, fid, [name]))))
+            for entry, fid in zip(listed, fids, strict=True):
+                walks.append(client.begin(m.Twalk(self.fid, fid, [entry.name])))
                 asked += 1
-            for name, call in walks:
+            refused: list[FileError | None] = []
+            for fid, call in zip(fids, walks, strict=True):
                 try:
                     await client.wait(call)
-                    made[name] = fids[name]
-                except FileError:
-                    connection.give_fid(fids[name])
-                    del fids[name]
-            calls = [(name, client.begin(lm.Tgetattr(fid, EVERYTHING))) for name, fid in made.items()]
-            found = {name: await _unless_gone(client, call) for name, call in calls}
-            links = [
-                (name, client.begin(lm.Treadlink(made[name])))
-                for name, reply in found.items()
-                if reply is not None and reply.attributes.qid.type & QTSYMLINK
+                except FileError as error:
+                    refused.append(error)
+                    free.add(fid)
+                else:
+                    refused.append(None)
+                    made.add(fid)
+            calls = [
+                None if error is not None else client.begin(lm.Tgetattr(fid, EVERYTHING))
+                for fid, error in zip(fids, refused, strict=True)
             ]
-            targets = {name: await _unless_gone(client, call) for name, call in links}
+            found = [
+                error if call is None else await _reply(client, call)
+                for error, call in zip(refused, calls, strict=True)
+            ]
+            links = [
+                client.begin(lm.Treadlink(fid))
+                if isinstance(reply, lm.Rgetattr) and reply.attributes.qid.type & QTSYMLINK
+                else None
+                for fid, reply in zip(fids, found, strict=True)
+            ]
+            targets = [None if call is None else await _reply(client, call) for call in links]
         finally:
-            for number, fid in enumerate(fids.values()):
-                if fid in made.values():
+            for number, fid in enumerate(fids):
+                if fid in made:
                     connection.discard(fid)
-                elif number < asked:
+                elif fid in free or number >= asked:
+                    connection.give_fid(fid)
+                else:
                     connection.discard(fid, reuse=False)
-        return [
-            self._entry(reply.attributes, name, targets[name].target if targets.get(name) else "")
-            for name, reply in found.items()
-            if reply is not None
-        ]
+        stats = []
+        for entry, reply, target in zip(listed, found, targets, strict=True):
+            if isinstance(reply, lm.Rgetattr):
+                text = target.target if isinstance(target, lm.Rreadlink) else ""
+                stats.append(self._entry(reply.attributes, entry.name, text))
+            elif not isinstance(reply, FileNotFound | FileRemoved):
+                log.debug("%s is listed and cannot be looked at: %s", entry.name, reply)
+                stats.append(listed_only(entry.name, entry.qid, plan9_mode(entry.kind << 12)))
+        return stats
 
     async def mkdir(self, name: str, perm: int = 0o777, gid: int = m.NOFID) -> None:
         check_length(name)
@@ -326,8 +357,9 @@ def _split(time: int | None) -> tuple[int, int]:
     return seconds & NO64, nanoseconds
 
 
-async def _unless_gone(client: Any, call: Any) -> Any:
+async def _reply(client: Any, call: Any) -> Any:
+    """The reply, or the refusal."""
     try:
         return await client.wait(call)
-    except FileError:
-        return None
+    except FileError as error:
+        return error

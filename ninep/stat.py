@@ -107,6 +107,11 @@ class Stat(NamedTuple):
         return bool(self.mode & DMDIR)
 
     @property
+    def is_known(self) -> bool:
+        """Whether the file could be looked at; else there are only a name, a qid and a kind, from its directory."""
+        return self.length != NO64
+
+    @property
     def touches_nothing(self) -> bool:
         """Whether every field says "don't touch": a wstat with it asks for stable storage."""
         return self == _UNTOUCHED
@@ -191,6 +196,11 @@ def _unpacked(data: Buffer, least: int, strings: int) -> tuple[list[Any], int]:
 
 
 _UNTOUCHED = Stat()
+
+
+def listed_only(name: str, qid: Qid, kind: int) -> Stat:
+    """The entry of a file of which its directory alone knows: ``kind`` has the high bits of its mode."""
+    return Stat(0, 0, qid, kind | qid.type << 24, name=name)
 
 
 def unpack_directory(data: Buffer, unpack: Callable[[Buffer], Stat] = Stat.unpack) -> list[Stat]:

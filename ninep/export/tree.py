@@ -28,7 +28,7 @@ from ninep.host_ids import HostIds
 from ninep.ids import Ids
 from ninep.maybe import arrived
 from ninep.qid import QTDIR, QTFILE, QTSYMLINK, Qid
-from ninep.stat import DMDEVICE, NO32, Stat
+from ninep.stat import DMDEVICE, DMSYMLINK, NO32, Stat, listed_only
 from ninep.wire.dialect import Maybe
 
 _KIND = 0o170000
@@ -132,6 +132,15 @@ class ExportTree(FileTree):
                 uid,
             ),
         )
+
+    def unseen(self, entry: os.DirEntry[str], directory: os.stat_result) -> Stat:
+        """The entry of a file in a directory that cannot be looked at."""
+        path = file_number(directory.st_dev, entry.inode(), 0, home=directory.st_dev == self._device)
+        try:
+            kind = QTDIR if entry.is_dir(follow_symlinks=False) else QTSYMLINK if entry.is_symlink() else QTFILE
+        except OSError:
+            kind = QTFILE
+        return listed_only(entry.name, Qid(kind, 0, path), DMSYMLINK if kind == QTSYMLINK else 0)
 
     def attributes(self, status: os.stat_result) -> Attributes:
         """What Unix wants to know."""

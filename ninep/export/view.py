@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat as unix
 from collections.abc import Coroutine, Iterator, Sequence
@@ -71,6 +72,7 @@ class Tree(Protocol):
     def forget(self, key: tuple[int, int]) -> None: ...
     def qid(self, status: os.stat_result) -> Qid: ...
     def stat(self, status: os.stat_result, name: str, target: str = "") -> Stat: ...
+    def unseen(self, entry: os.DirEntry[str], directory: os.stat_result) -> Stat: ...
     def attributes(self, status: os.stat_result) -> Attributes: ...
 
 
@@ -283,11 +285,16 @@ class ExportView(File):
                 name = entry.name
                 try:
                     status = os.lstat(name, dir_fd=self._descriptor)
-                    link = os.readlink(name, dir_fd=self._descriptor) if unix.S_ISLNK(status.st_mode) else ""
-                except OSError:
-                    # It is gone, or the file system is that is mounted there.
+                except FileNotFoundError:
                     continue
-                found.append(self._tree.stat(status, name, link))
+                except OSError as error:
+                    if error.errno == errno.ESTALE:
+                        continue
+                    # Such as a file system that is mounted there and does not answer any more.
+                    found.append(self._tree.unseen(entry, self._place.status))
+                else:
+                    link = _target(name, self._descriptor) if unix.S_ISLNK(status.st_mode) else ""
+                    found.append(self._tree.stat(status, name, link))
                 if len(found) >= BATCH:
                     break
             return found
@@ -417,6 +424,14 @@ class ExportView(File):
         self._end_listing()
         place.drop()
         return spare
+
+
+def _target(name: str, directory: int) -> str:
+    """Where a link leads to, if it tells."""
+    try:
+        return os.readlink(name, dir_fd=directory)
+    except OSError:
+        return ""
 
 
 def flags_of(mode: int) -> int:

@@ -202,6 +202,6 @@ async def test_a_file_system_that_is_dead_is_an_error(tmp_path: Path) -> None:
             for request in (m.Tstat(80), m.Twalk(0, 90, ["far", "file"]), m.Tread(81, 0, 10)):
                 with trio.fail_after(PATIENCE), pytest.raises(FileError, match=r"not connected|aborted"):
                     await raw.ask(request)
-            assert [entry.name for entry in await raw.list()] == ["near"]
+            assert {entry.name: entry.is_known for entry in await raw.list()} == {"near": True, "far": False}
         assert len(os.listdir("/proc/self/fd")) == before
         tree.close()

@@ -290,13 +290,15 @@ async def test_aname_is_a_directory_below(outside: Path) -> None:
 
 
 async def test_names_that_are_no_text_are_names_in_unix(outside: Path) -> None:
-    """9P2000 has text alone; there they are listed as they are."""
+    """9P2000 has text alone: no new file is called so, but what is can be had by the name that is listed."""
     name = b"caf\xe9".decode("utf-8", "surrogateescape")
     (outside / "in" / name).write_text("latin")
     async with exported(outside / "in") as tree:
         async with connected(tree) as raw:
             assert name in {entry.name for entry in await raw.list()}
-            assert await raw.refused(m.Twalk(0, 50, [name])) == "illegal name"
+            assert await raw.content(name) == b"latin"
+            assert await raw.refused(m.Tcreate(await raw.walk(), f"{name}2", 0o644, m.OWRITE)) == "illegal name"
+            assert await raw.refused(m.Twstat(await raw.walk(name), Stat(name=f"{name}2"))) == "illegal name"
         near, far = trio.testing.memory_stream_pair()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(serve_stream, far, tree)
