@@ -200,6 +200,14 @@ class FileSystem:
             node.extents = [Extent(*row) for row in rows]
         return node.extents
 
+    def stored(self, node: Node) -> int:
+        """Bytes of a file that were written; the rest of its length are holes."""
+        self.writer.settle()
+        if node.extents is not None:
+            return sum(extent.length for extent in node.extents)
+        found = self.database.execute(f"SELECT sum(length) FROM extent WHERE path=? AND died={ALIVE}", (node.path,))
+        return found.fetchone()[0] or 0
+
     def read(self, node: Node, offset: int, count: int) -> Maybe[Buffer]:
         """At most ``count`` bytes from ``offset``; what was never written reads as zeros."""
         return self.content.read(self.extents(node), node.length, offset, count)

@@ -36,7 +36,7 @@ from ninep.permissions import WRITE, inherited, settled, wanted
 from ninep.stat import NO32, NO64, Stat
 from ninep.wire.dialect import Buffer, Maybe
 
-LONGEST_NAME = 2048
+LONGEST_NAME = 255
 """Bytes of a name: a directory entry must fit a block of an archive with all else that it says."""
 LEASE = 300.0
 """Seconds that an exclusive-use file stays with who opened it and does not use it."""

@@ -128,6 +128,15 @@ class Past:
             node.looked = self._content.moved
         return node.extents
 
+    def stored(self, node: Node) -> int:
+        """Bytes of a file that were written; the rest of its length are holes."""
+        if node.extents is not None:
+            return sum(extent.length for extent in node.extents)
+        found = self._database.execute(
+            "SELECT sum(length) FROM extent WHERE path=? AND born<=? AND died>?", (node.path, self.epoch, self.epoch)
+        )
+        return found.fetchone()[0] or 0
+
     def changes(self, node: Node, since: int) -> list[tuple[int, int]]:
         """(start, length) of the ranges of a file that may differ from what it was at the end of epoch ``since``.
 

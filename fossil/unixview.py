@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
+from fossil.extents import LONGEST
 from fossil.node import Node
 from fossil.storedfile import StoredFile
 from ninep import stat as st
@@ -85,7 +86,17 @@ class UnixView(StoredFile):
 
     def getattr(self, mask: int) -> Maybe[Attributes]:
         """What is stored. Times have seconds, and what changes the entry alone leaves no time."""
-        return then(self.stat(), lambda stat: attributes_of(stat, self._tree.ids)._replace(nlink=self._links()))
+        return then(self.stat(), self._attributes)
+
+    def _attributes(self, stat: Stat) -> Attributes:
+        found = attributes_of(stat, self._tree.ids)
+        # Small files are taken to have no holes: then nothing has to be asked of most files.
+        blocks = found.blocks if found.size <= LONGEST else self._stored() + 511 >> 9
+        return found._replace(nlink=self._links(), blocks=blocks)
+
+    def _stored(self) -> int:
+        """Bytes that are not holes."""
+        return self._tree.system.stored(self._node)
 
     def _links(self) -> int:
         return 0 if self._node.removed else 1

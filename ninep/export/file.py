@@ -108,6 +108,10 @@ class ExportFile(ExportView):
             raise NotPermitted
         place = file._place
         with self._acting:
+            if place.refresh().st_nlink and not place.is_directory:
+                # The file itself, also where the name that it was found by is gone and another one is left.
+                os.link(place.proc, name, dst_dir_fd=self._place.descriptor, follow_symlinks=True)
+                return
             place.check()
             os.link(
                 place.name,

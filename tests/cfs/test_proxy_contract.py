@@ -88,6 +88,8 @@ class TestTrustingFossil(TestCachedFossil):
 
 
 class CachedDialectContract(DialectContract):
+    counts_holes = False
+
     def tree(self) -> AbstractAsyncContextManager[FileTree]:
         raise NotImplementedError
 

@@ -53,6 +53,8 @@ unix_dialects = pytest.mark.parametrize("version", DIALECTS[1:])
 class EveryDialectContract:
     """An empty tree whose root belongs to ``OWNER``, mode at least 0755."""
 
+    counts_holes = True
+    """Whether blocks of a file are told apart from holes."""
     aname = ""
 
     def tree(self) -> AbstractAsyncContextManager[FileTree]:
@@ -335,7 +337,8 @@ class DialectContract(EveryDialectContract):
                         await remote.root.link("other", file)
                     return
                 await remote.root.link("other", file)
-                await remote.write_bytes("other", b"both")
+                async with remote.open("other", m.OWRITE | m.OTRUNC) as other:
+                    await other.write_range(0, b"both")
                 assert await remote.read_bytes("file") == b"both"
                 assert (await remote.stat("other")).qid == (await remote.stat("file")).qid
                 assert (await file.getattr()).nlink == 2
@@ -433,6 +436,22 @@ class DialectContract(EveryDialectContract):
                 found = await file.getattr()
                 assert found.mtime > 1_600_000_000 * SECOND
                 assert found.atime == 7 * SECOND
+
+    async def test_holes_take_no_blocks(self) -> None:
+        """``du`` and ``cp --sparse`` go by them; there are no fewer than what was written."""
+        if not self.counts_holes:
+            return
+        async with self.client(lm.VERSION, msize=MESSAGE) as remote:
+            for name in ("hole", "spots"):
+                async with remote.create(name) as file:
+                    for at, data in LAYOUTS[name]:
+                        await file.write_range(at, data)
+                await remote.wstat(name, Stat(length=LARGE))
+                written = sum(len(data) for _, data in LAYOUTS[name])
+                async with await remote.walk(name) as file:
+                    found = await file.getattr()
+                assert found.size == LARGE
+                assert written <= found.blocks * 512 <= written + len(LAYOUTS[name]) * 128 * 1024
 
     async def test_the_room(self) -> None:
         async with self.client(lm.VERSION) as remote:

@@ -137,7 +137,7 @@ class ServedTreeContract:
         """An entry must fit in a message and its counts in 16 bits."""
         async with self.client() as raw:
             await raw.made("file")
-            for size in (60000, 65000):
+            for size in (256, 1024, 60000, 65000):
                 fid = await raw.walk()
                 assert await raw.refused(m.Tcreate(fid, "x" * size, 0o644, m.OREAD)) == "File name too long"
                 assert await raw.refused(m.Twstat(await raw.walk("file"), Stat(name="x" * size)))
