@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 if __name__ == "__main__":
-    from ninep.cli.interrupts import watch_loading
+    from ninep.cli.loading import leave, watch_loading
 
     watch_loading("cfs")
 
 import argparse
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -108,4 +107,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 if __name__ == "__main__":
-    from ninep.cli.interrupts import watch_loading
+    from ninep.cli.loading import leave, watch_loading
 
     watch_loading("fossil")
 
@@ -321,4 +321,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 if __name__ == "__main__":
-    from ninep.cli.interrupts import watch_loading
+    from ninep.cli.loading import leave, watch_loading
 
     watch_loading("ninep")
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from ninep.cli.codes import FAILED, NOT_FOUND
@@ -36,4 +35,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

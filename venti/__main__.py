@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 if __name__ == "__main__":
-    from ninep.cli.interrupts import watch_loading
+    from ninep.cli.loading import leave, watch_loading
 
     watch_loading("venti")
 
@@ -77,4 +77,4 @@ if __name__ == "__main__":
     code = main()
     # The system takes all memory back at once; to look through it for cycles first takes as long as storing some files.
     gc.freeze()
-    sys.exit(code)
+    leave(code)

@@ -8,6 +8,3 @@ USAGE = 2
 UNREACHABLE = 3
 DAMAGED = 4
 NOT_FOUND = 5
-
-SIGNALLED = 128
-"""Added to the number of the signal that ended a command, as shells report it."""

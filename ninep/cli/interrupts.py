@@ -15,14 +15,12 @@ from collections.abc import Awaitable, Callable
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
-from ninep.cli.codes import SIGNALLED
+from ninep.cli.loading import SIGNALLED, SIGNALS
 
 T = TypeVar("T")
 
 GRACE = 0.7
 """Seconds that a cancelled command has for tidying up."""
-WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
-"""Signals that end a command, and how it says so."""
 
 
 class Interruption:
@@ -43,7 +41,7 @@ class Interruption:
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
-            for number in WORDS:
+            for number in SIGNALS:
                 # What nohup has set stays.
                 if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._handle)
@@ -94,10 +92,5 @@ class Interruption:
             self._said = True
             # Past sys.stderr, which the code that was interrupted may be holding.
             with contextlib.suppress(OSError):
-                os.write(2, f"{self._name}: {WORDS[signal.Signals(number)]}\n".encode())
+                os.write(2, f"{self._name}: {SIGNALS[signal.Signals(number)]}\n".encode())
         return SIGNALLED + number
-
-
-def watch_loading(name: str) -> None:
-    """Has a signal that comes while the program is still being loaded end it with a line, too: the first thing done."""
-    Interruption(name).__enter__()

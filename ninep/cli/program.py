@@ -12,9 +12,10 @@ from contextlib import suppress
 
 import trio
 
-from ninep.cli.codes import DONE, FAILED, SIGNALLED, USAGE
+from ninep.cli.codes import DONE, FAILED, USAGE
 from ninep.cli.errors import BadUsage, OutputFailed
-from ninep.cli.interrupts import WORDS, Interruption
+from ninep.cli.interrupts import Interruption
+from ninep.cli.loading import SIGNALLED, SIGNALS
 from ninep.cli.streams import whole_streams
 
 CODES: Mapping[type[Exception], int] = {BadUsage: USAGE, OSError: FAILED}
@@ -58,7 +59,7 @@ def framed(name: str, work: Callable[[], int]) -> int:
             print(f"{name}: {described(error)}", file=sys.stderr)
             return FAILED
         except KeyboardInterrupt:
-            print(f"{name}: {WORDS[signal.SIGINT]}", file=sys.stderr)
+            print(f"{name}: {SIGNALS[signal.SIGINT]}", file=sys.stderr)
             return SIGNALLED + signal.SIGINT
 
     return _streamed(name, run)

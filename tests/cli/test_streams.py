@@ -17,7 +17,7 @@ import pytest
 PROGRAM = textwrap.dedent(
     """
     import argparse, os, signal, sys, logging
-    from ninep.cli.interrupts import watch_loading
+    from ninep.cli.loading import watch_loading
     watch_loading("try")
     import trio
     from ninep.cli.program import run_program
@@ -209,7 +209,7 @@ def test_names_that_the_terminal_has_no_letters_for(encoding: str, expected: byt
 WAITING = textwrap.dedent(
     """
     import argparse, sys, time
-    from ninep.cli.interrupts import watch_loading
+    from ninep.cli.loading import watch_loading
     watch_loading("try")
     import trio
     from ninep.cli.program import run_program

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -117,8 +117,16 @@ def test_a_bug_keeps_its_traceback() -> None:
         program(raising(ZeroDivisionError("bug")))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_signal_ends_a_server_cleanly(number: signal.Signals) -> None:
+@pytest.fixture
+def hanging_up() -> Iterator[None]:
+    """A server that was ended leaves SIGHUP ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_ends_a_server_cleanly(number: signal.Signals, hanging_up: None) -> None:
     ended: list[str] = []
 
     async def serve() -> None:
@@ -164,6 +172,47 @@ def test_a_second_signal_kills_what_cannot_end() -> None:
         server.kill()
         server.wait()
         server.stdout.close()
+
+
+@pytest.mark.process
+def test_hanging_up_twice_does_not_kill() -> None:
+    """A terminal that is closed sends it several times; until everything is closed, and after that."""
+    server = subprocess.Popen([sys.executable, "-c", SLOW], stdout=subprocess.PIPE, text=True)
+    with server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "serving\n"
+        server.send_signal(signal.SIGHUP)
+        assert server.stdout.readline() == "ending\n"
+        server.send_signal(signal.SIGHUP)
+        assert server.stdout.readline() == "closing\n"
+        server.send_signal(signal.SIGHUP)
+        assert server.stdout.readline() == "closed\n"
+        assert server.wait(20) == 0
+
+
+SLOW = textwrap.dedent(
+    """
+    import argparse, sys, time, trio
+    from ninep.cli.program import run_program
+    from ninep.cli.serving import until_signalled
+    async def serve():
+        print("serving", flush=True)
+        try:
+            await trio.sleep_forever()
+        finally:
+            print("ending", flush=True)
+            with trio.CancelScope(shield=True):
+                await trio.sleep(0.5)
+    async def run(_):
+        await until_signalled(serve)
+        print("closing", flush=True)
+        await trio.sleep(0.5)
+        print("closed", flush=True)
+    parser = argparse.ArgumentParser()
+    parser.set_defaults(run=run)
+    sys.exit(run_program("try", parser, [], {}))
+    """
+)
 
 
 async def test_a_server_that_ends_by_itself_ends_the_wait() -> None:
