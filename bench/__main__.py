@@ -10,7 +10,7 @@ from pathlib import Path
 
 import trio
 
-from bench import backup, cfs, curves, export, fossil, growth, index, mount, ninep, servers, venti
+from bench import backup, cfs, curves, export, fossil, growth, index, mount, ninep, servers, soak, venti
 from bench.measure import Result
 from bench.plan import Suite
 from bench.plot import as_svg
@@ -38,14 +38,20 @@ DEFAULT = ("venti", "9p")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns 0 when everything asked for was measured, 1 when a server did not start or gave wrong data."""
-    return framed("bench", lambda: run(argv))
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words[:1] == ["soak"]:
+        return framed("bench", lambda: soak.main(words[1:]))
+    return framed("bench", lambda: run(words))
 
 
-def run(argv: Sequence[str] | None) -> int:
+def run(words: Sequence[str]) -> int:
     """Measures what the command line says, and prints it."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "suite", nargs="*", metavar="SUITE", help=f"{', '.join(SUITES)}, or all; default: {' and '.join(DEFAULT)}"
+        "suite",
+        nargs="*",
+        metavar="SUITE",
+        help=f"{', '.join(SUITES)}, or all; default: {' and '.join(DEFAULT)}; or soak, which has flags of its own",
     )
     parser.add_argument("--scale", type=float, default=1.0, help="how much work: 1 is the full run, 0.1 a quick look")
     parser.add_argument("--json", action="store_true", help="print figures for programs")
@@ -54,7 +60,7 @@ def run(argv: Sequence[str] | None) -> int:
     parser.add_argument(
         "--keep", metavar="DIR", type=Path, help="venti-index: leave the store in DIR, and go on with what is there"
     )
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(words)
     suites = arguments.suite or list(DEFAULT)
     suites = list(SUITES) if "all" in suites else suites
     if unknown := set(suites) - set(SUITES):

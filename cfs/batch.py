@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from cfs.compaction import Move, copied
 from cfs.layout import PAGE, checksum
 from cfs.row import Place
 from cfs.segments import Files
@@ -24,11 +25,13 @@ class Piece(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Space to give back, segments to remove, bytes to write."""
+    """Space to give back, segments to remove, bytes to write, extents to copy; ``moved`` are those that were."""
 
     holes: list[Place]
     emptied: list[int]
     pieces: list[Piece]
+    moves: list[Move]
+    moved: list[Move]
 
     def carry_out(self, files: Files, nonce: bytes) -> list[bytes]:
         """Does it all, and returns the checksums of the pieces. Space is given back before any is taken.
@@ -43,6 +46,7 @@ class Batch(NamedTuple):
                 files.punch(place)
         for place, data in self._runs():
             files.write(place, data)
+        self.moved[:] = copied(self.moves, files)
         return [checksum(nonce, piece.what, piece.start, piece.data) for piece in self.pieces]
 
     def _runs(self) -> Iterator[tuple[Place, Buffer]]:

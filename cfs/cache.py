@@ -14,11 +14,11 @@ import trio
 from cfs.errors import BadBound
 from cfs.frozen import OF_FOSSIL, Frozen
 from cfs.knowledge import Memory, Names
-from cfs.layout import LEAST, NOTES
+from cfs.layout import BATCH, LEAST, NOTES
 from cfs.notebook import Notebook
 from cfs.pins import Pins
 from cfs.statistics import Counts
-from cfs.store import BATCH, Store
+from cfs.store import Store
 from cfs.stored import StoredFile
 from cfs.upstream import Upstream
 from ninep.host_ids import HostIds

@@ -58,6 +58,7 @@ CREATE TABLE extent(file INTEGER NOT NULL, start INTEGER NOT NULL, length INTEGE
     place INTEGER NOT NULL, age INTEGER NOT NULL, sum BLOB NOT NULL, PRIMARY KEY(file, start)) WITHOUT ROWID;
 CREATE INDEX extent_age ON extent(age, segment, place);
 """
+_BY_SEGMENT = "CREATE INDEX IF NOT EXISTS extent_segment ON extent(segment, place)"
 
 
 class Found(NamedTuple):
@@ -122,6 +123,8 @@ class Index:
             if not clean and (problem := self._db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
                 raise Unusable(f"its index is damaged: {problem}")
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('open', ?)", (os.getpid(),))
+            # Caches were made without it once.
+            self._db.execute(_BY_SEGMENT)
         except sqlite3.Error as error:
             raise Unusable(f"its index is damaged: {error}") from error
         self.nonce = nonce
@@ -194,6 +197,23 @@ class Index:
             "INSERT INTO extent(file, start, segment, place, length, age, sum) VALUES (?, ?, ?, ?, ?, ?, ?)",
             [(file, row.start, *row.place, row.age, row.sum) for file, row in rows],
         )
+
+    def in_segment(self, segment: int, most: int) -> list[tuple[int, Row]]:
+        """Some extents of a segment, each with its file's number."""
+        found = self._db.execute(
+            "SELECT file, start, segment, place, length, age, sum FROM extent WHERE segment = ? ORDER BY place LIMIT ?",
+            (segment, most),
+        ).fetchall()
+        return [(row[0], Row(row[1], Place(*row[2:5]), *row[5:])) for row in found]
+
+    def move(self, file: int, row: Row, to: Place) -> bool:
+        """Says that an extent is at another place; whether it still was where ``row`` says."""
+        self._begin()
+        moved = self._db.execute(
+            "UPDATE extent SET segment = ?, place = ? WHERE file = ? AND start = ? AND segment = ? AND place = ?",
+            (to.segment, to.offset, file, row.start, row.place.segment, row.place.offset),
+        )
+        return moved.rowcount > 0
 
     def touch(self, age: int, extents: Iterable[tuple[int, int]]) -> None:
         """Notes a use of extents, each named by its file's number and its start."""

@@ -24,6 +24,12 @@ SEGMENT = 64 * 1024 * 1024
 """Most bytes of a segment; smaller in small caches."""
 LEAST = 1024 * 1024
 """The smallest bound that a cache can have, bytes."""
+QUEUE = 32 * 1024 * 1024
+"""Most bytes that wait in memory to be written; what comes beyond is not cached."""
+BATCH = 4 * 1024 * 1024
+"""Bytes of one batch, about."""
+GROWTH = 32
+"""This fraction of the bound is kept free for what a batch adds to the index, which is measured only afterwards."""
 AGES = 16
 """How finely last use is known: a use counts as new after this fraction of the bound has been stored since."""
 

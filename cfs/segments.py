@@ -7,6 +7,7 @@ is, and the counts say so.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -23,15 +24,34 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _fallocate = getattr(_libc, "fallocate", None)
 if _fallocate is not None:
     _fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+MOST_OPEN = 128
+"""Segments that are open at once. A cache of 10 GiB has some 160."""
+SPARE = 8
+"""So many segments more than twice what would do are no reason to move anything."""
 _NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 
 
-class Files:
-    """The open segment files of one directory."""
+class _Opened:
+    """A descriptor, closed when nobody refers to it any more: not while another thread still reads."""
 
-    def __init__(self, directory: Path) -> None:
+    __slots__ = ("descriptor",)
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor = -1
+        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def __del__(self) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+
+
+class Files:
+    """The segment files of one directory, of which at most ``most_open`` are kept open."""
+
+    def __init__(self, directory: Path, most_open: int = MOST_OPEN) -> None:
         self._directory = directory
-        self._descriptors: dict[int, int] = {}
+        self._most_open = most_open
+        self._opened: dict[int, _Opened] = {}
 
     def numbers(self) -> list[int]:
         """The segments that exist, oldest first."""
@@ -40,11 +60,13 @@ class Files:
 
     def write(self, place: Place, data: Buffer) -> None:
         """Writes an extent; raises ``OSError``, of which a full disk is one."""
-        pwrite_all(self._descriptor(place.segment), data, place.offset)
+        opened = self._open(place.segment)
+        pwrite_all(opened.descriptor, data, place.offset)
 
     def read(self, place: Place) -> bytes:
         """The bytes of an extent, fewer where the file ends; waits for the disk."""
-        return os.pread(self._descriptor(place.segment), place.length, place.offset)
+        opened = self._open(place.segment)
+        return os.pread(opened.descriptor, place.length, place.offset)
 
     def read_nowait(self, place: Place) -> Buffer | None:
         """The same if they are in memory, else None."""
@@ -52,7 +74,8 @@ class Files:
             return None
         data = bytearray(place.length)
         try:
-            count = os.preadv(self._descriptor(place.segment), [data], place.offset, _NOWAIT)
+            opened = self._open(place.segment)
+            count = os.preadv(opened.descriptor, [data], place.offset, _NOWAIT)
         except BlockingIOError:
             return None
         except OSError as error:
@@ -65,8 +88,8 @@ class Files:
         """Gives the blocks of an extent back; False where the file system cannot."""
         if _fallocate is None:
             return False
-        descriptor = self._descriptor(place.segment)
-        return bool(_fallocate(descriptor, _KEEP_SIZE | _PUNCH_HOLE, place.offset, pages(place.length)) == 0)
+        opened = self._open(place.segment)
+        return bool(_fallocate(opened.descriptor, _KEEP_SIZE | _PUNCH_HOLE, place.offset, pages(place.length)) == 0)
 
     def can_punch(self) -> bool:
         """Whether the file system gives blocks back, tried on a file that is removed again."""
@@ -88,31 +111,40 @@ class Files:
                 if place.offset > at:
                     self.punch(Place(segment, at, place.offset - at))
                 at = max(at, place.offset + pages(place.length))
-            descriptor = self._descriptor(segment)
-            if os.fstat(descriptor).st_size > at:
-                os.ftruncate(descriptor, at)
+            opened = self._open(segment)
+            if os.fstat(opened.descriptor).st_size > at:
+                os.ftruncate(opened.descriptor, at)
 
     def remove(self, segment: int) -> None:
         """Closes and removes a segment; no matter if it is gone."""
-        descriptor = self._descriptors.pop(segment, None)
-        if descriptor is not None:
-            os.close(descriptor)
+        self._opened.pop(segment, None)
         (self._directory / segment_name(segment)).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Closes all files."""
-        while self._descriptors:
-            os.close(self._descriptors.popitem()[1])
+        self._opened.clear()
 
-    def _descriptor(self, segment: int) -> int:
-        descriptor = self._descriptors.get(segment)
-        if descriptor is None:
+    def _open(self, segment: int) -> _Opened:
+        """The caller keeps the object for as long as it uses the descriptor."""
+        opened = self._opened.get(segment)
+        if opened is None:
             path = self._directory / segment_name(segment)
-            opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            descriptor = self._descriptors.setdefault(segment, opened)
-            if descriptor != opened:
-                os.close(opened)
-        return descriptor
+            try:
+                opened = _Opened(path)
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE) or not self._opened:
+                    raise
+                # What is held here is the first that can be done without.
+                self._opened.clear()
+                opened = _Opened(path)
+            opened = self._opened.setdefault(segment, opened)
+            while len(self._opened) > self._most_open:
+                self._give_one_back()
+        return opened
+
+    def _give_one_back(self) -> None:
+        with contextlib.suppress(StopIteration, KeyError, RuntimeError):  # another thread does the same
+            del self._opened[next(iter(self._opened))]
 
 
 class Segments:
@@ -146,6 +178,14 @@ class Segments:
         """Counts ``size`` bytes, in whole pages, that the index remembers in a segment."""
         self._live[segment] = self._live.get(segment, 0) + size
         self.used += size
+
+    def sparse(self) -> int | None:
+        """The emptiest segment, where there are more than twice as many as what they hold would fill."""
+        if len(self._live) <= SPARE + 2 * self.used // self.size:
+            return None
+        others = (segment for segment in self._live if segment != self._current)
+        found = min(others, key=self._live.__getitem__, default=None)
+        return found if found is not None and 2 * self._live[found] <= self.size else None
 
     def place(self, length: int) -> Place:
         """Room for ``length`` bytes, which count from now on."""

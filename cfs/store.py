@@ -26,6 +26,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TypeVar
 
+from cfs import compaction
 from cfs.ages import Ages
 from cfs.batch import Batch, Piece
 from cfs.checking import Checker
@@ -34,7 +35,7 @@ from cfs.errors import BadBound
 from cfs.extents import Extents
 from cfs.filetable import FileTable
 from cfs.index import Index
-from cfs.layout import LEAST, PINNED, Version, pages, segment_size
+from cfs.layout import BATCH, GROWTH, LEAST, PINNED, QUEUE, Version, pages, segment_size
 from cfs.opening import Opened, make_cache, open_cache, remake_cache
 from cfs.outage import Outage
 from cfs.row import Place, Row
@@ -46,15 +47,7 @@ from cfs.waiting import Held, Waiting, assemble
 from ninep.wire.dialect import Buffer
 
 T = TypeVar("T")
-
 log = logging.getLogger(__name__)
-
-QUEUE = 32 * 1024 * 1024
-"""Most bytes that wait in memory to be written; what comes beyond is not cached."""
-BATCH = 4 * 1024 * 1024
-"""Bytes of one batch, about."""
-GROWTH = 32
-"""This fraction of the bound is kept free for what a batch adds to the index, which is measured only afterwards."""
 
 
 class Store:
@@ -197,9 +190,8 @@ class Store:
     def drop(self, tree: str, path: int) -> None:
         """Forgets a file, whatever its version."""
         loaded = self._table.take(tree, path)
-        number = None
+        number = None if loaded is None else loaded.number
         if loaded is not None:
-            number = loaded.number
             loaded.die()
         if loaded is None and (found := self.consult(lambda index: index.find(tree, path), None)):
             number = found.number
@@ -241,9 +233,8 @@ class Store:
             return b""
         if not file.present.covers(start, end):
             return None
-        found: list[tuple[int, Buffer]] = []
-        if file.waiting:
-            found += [(piece.start, piece.data) for piece in self._waiting.pieces(file, start, end)]
+        waiting = self._waiting.pieces(file, start, end) if file.waiting else ()
+        found: list[tuple[int, Buffer]] = [(piece.start, piece.data) for piece in waiting]
         if file.number is not None and self._index is not None:
             rows = rows_of(file, start, end, self.consult)
             if len(rows) > 1 and not found and (run := self._checker.read_run(file, rows, self.nonce)) is not None:
@@ -333,14 +324,18 @@ class Store:
                 self._counts["stored"] += len(held.data)
             if rows:
                 self._index.insert(rows)
+            left, unread = compaction.entered(batch.moves, batch.moved, self._index, self._table)
             self._index.commit()
         except sqlite3.Error as error:
             self._broken(error)
             return
         if rows:
             self._outage.end()
+        for place in left:
+            self._give_up(place)
         self._index_size = self._index.size
         self._end_batch()
+        self._lose(unread)
 
     def failed(self, batch: Batch, error: OSError) -> None:
         """Turns caching off for a while after a batch could not be carried out; none of its pieces is present."""
@@ -349,6 +344,8 @@ class Store:
         for held, piece in zip(self._taken, batch.pieces, strict=True):
             self._give_up(piece.place)
             held.file.present.remove(held.start, held.end)
+        for move in batch.moves:
+            self._give_up(move.to)
         self._turn_off(error)
         self._end_batch()
 
@@ -425,7 +422,8 @@ class Store:
 
     def _lose(self, extents: list[tuple[int, int, Place]]) -> None:
         """Takes extents out of the index and gives their places up."""
-        assert self._index is not None
+        if self._index is None or not extents:
+            return
         for number, _, _ in extents:
             self._table.disturb(number)
         try:
@@ -477,7 +475,8 @@ class Store:
     def _take(self, index: Index) -> Batch | None:
         self._taken = self._waiting.take(min(BATCH, self._segments.size))
         size = sum(pages(len(held.data)) for held in self._taken)
-        fits = self._make_room(index, size)
+        moving = compaction.chosen(index, self._segments)
+        fits = self._make_room(index, size + compaction.size_of(moving))
         if self._index is not index:
             return None
         if not fits:
@@ -485,11 +484,13 @@ class Store:
                 held.file.present.remove(held.start, held.end)
                 self._counts["refused"] += len(held.data)
             self._end_batch()
+            moving = []
         self._ages.stored(size)
         place = self._segments.place
         pieces = [Piece(held.file.what, held.start, place(len(held.data)), held.data) for held in self._taken]
+        moves = compaction.placed(moving, self._segments)
         index.commit()
-        self._batch = Batch(*self._segments.reclaim(), pieces)
+        self._batch = Batch(*self._segments.reclaim(), pieces, moves, [])
         return self._batch
 
     def _end_batch(self) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ninep import messages as m
 from ninep.client import split
+from ninep.disk import ReadBound
 from ninep.errors import FileError, FileExists, FileNotFound, IsDirectory, NotDirectory
 from ninep.listing import shown
 from ninep.qid import QTSYMLINK
@@ -144,14 +145,14 @@ class Put(Transfer):
         try:
             status = os.fstat(descriptor)
             regular = unix.S_ISREG(status.st_mode)
-            size = status.st_size if regular else SMALL
+            size = status.st_size if regular else 0
             sparse = regular and status.st_blocks * BLOCK < size
             async with replacing(directory, name, status.st_mode & RIGHTS, changes=_copied(status), eager=True) as file:
                 async with file.writing() as sink:
                     if sparse:
                         await _write_sparse(descriptor, size, sink)
                     else:
-                        await _write_all(descriptor, size, regular, sink)
+                        await _write_all(descriptor, size, sink)
                 if sparse:
                     await _lengthen(file, size)
         finally:
@@ -159,14 +160,14 @@ class Put(Transfer):
         self.done(sink.offset)
 
 
-async def _write_all(descriptor: int, size: int, regular: bool, sink: Writing) -> None:
-    """A file's content, up to its end, wherever that is meanwhile."""
-    while True:
-        wanted = min(PIECE, max(size - sink.offset, 0) + 1) if regular else PIECE
-        data = await local(size, os.read, descriptor, wanted)
-        await sink.write(data)
-        if not data or (regular and len(data) < wanted):
+async def _write_all(descriptor: int, size: int, sink: Writing) -> None:
+    """A file's content: all that it had when it was opened, whatever length it tells."""
+    bound = ReadBound(descriptor)
+    while wanted := bound.next(sink.offset, PIECE):
+        data = await local(size or SMALL, os.read, descriptor, wanted)
+        if not data:
             break
+        await sink.write(data)
 
 
 async def _write_sparse(descriptor: int, size: int, sink: Writing) -> None:

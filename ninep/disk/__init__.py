@@ -6,6 +6,7 @@ and wait for the disk, except where they say otherwise; any thread may call them
 
 from ninep.disk.destination import Destination, check_writable, write_text
 from ninep.disk.folders import make_folders, sync_folder
+from ninep.disk.growing import ReadBound
 from ninep.disk.locked import AlreadyLocked, LockFile
 from ninep.disk.positioned import Data, PositionedFile, pread_all, pwrite_all
 from ninep.disk.replaced import replace_file
@@ -17,6 +18,7 @@ __all__ = [
     "Destination",
     "LockFile",
     "PositionedFile",
+    "ReadBound",
     "check_writable",
     "make_folders",
     "pread_all",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from venti.blocktype import BlockType
 from venti.disk import open_disk_store
 from venti.disk.arena import START, arena_path
 from venti.disk.claim import claimed
+from venti.disk.durable import at_most, durable_ends
 from venti.disk.files import OsFolder
+from venti.disk.log import Position
 from venti.disk.outgoing import Places
 from venti.disk.replica import missing, replicate
 from venti.errors import DamagedStore, StoreFull
@@ -41,7 +44,7 @@ def copy(tmp_path: Path) -> Path:
 
 def mirror(source: Path, copy: Path, *, check: bool = False, steps: int | None = None) -> int:
     """Replicates, or only the first steps of that; returns the bytes that were copied."""
-    found = replicate(OsFolder(source / "arenas"), OsFolder(copy / "arenas"), check=check)
+    found = replicate(OsFolder(source / "arenas"), OsFolder(copy / "arenas"), durable_ends(source), check=check)
     return sum(step.size for step in itertools.islice(found, steps))
 
 
@@ -54,7 +57,7 @@ async def test_a_copy_byte_for_byte(source: Path, copy: Path) -> None:
     size = mirror(source, copy)
     assert files(copy) == files(source)
     assert size == sum(map(len, files(source).values()))
-    assert missing(OsFolder(source / "arenas"), OsFolder(copy / "arenas")) == 0
+    assert missing(OsFolder(copy / "arenas"), durable_ends(source)) == 0
     assert mirror(source, copy, check=True) == 0
 
 
@@ -292,3 +295,52 @@ async def test_what_a_loss_of_power_may_take_is_exported_again(source: Path) -> 
         assert await venti("export", "--store", source.with_name("kept"), "-h", address) == 0
     for block in WRITTEN[:40]:
         assert await target.read(Score.of(block), DATA, 9999) == block
+
+
+async def test_what_a_source_in_use_has_not_synced_is_not_copied(source: Path, copy: Path, tmp_path: Path) -> None:
+    """After its loss of power it goes on with other blocks, and the copy is still one of it."""
+    async with open_disk_store(source) as store:
+        for block in WRITTEN[:10]:
+            await store.write(DATA, block)
+        mirror(source, copy)
+        assert len(files(copy)["00000000.arena"]) == START
+        await store.sync()
+        safe = files(source)
+        for block in WRITTEN[10:20]:
+            await store.write(DATA, block)
+        mirror(source, copy)
+        assert files(copy) == safe
+        shutil.copytree(source, tmp_path / "after")
+    (tmp_path / "after/arenas/00000000.arena").write_bytes(safe["00000000.arena"])
+    await fill(tmp_path / "after", WRITTEN[30:])
+    mirror(tmp_path / "after", copy)
+    assert files(copy) == files(tmp_path / "after")
+
+
+async def test_what_nobody_has_open_is_synced_and_copied(
+    source: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed server has left it to the system, which may not have it on the disk."""
+    await fill(source, WRITTEN[:10])
+    (source / "synced").unlink()
+    synced = []
+    fdatasync = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), fdatasync(fd)))
+    mirror(source, copy)
+    assert files(copy) == files(source)
+    assert synced[0] == str(source / "arenas/00000000.arena")
+
+
+async def test_an_export_is_noted_up_to_what_is_durable(source: Path) -> None:
+    """What a loss of power takes away comes again, with other blocks in its place."""
+    end = Position(5, START)
+    async with open_disk_store(source) as store:
+        await store.write(DATA, WRITTEN[0])
+        assert at_most(source, end) == (0, START)
+        await store.sync()
+        assert at_most(source, end) == end
+        reached = store.log.flushed
+        await store.write(DATA, WRITTEN[1])
+        assert at_most(source, end) == reached
+        assert at_most(source, Position(0, START)) == (0, START)
+    assert at_most(source, end) == end

@@ -18,7 +18,7 @@ from ninep.disk import PositionedFile
 from venti.blocktype import BlockType
 from venti.compression import compressed
 from venti.disk import arena as arenas
-from venti.disk import open_disk_store
+from venti.disk import claim, open_disk_store
 from venti.disk.clump import HEADER, pack_header
 from venti.disk.files import OsFolder
 from venti.disk.index import Place, pack_place
@@ -318,12 +318,86 @@ async def test_an_index_that_fails_in_use(tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.undo()
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"ninegrid venti store 2\n"])
-async def test_a_format_that_nobody_knows(tmp_path: Path, content: bytes) -> None:
+async def test_a_format_that_nobody_knows(tmp_path: Path) -> None:
+    """It is one that the arenas tell of as well."""
     await fill(tmp_path, noise(1))
-    (tmp_path / "format").write_bytes(content)
+    (tmp_path / "format").write_bytes(b"ninegrid venti store 2\n")
+    head = bytearray(arena(tmp_path).read_bytes())
+    head[16] = 2
+    arena(tmp_path).write_bytes(head)
     with pytest.raises(DamagedStore, match="which this program does not know"):
         await fill(tmp_path, noise(1))
+    assert (tmp_path / "format").read_bytes() == b"ninegrid venti store 2\n"
+
+
+@pytest.mark.expects_errors
+@pytest.mark.parametrize("read_only", [False, True])
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b"ninegrid venti store 2\n", b"ninegrid\0venti store 1\n"])
+async def test_a_damaged_format_costs_nothing(tmp_path: Path, content: bytes | None, read_only: bool) -> None:
+    await fill(tmp_path, noise(2))
+    (tmp_path / "format").unlink()
+    if content is not None:
+        (tmp_path / "format").write_bytes(content)
+    async with open_disk_store(tmp_path, read_only=read_only) as store:
+        for block in noise(2):
+            assert await store.read(Score.of(block), DATA, 8192) == block
+    if not read_only:
+        assert (tmp_path / "format").read_text() == claim.FORMAT
+
+
+async def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "format").write_text("A5, landscape\n")
+    with pytest.raises(DamagedStore, match="no store"):
+        await fill(tmp_path, noise(1))
+    assert (tmp_path / "format").read_text() == "A5, landscape\n"
+
+
+@pytest.mark.expects_errors
+@pytest.mark.parametrize("read_only", [False, True])
+@pytest.mark.parametrize("at", [0, 5, 15, 16, 19, 20, 23, 24, 31, 32, 63])
+async def test_a_damaged_head_costs_no_block(tmp_path: Path, at: int, read_only: bool) -> None:
+    """Of any arena: the first, which is sealed, and the last. Opened to be written it is mended where it can be."""
+    await fill(tmp_path, noise(30), arena_size=5000)
+    last = len(list((tmp_path / "arenas").iterdir())) - 1
+    before = {number: arena(tmp_path, number).read_bytes() for number in (0, last)}
+    for number, whole in before.items():
+        path = arena(tmp_path, number)
+        mode = path.stat().st_mode
+        path.chmod(0o600)
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        path.chmod(mode)
+    for index in (True, False):
+        async with open_disk_store(tmp_path, arena_size=5000, read_only=read_only) as store:
+            for block in noise(30):
+                assert await store.read(Score.of(block), DATA, 8192) == block
+            if not read_only:
+                await store.write(DATA, b"more" * (1 + index))
+        if not index or read_only:
+            break
+        shutil.rmtree(tmp_path / "index")
+    if not read_only:
+        for number, whole in before.items():
+            head = arena(tmp_path, number).read_bytes()[: arenas.START]
+            assert (head == whole[: arenas.START]) == (not 24 <= at < 32)
+        assert not arena(tmp_path).stat().st_mode & 0o222
+
+
+@pytest.mark.expects_errors
+async def test_an_arena_of_zeros_costs_what_was_in_it(tmp_path: Path) -> None:
+    written = noise(30)
+    await fill(tmp_path, written, arena_size=5000)
+    path = arena(tmp_path)
+    lost = [block for block in written if compressed(block)[1] in path.read_bytes()]
+    path.chmod(0o600)
+    path.write_bytes(bytes(path.stat().st_size))
+    path.chmod(0o400)
+    async with open_disk_store(tmp_path, arena_size=5000) as store:
+        for block in written:
+            if block in lost:
+                with pytest.raises(DamagedBlock):
+                    await store.read(Score.of(block), DATA, 8192)
+            else:
+                assert await store.read(Score.of(block), DATA, 8192) == block
 
 
 @pytest.mark.expects_errors

@@ -255,9 +255,28 @@ async def test_what_is_no_store(tmp_path: Path) -> None:
 async def test_missing_arena(tmp_path: Path) -> None:
     await fill(tmp_path, blocks(100))
     arenas.arena_path(tmp_path / "arenas", 1).unlink()
-    with pytest.raises(ExceptionGroup) if False else pytest.raises(DamagedStore, match="missing"):
+    with pytest.raises(DamagedStore, match="missing: put them back, or an empty file"):
         async with open_disk_store(tmp_path):
             pass
+
+
+@pytest.mark.expects_errors
+async def test_an_arena_that_is_lost_for_good_costs_what_was_in_it(tmp_path: Path) -> None:
+    written = blocks(100)
+    await fill(tmp_path, written)
+    path = arenas.arena_path(tmp_path / "arenas", 1)
+    path.unlink()
+    path.touch()
+    lost = 0
+    for _ in range(2):
+        async with open_disk_store(tmp_path) as store:
+            for block in written:
+                try:
+                    assert await store.read(Score.of(block), BlockType.DATA, 1 << 16) == block
+                except (BlockNotFound, DamagedBlock):
+                    lost += 1
+                    await store.write(BlockType.DATA, block)
+    assert 0 < lost < len(written) / 2
 
 
 async def test_crash_while_sealing(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ async def test_damage_to_head_and_footer(tmp_path: Path) -> None:
         path.write_bytes(data)
     faults, sound = survey(tmp_path)
     assert sound == 60
-    assert faults[0].detail.endswith("is not an arena: restore it from a copy, or move it away")
+    assert faults[0].detail == "its head is damaged, which costs no block: opening the store mends it"
 
 
 async def test_a_server_is_writing(tmp_path: Path) -> None:

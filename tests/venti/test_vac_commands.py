@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from contracts import recorded_archives
+from contracts.programs import Program, free_port, run, running
 from contracts.vac_programs import Run, address, contents, here, tree, venti
 from ninep.cli.codes import DONE, FAILED, NOT_FOUND, UNREACHABLE, USAGE
+from venti.vac import local
 
 __all__ = ["address", "here", "tree", "venti"]
 
@@ -219,9 +224,121 @@ def test_what_cannot_be_read_is_named_and_left_out(here: Path, venti: Run) -> No
 
 
 def test_standard_input(address: str, here: Path) -> None:
-    from contracts.programs import run
-
     data = os.urandom(50_000) + bytes(100_000)
     score = run("venti", "vac", "-h", address, "-i", "stream", stdin=data).strip()
     run("venti", "unvac", "-h", address, score, cwd=here)
     assert (here / "stream").read_bytes() == data
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="there is no /proc")
+def test_files_that_tell_no_length(venti: Run, here: Path) -> None:
+    """Of more than a page, in a directory and alone."""
+    del here
+    with subprocess.Popen(["sleep", "60"]) as process:
+        try:
+            names = ("smaps", "maps", "limits")
+            wanted = {name: Path(f"/proc/{process.pid}/{name}").read_bytes() for name in names}
+            assert len(wanted["smaps"]) > 4096
+            score = venti("vac", f"/proc/{process.pid}")[1].strip()
+            for name in names:
+                assert venti("unvac", "-c", score, f"{process.pid}/{name}")[1].encode() == wanted[name]
+            alone = venti("vac", f"/proc/{process.pid}/smaps")[1].strip()
+            assert venti("unvac", "-c", alone)[1].encode() == wanted["smaps"]
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("size", [100, 300_000])
+def test_files_that_grow_have_what_they_had(tmp_path: Path, here: Path, venti: Run, size: int) -> None:
+    """Between the look at the directory and the read, and while they are read: then they come to an end."""
+    del here
+    source = tmp_path / "source"
+    source.mkdir()
+    log = source / "log"
+    log.write_bytes(b"a" * size)
+    opened = local.open_file
+
+    def grown(path: str, parent: int | None = None) -> int:
+        with log.open("ab") as out:
+            out.write(b"b" * size)
+        return opened(path, parent)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "open_file", grown)
+        for read in ("read", "pread"):
+            real = getattr(os, read)
+
+            def growing(descriptor: int, *words: int, real: Callable[..., bytes] = real) -> bytes:
+                data = real(descriptor, *words)
+                if os.readlink(f"/proc/self/fd/{descriptor}") == str(log):
+                    with log.open("ab") as out:
+                        out.write(b"c" * (size + 1))
+                return data
+
+            patch.setattr(os, read, growing)
+        code, out, err = venti("vac", str(source))
+        assert code == DONE, err
+    stored = venti("unvac", "-c", out.strip(), "source/log")[1]
+    assert stored.startswith("a" * size + "b" * size)
+    assert len(stored) < 10 * size
+
+
+def test_an_archive_of_the_store_that_it_goes_to(tmp_path: Path, here: Path) -> None:
+    """Every block that is read of it makes it longer."""
+    del here
+    source = tmp_path / "home"
+    source.mkdir()
+    (source / "file").write_bytes(os.urandom(3 << 20))
+    port = free_port()
+    where = f"tcp!127.0.0.1!{port}"
+    with running(Program(port, "venti", "serve", where, "--store", str(source / "store"), log=tmp_path / "log")):
+        score = run("venti", "vac", "-h", where, str(source), timeout=120).strip()
+        run("venti", "unvac", "-h", where, score, "home/file", cwd=tmp_path / "here")
+    assert (tmp_path / "here/home/file").read_bytes() == (source / "file").read_bytes()
+    assert sum(path.stat().st_size for path in source.rglob("*")) < 30 << 20
+
+
+def test_an_unreadable_file_is_named_and_the_rest_goes_on(tmp_path: Path, here: Path, venti: Run) -> None:
+    """Whatever is wrong with it: a sector of the disk, too."""
+    del here
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("a", "bad", "z"):
+        (source / name).write_bytes(name.encode() * 400_000)
+    real = os.pread
+
+    def broken(descriptor: int, count: int, offset: int) -> bytes:
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith("/bad") and offset:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(descriptor, min(count, 100_000), offset)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "pread", broken)
+        code, out, err = venti("vac", str(source))
+    assert code == FAILED
+    assert f"{source}/bad: Input/output error, left out" in err
+    assert venti("unvac", "-t", out.strip())[1].split() == ["source/", "source/a", "source/z"]
+
+
+def test_names_that_are_not_there_have_no_score(here: Path, venti: Run) -> None:
+    (here / "latest.vac").write_text("the score of before\n")
+    for flags in ((), ("-f", "latest.vac"), ("--json",)):
+        code, out, err = venti("vac", *flags, "missing", "also/gone")
+        assert (code, out) == (NOT_FOUND, "")
+        assert "missing: No such file or directory" in err
+        assert "also/gone: No such file or directory" in err
+    assert (here / "latest.vac").read_text() == "the score of before\n"
+
+
+def test_when_nothing_could_be_read_there_is_no_score(here: Path, venti: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "large").write_bytes(b"x" * 400_000)
+
+    def refused(path: str, parent: int | None = None) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(local, "open_file", refused)
+    code, out, err = venti("vac", "-f", "latest.vac", "large")
+    assert (code, out) == (FAILED, "")
+    assert "large: Permission denied, left out" in err
+    assert "there is no score" in err
+    assert not (here / "latest.vac").exists()

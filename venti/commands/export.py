@@ -13,7 +13,7 @@ from venti.commands.connection import Parsers, add_command, archive, archive_add
 from venti.commands.folder import add_store_flag, folder
 from venti.commands.gauge import Gauge
 from venti.commands.verify import fault_object
-from venti.disk import synced
+from venti.disk.durable import at_most
 from venti.disk.files import OsFolder
 from venti.disk.log import BEGINNING
 from venti.disk.outgoing import Outgoing, Places
@@ -62,11 +62,11 @@ async def send(path: Path, store: BlockStore, name: str, arguments: argparse.Nam
                 unsynced += batch.size
                 if unsynced >= SYNC:
                     await behind.sync()
-                    places.save(name, synced.at_most(OsFolder(path), batch.position))
+                    places.save(name, at_most(path, batch.position))
                     unsynced = 0
             await behind.sync()
         # What a loss of power may still take away here comes again, perhaps in another place.
-        places.save(name, synced.at_most(OsFolder(path), outgoing.position))
+        places.save(name, at_most(path, outgoing.position))
     if arguments.json:
         found = [fault_object(fault) for fault in faults]
         print(json.dumps({"blocks": blocks, "bytes": size, "damaged": found}))

@@ -16,6 +16,7 @@ from venti.commands.export import send
 from venti.commands.folder import existing, writable
 from venti.commands.gauge import Gauge
 from venti.disk.claim import claimed
+from venti.disk.durable import durable_ends
 from venti.disk.files import OsFolder
 from venti.disk.replica import missing, replicate
 
@@ -48,10 +49,11 @@ def is_address(text: str) -> bool:
 
 async def _replicate(source: Path, destination: Path, arguments: argparse.Namespace) -> int:
     here, there = OsFolder(source / "arenas"), OsFolder(destination / "arenas")
-    steps = replicate(here, there, check=arguments.all)
+    ends = await trio.to_thread.run_sync(durable_ends, source)
+    steps = replicate(here, there, ends, check=arguments.all)
     copied: set[int] = set()
     damaged: list[str] = []
-    with Gauge("mirrored", missing(here, there)) as gauge:
+    with Gauge("mirrored", missing(there, ends)) as gauge:
         while step := await trio.to_thread.run_sync(next, steps, None):
             if step.damaged:
                 damaged.append(step.damaged)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import json
+import logging
 import os
 import sys
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import trio
 
-from ninep.cli.codes import DONE, FAILED
+from ninep.cli.codes import DONE, FAILED, NOT_FOUND
 from ninep.cli.sizes import size_of
 from ninep.cli.streams import print_result, read_input
 from ninep.disk import check_writable, write_text
@@ -41,6 +42,8 @@ from venti.vac.unchanged import by_change, by_time
 from venti.vac.writer import SMALLEST, Ready, VacWriter
 from venti.writebehind import write_behind
 
+log = logging.getLogger(__name__)
+
 
 async def run(arguments: argparse.Namespace) -> int:
     """Stores files and directories in the archive and prints a score, by which unvac finds all of them again."""
@@ -56,6 +59,11 @@ async def run(arguments: argparse.Namespace) -> int:
     if (file := _score_file(arguments)) is not None:
         check_writable(file)
     paths = await trio.to_thread.run_sync(_paths, arguments.paths)
+    missing = await trio.to_thread.run_sync(_missing, list(paths.values()))
+    if missing and len(missing) == len(paths) and arguments.stdin is None:
+        for path in missing:
+            log.error("%s: No such file or directory", path)
+        return NOT_FOUND
     old_score = None if arguments.old is None else named(arguments.old)
     if arguments.growing is not None and Path(arguments.growing).exists():
         old_score = named(arguments.growing)
@@ -66,6 +74,9 @@ async def run(arguments: argparse.Namespace) -> int:
                 if gauge.shown:
                     nursery.start_soon(_measure, gauge, list(paths.values()))
                 score, packed = await _pack(store, arguments, paths, rules, old, gauge)
+    if packed.failures and not packed.files + packed.directories and arguments.stdin is None:
+        log.error("nothing could be read, so there is no score")
+        return FAILED
     _report(arguments, score, packed)
     return FAILED if packed.failures else DONE
 
@@ -142,6 +153,19 @@ def _paths(words: Sequence[str]) -> dict[str, str]:
                 raise BadAddress(f"{paths[name]} and {path} would both be called {name!r} in the archive")
             paths[name] = path
     return paths
+
+
+def _missing(paths: Sequence[str]) -> list[str]:
+    """Those that are not there. What is there and cannot be looked at is found out later."""
+    missing = []
+    for path in paths:
+        try:
+            os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            missing.append(path)
+        except OSError:
+            continue
+    return missing
 
 
 def _rules(arguments: argparse.Namespace) -> list[Rule]:

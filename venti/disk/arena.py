@@ -34,7 +34,9 @@ from venti.messages import LARGEST_BLOCK
 START = 64
 """Where the first clump begins."""
 SEAL = b"9sealed\n"
+FORMAT = 1
 _HEAD = Struct("<16sIIQ32x")
+_USED = 32
 _LABEL = b"ninegrid arena\n\0"
 _TRAILER = Struct("<Q8s")
 _ENTRY = Struct("<20sBQII")
@@ -96,20 +98,67 @@ def create(folder: ArenaFolder, number: int, time: int) -> ArenaFile:
 
 def write_head(file: ArenaFile, number: int, time: int) -> None:
     """Makes the beginning of an arena that has no clumps yet, durably."""
-    file.write((_HEAD.pack(_LABEL, 1, number, time),), 0)
+    file.write((_HEAD.pack(_LABEL, FORMAT, number, time),), 0)
     file.sync()
 
 
-def check_head(file: ArenaFile, number: int, path: str) -> None:
-    """Raises ``DamagedStore`` unless the file is the arena that its name says."""
+def head_fault(file: ArenaFile, number: int) -> str:
+    """What is wrong with the head of an arena whose name has this number; empty if nothing is.
+
+    Nothing in it is needed to read the clumps: damage to it costs nothing but this message.
+    """
     head = file.read(START, 0)
-    if len(head) < START or head[:16] != _LABEL:
-        raise DamagedStore(f"{path} is not an arena: restore it from a copy, or move it away")
-    _, version, found, _ = _HEAD.unpack(head)
-    if version != 1:
-        raise DamagedStore(f"{path} has format {version}, which this program is too old for: use a newer one")
+    if len(head) < START:
+        return "its head is missing"
+    label, version, found, _ = _HEAD.unpack(head)
+    if label != _LABEL:
+        return "its head is damaged"
+    if version != FORMAT:
+        return f"its head says format {version}"
     if found != number:
-        raise DamagedStore(f"{path} holds arena {found}: was it renamed?")
+        return f"its head says arena {found}"
+    return "its head is damaged" if any(head[_USED:]) else ""
+
+
+def head_version(file: ArenaFile) -> int | None:
+    """The format that a head tells of; None where it is no head of an arena."""
+    head = file.read(START, 0)
+    return _HEAD.unpack(head)[1] if len(head) == START and head[:16] == _LABEL else None
+
+
+def check_name(file: ArenaFile, number: int, path: str) -> None:
+    """Raises ``DamagedStore`` where head and footer agree that this is another arena than its name says."""
+    head = file.read(START, 0)
+    found = _HEAD.unpack(head)[2] if len(head) == START and head[:16] == _LABEL else number
+    if found == number:
+        return
+    try:
+        renamed = footer(file).get("number") == found
+    except DamagedStore:
+        return
+    if renamed:
+        raise DamagedStore(f"{path} holds arena {found}: give it the name that it had")
+
+
+def mended_head(file: ArenaFile, number: int) -> bytes:
+    """What the head of an arena should be; of a damaged one only the time is as it is found."""
+    head = file.read(START, 0).ljust(START, b"\0")
+    return _HEAD.pack(_LABEL, FORMAT, number, _HEAD.unpack(head)[3])
+
+
+def mend_head(file: ArenaFile, number: int) -> bool:
+    """Writes the head of an arena anew, durably; False, and nothing is written, where the seal says it was another."""
+    head = mended_head(file, number)
+    start = sealed_at(file)
+    if start is not None:
+        try:
+            if footer(file).get("blake3") != _digest(file, start, head):
+                return False
+        except DamagedStore:
+            return False
+    file.write((head,), 0)
+    file.sync()
+    return True
 
 
 def clumps(file: ArenaFile, start: int, end: int, gaps: list[Gap] | None = None) -> Iterator[Found]:
@@ -285,8 +334,9 @@ def was_sealed(file: ArenaFile, number: int) -> bool:
     return all((found.offset, found.clump.score, found.clump.type) in known for found in clumps(file, START, end))
 
 
-def _digest(file: ArenaFile, end: int) -> bytes:
-    whole = blake3()
-    for at in range(0, end, _STEP):
+def _digest(file: ArenaFile, end: int, head: bytes = b"") -> bytes:
+    """BLAKE3 of all before ``end``, as if it began with ``head``."""
+    whole = blake3(head)
+    for at in range(len(head), end, _STEP):
         whole.update(file.read(min(_STEP, end - at), at))
     return whole.digest()

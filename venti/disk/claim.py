@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from ninep.disk import AlreadyLocked, LockFile, make_folders, replace_file
+from venti.disk import arena as arenas
+from venti.disk.arena import arena_name
+from venti.disk.files import OsFolder
+from venti.disk.survey import numbers
 from venti.errors import CannotOpenStore, DamagedStore, StoreInUse
 
+log = logging.getLogger(__name__)
+
 FORMAT = "ninegrid venti store 1\n"
+_LINE = re.compile(r"ninegrid venti store ([1-9][0-9]*)\n")
 
 
 @contextmanager
@@ -59,13 +68,46 @@ def _lock(path: Path, read_only: bool) -> LockFile | None:
 
 
 def _check_format(path: Path, read_only: bool) -> None:
+    """Looks whether this is a store that this program knows, and writes anew what says so if that is damaged.
+
+    A store of a later format has another number in ``format`` and in the heads of its arenas. Where only one of them
+    says so it is damage: it must not cost a store.
+    """
     file = path / "format"
+    found: str | None = None
     try:
         found = file.read_text(errors="replace")
     except FileNotFoundError:
-        if read_only or any((path / "arenas").iterdir()):
-            raise DamagedStore(f"{file} is missing: restore it, it says {FORMAT.strip()!r}") from None
-        replace_file(file, FORMAT.encode(), mode=0o644)
+        pass
+    except OSError as error:
+        log.error("%s cannot be read: %s", file, error.strerror)
+    if found == FORMAT:
         return
-    if found != FORMAT:
+    folder = OsFolder(path / "arenas")
+    there = numbers(folder)
+    said = _LINE.fullmatch(found or "")
+    if found and said is not None and _is_later(folder, there, int(said[1])):
         raise DamagedStore(f"{path} is {found.strip()!r}, which this program does not know: use a newer one")
+    if not there and found and not _resembles(found):
+        raise DamagedStore(f"{path} is no store: {file} is of something else: choose another --store")
+    if there or found:
+        log.error("%s is %s: it is %s", file, "missing" if found is None else "damaged", FORMAT.strip())
+    if not read_only:
+        replace_file(file, FORMAT.encode(), mode=0o644)
+
+
+def _is_later(folder: OsFolder, there: Sequence[int], version: int) -> bool:
+    """Whether the arenas are of a later format, too, or there is nothing in them that could be lost."""
+    for number in there:
+        file = folder.open(arena_name(number), writable=False)
+        try:
+            if arenas.head_version(file) == version:
+                return True
+        finally:
+            file.close()
+    return not there
+
+
+def _resembles(found: str) -> bool:
+    """Whether a text is the one of a store, but for a damaged byte or two."""
+    return len(found) == len(FORMAT) and sum(a != b for a, b in zip(found, FORMAT, strict=True)) <= 2

@@ -9,8 +9,8 @@ Methods raise ``OSError``. They wait for the disk, except where the name says ot
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -81,6 +81,10 @@ class ArenaFolder(Protocol):
         """Only for a file whose creation failed."""
         ...
 
+    def writable(self, name: str) -> AbstractContextManager[ArenaFile]:
+        """A file that may be protected, open for writing; it is protected again afterwards."""
+        ...
+
     def protect(self, name: str) -> None:
         """Nobody may write this file any more."""
         ...
@@ -124,6 +128,21 @@ class OsFolder:
     def remove(self, name: str) -> None:
         """See ``ArenaFolder``."""
         (self._path / name).unlink(missing_ok=True)
+
+    @contextmanager
+    def writable(self, name: str) -> Iterator[PositionedFile]:
+        """See ``ArenaFolder``."""
+        path = self._path / name
+        mode = path.stat().st_mode & 0o7777
+        path.chmod(mode | 0o600)
+        try:
+            file = self.open(name, writable=True)
+            try:
+                yield file
+            finally:
+                file.close()
+        finally:
+            path.chmod(mode)
 
     def protect(self, name: str) -> None:
         """See ``ArenaFolder``. On a disk without modes nothing is lost but this safeguard."""

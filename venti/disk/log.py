@@ -185,7 +185,10 @@ class Log:
         )
         if numbers != list(range(len(numbers))):
             missing = sorted(set(range(max(numbers) + 1)) - set(numbers))
-            raise DamagedStore(f"{self.folder.where('')}: arenas {missing} are missing: put them back")
+            raise DamagedStore(
+                f"{self.folder.where('')}: arenas {missing} are missing: put them back, or an empty file in "
+                "the place of one that is lost for good"
+            )
         self._number = len(numbers) - 1
         for number in numbers:
             self._ends[number] = self._end(number, known, last=number == self._number)
@@ -208,14 +211,17 @@ class Log:
         name = arena_name(number)
         path = self.folder.where(name)
         size = file.size()
-        if last and size <= START and not self.read_only and not _has_head(file, number, path):
+        if last and size <= START and not self.read_only and arenas.head_fault(file, number):
             # The crash came while this arena was made: it never had a clump.
             self._unsealed.add(number)
             file = self._reopen(number)
             file.truncate(0)
             arenas.write_head(file, number, int(self._clock()))
             return START
-        arenas.check_head(file, number, path)
+        arenas.check_name(file, number, path)
+        if fault := arenas.head_fault(file, number):
+            log.error("%s: %s, which its blocks do not need: all of them are served", path, fault)
+            file = self._mend_head(file, number, path)
         sealed = arenas.sealed_at(file)
         if sealed is not None and self._is_true_seal(file, number, path, last=last):
             return sealed
@@ -231,6 +237,18 @@ class Log:
         if self.read_only:
             return max([certain, *(found.end for found in arenas.clumps(file, start, size) if _is_left(file, found))])
         return self._closed_up(self._reopen(number), number, start, certain, size)
+
+    def _mend_head(self, file: ArenaFile, number: int, path: str) -> ArenaFile:
+        """Makes the head of an arena what it was, if that is known for certain. Returns the arena."""
+        if self.read_only:
+            return file
+        try:
+            with self.folder.writable(arena_name(number)) as writable:
+                if arenas.mend_head(writable, number):
+                    log.warning("%s: its head is as it was again", path)
+        except OSError as error:
+            log.warning("%s: its head cannot be written: %s", path, error.strerror)
+        return file
 
     def _closed_up(self, file: ArenaFile, number: int, start: int, certain: int, size: int) -> int:
         """Cuts what a crash left half written; what is whole behind it moves up. Returns where the arena ends then.
@@ -349,11 +367,3 @@ def _is_left(file: ArenaFile, found: Found) -> bool:
         return True
     log.warning("offset %d: block %s is not whole", found.offset, found.clump.score.hex())
     return False
-
-
-def _has_head(file: ArenaFile, number: int, path: str) -> bool:
-    try:
-        arenas.check_head(file, number, path)
-    except DamagedStore:
-        return False
-    return True

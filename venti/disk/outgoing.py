@@ -102,7 +102,7 @@ class Places:
             self._places = {str(name): Position(int(arena), int(offset)) for name, (arena, offset) in found.items()}
         except FileNotFoundError:
             pass
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError, OverflowError) as error:
             log.warning("%s cannot be read and is begun anew: %s", path, error)
 
     def get(self, name: str) -> Position:

@@ -6,7 +6,7 @@ in the original. Whatever is there already is not copied again, so a copy that w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from venti.disk import arena as arenas
@@ -29,19 +29,19 @@ class Step(NamedTuple):
     damaged: str = ""
 
 
-def missing(source: ArenaFolder, destination: ArenaFolder) -> int:
-    """Bytes that the copy lacks."""
+def missing(destination: ArenaFolder, ends: Mapping[int, int]) -> int:
+    """Bytes that the copy lacks of a source whose arenas end there."""
     there = set(numbers(destination))
-    total = 0
-    for number in numbers(source):
-        total += _size(source, number) - (_size(destination, number) if number in there else 0)
-    return max(0, total)
+    return max(0, sum(end - (_size(destination, n) if n in there else 0) for n, end in ends.items()))
 
 
-def replicate(source: ArenaFolder, destination: ArenaFolder, *, check: bool = False) -> Iterator[Step]:
+def replicate(
+    source: ArenaFolder, destination: ArenaFolder, ends: Mapping[int, int], *, check: bool = False
+) -> Iterator[Step]:
     """Copies what is new, step by step; everything is durable when the last step is done. In any thread.
 
-    With ``check`` sealed arenas that are in both are read again, too.
+    ``ends`` tells up to where each arena of the source is durable: nothing else of it is copied, since the source may
+    lose it and go on with other blocks there. With ``check`` sealed arenas that are in both are read again, too.
 
     Raises:
         DamagedStore: the second directory is no copy of the first, or damaged; nothing in it was changed then.
@@ -52,7 +52,9 @@ def replicate(source: ArenaFolder, destination: ArenaFolder, *, check: bool = Fa
     if more and any(_size(destination, number) > START for number in more):
         raise DamagedStore(f"{destination.where('')} has arenas {more} which the original has not: it is no copy of it")
     for number in here:
-        yield from _Arena(source, destination, number, exists=number in there).copy(check)
+        if number in ends:
+            arena = _Arena(source, destination, number, exists=number in there)
+            yield from arena.copy(ends[number], check=check)
 
 
 class _Arena:
@@ -65,13 +67,13 @@ class _Arena:
         self._name = arena_name(number)
         self._exists = exists
 
-    def copy(self, check: bool) -> Iterator[Step]:
+    def copy(self, durable: int, *, check: bool) -> Iterator[Step]:
         original = self._source.open(self._name, writable=False)
         try:
-            arenas.check_head(original, self._number, self._source.where(self._name))
+            arenas.check_name(original, self._number, self._source.where(self._name))
             sealed = arenas.sealed_at(original)
             if sealed is None:
-                yield from self._grow(original, self._whole(original))
+                yield from self._grow(original, self._whole(original, durable))
             elif not self._is_there(original):
                 yield from self._grow(original, original.size())
                 yield from self._verify(original)
@@ -81,10 +83,10 @@ class _Arena:
         finally:
             original.close()
 
-    def _whole(self, original: ArenaFile) -> int:
-        """Where the clumps end of an arena that may be growing."""
+    def _whole(self, original: ArenaFile, durable: int) -> int:
+        """Where the clumps end, of those that are durable, of an arena that may be growing."""
         end = START
-        for found in arenas.clumps(original, START, original.size()):
+        for found in arenas.clumps(original, START, min(durable, original.size())):
             end = found.end
         return end
 

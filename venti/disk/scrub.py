@@ -59,7 +59,7 @@ class Journal:
             self._load(json.loads(path.read_text()))
         except FileNotFoundError:
             pass
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             log.warning("%s cannot be read and is begun anew: %s", path, error)
 
     def _load(self, found: dict[str, Any]) -> None:

@@ -145,10 +145,8 @@ class Survey:
         self._file.close()
 
     def _check_frame(self) -> None:
-        try:
-            arenas.check_head(self._file, self.number, arena_name(self.number))
-        except DamagedStore as error:
-            self._fault(0, str(error))
+        if wrong := arenas.head_fault(self._file, self.number):
+            self._fault(0, f"{wrong}, which costs no block: opening the store mends it")
         if self._cut:
             self._fault(self.end, "it was sealed and has lost its end: restore the file from a copy")
         elif not self.sealed and self.end < self._certain:

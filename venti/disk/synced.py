@@ -16,7 +16,6 @@ from struct import Struct
 from zlib import crc32
 
 from venti.disk.files import ArenaFile, ArenaFolder
-from venti.disk.log import Position
 
 log = logging.getLogger(__name__)
 
@@ -86,9 +85,3 @@ def read(folder: ArenaFolder) -> dict[int, int]:
     except OSError as error:
         log.warning("%s cannot be read: %s", folder.where(NAME), error.strerror)
         return {}
-
-
-def at_most(folder: ArenaFolder, position: Position) -> Position:
-    """The place in the log up to which, and not beyond ``position``, nothing is cut after a loss of power."""
-    ends = read(folder)
-    return min([position, *(Position(number, ends[number]) for number in sorted(ends)[-1:])])

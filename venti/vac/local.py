@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import pwd
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from ninep.disk import ReadBound
 from venti.vac import mode as modes
 from venti.vac.direntry import DirEntry, name_key
 
@@ -19,6 +21,7 @@ SMALL: Final = 256 * 1024
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _NEWEST = 0xFFFFFFFF
+_LONGEST = (1 << 63) - 1
 
 YOUNG: Final = 2
 """Seconds. Of a file that changed later than that before it was looked at, the archive does not hold when it did:
@@ -97,11 +100,11 @@ def _one(parent: int, name: str, unchanged: Callable[[DirEntry, int], bool], bud
         if not stat.S_ISREG(status.st_mode):
             return Found(info, 0, _stand_in(name, status, parent))
         size = status.st_size
-        if size > min(budget, SMALL) or unchanged(info, size):
+        if size > min(budget, SMALL) or unchanged(info, size) or budget <= 0:
             return Found(info, size)
         descriptor = open_file(name, parent)
         try:
-            return Found(info, size, _read_whole(descriptor, size))
+            return Found(info, size, _read_whole(descriptor, min(budget, SMALL)))
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -125,11 +128,11 @@ def total_size(paths: Iterable[str]) -> int:
     return total
 
 
-def read_small(path: str) -> bytes:
-    """The contents of a small plain file."""
+def read_small(path: str) -> bytes | None:
+    """The contents of a small plain file; None if it is not small."""
     descriptor = open_file(path)
     try:
-        return _read_whole(descriptor, os.fstat(descriptor).st_size)
+        return _read_whole(descriptor, SMALL)
     finally:
         os.close(descriptor)
 
@@ -140,6 +143,28 @@ def open_file(path: str, parent: int | None = None) -> int:
         return os.open(path, _READ | os.O_NOATIME, dir_fd=parent)
     except PermissionError:
         return os.open(path, _READ, dir_fd=parent)
+
+
+def next_piece(descriptor: int, bound: ReadBound, done: int, most: int) -> tuple[int, bytes]:
+    """What follows the first ``done`` bytes of a file: bytes of a hole, and at most ``most`` bytes after it.
+
+    No bytes after it are its end.
+    """
+    rest = bound.next(done, _LONGEST)
+    start = min(_next_data(descriptor, done), done + rest)
+    return start - done, os.pread(descriptor, min(most, rest - (start - done)), start) if rest > start - done else b""
+
+
+def _next_data(descriptor: int, offset: int) -> int:
+    """The first offset from ``offset`` on that is not in a hole of the file; the end if there is none."""
+    try:
+        return os.lseek(descriptor, offset, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return max(offset, os.fstat(descriptor).st_size)
+        if error.errno in (errno.EINVAL, errno.EOPNOTSUPP):
+            return offset
+        raise
 
 
 def attributes(name: str, status: os.stat_result) -> DirEntry | None:
@@ -184,13 +209,16 @@ def _stand_in(path: str, status: os.stat_result, parent: int | None) -> bytes | 
     return b"" if kind == stat.S_IFIFO else None
 
 
-def _read_whole(descriptor: int, size: int) -> bytes:
-    """All of a file that had ``size`` bytes and may have grown since: then up to twice as much of it."""
-    parts = []
-    room = 2 * size + 4096
-    while room and (part := os.read(descriptor, min(size + 1, room))):
+def _read_whole(descriptor: int, most: int) -> bytes | None:
+    """All of a file, whatever length it tells; None if it has more than ``most`` bytes."""
+    bound = ReadBound(descriptor)
+    parts: list[bytes] = []
+    done = 0
+    while (wanted := bound.next(done, most + 1 - done)) and (part := os.read(descriptor, wanted)):
         parts.append(part)
-        room -= len(part)
+        done += len(part)
+        if done > most:
+            return None
     return b"".join(parts) if len(parts) != 1 else parts[0]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import logging
 import os
@@ -11,6 +10,7 @@ from typing import Final, NamedTuple
 
 import trio
 
+from ninep.disk import ReadBound
 from ninep.tasks.each import for_each
 from venti.entry import Entry
 from venti.errors import DamagedArchive
@@ -229,10 +229,10 @@ class Packer:
         try:
             descriptor = await in_thread(local.open_file, path)
             try:
+                bound = ReadBound(descriptor)
                 while True:
-                    start = await in_thread(_next_data, descriptor, tree.size)
-                    await tree.hole(start - tree.size)
-                    data = await in_thread(os.pread, descriptor, PIECE, tree.size)
+                    hole, data = await in_thread(local.next_piece, descriptor, bound, tree.size, PIECE)
+                    await tree.hole(hole)
                     if not data:
                         break
                     await tree.write(data)
@@ -241,8 +241,6 @@ class Packer:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            if error.errno == errno.EIO:
-                raise
             self._failed(path, error)
             return
         self._taken(frame, path, info, await tree.finish())
@@ -288,18 +286,6 @@ class _Frame:
     async def write(self) -> None:
         """Everything in it, in the order of names."""
         await self.writer.add_all(self.ready.values())
-
-
-def _next_data(descriptor: int, offset: int) -> int:
-    """The first offset from ``offset`` on that is not in a hole of the file; the end if there is none."""
-    try:
-        return os.lseek(descriptor, offset, os.SEEK_DATA)
-    except OSError as error:
-        if error.errno == errno.ENXIO:
-            return max(offset, os.fstat(descriptor).st_size)
-        if error.errno in (errno.EINVAL, errno.EOPNOTSUPP):
-            return offset
-        raise
 
 
 def top_names(paths: Sequence[str]) -> tuple[dict[str, str], list[str]]:
