@@ -46,7 +46,7 @@ async def mount(
     """
     tree = await link.tree()
     signalled = Signalled(os.fspath(directory))
-    operations = MountOperations(tree.root, signalled, keep, link.patience)
+    operations = MountOperations(tree.root, signalled, keep, link.patience, others=others)
     options = {f"fsname={source}", "subtype=ninep"}
     options |= {"allow_other", "default_permissions"} if others else set()
     try:

@@ -33,10 +33,13 @@ from ninep.mount.entries import entry_of, unreachable_entry
 from ninep.mount.listing import Listed, Listing
 from ninep.mount.nodes import Node, Nodes
 from ninep.mount.opened import OpenFile
+from ninep.mount.owners import Owners
 from ninep.mount.signalled import Signalled
 from ninep.remote import RemoteFile
 from ninep.wire.errors import ConnectionLost, WireError
 
+USUAL_NAME = 255
+"""Bytes that a name may have everywhere."""
 LONGEST_TARGET = 4095
 """Bytes of a symbolic link's target."""
 AT_ONCE = 64
@@ -49,8 +52,10 @@ class MountOperations(pyfuse3.Operations):
     supports_dot_lookup = False
     enable_writeback_cache = False
 
-    def __init__(self, root: RemoteFile, signalled: Signalled, keep: float, patience: float = 0) -> None:
-        """``signalled`` tells which readers need not be waited for any more.
+    def __init__(
+        self, root: RemoteFile, signalled: Signalled, keep: float, patience: float = 0, *, others: bool = False
+    ) -> None:
+        """``signalled`` tells which readers need not be waited for any more; ``others`` that other users are let in.
 
         ``keep`` is how long names and attributes may be old, in seconds; ``patience`` is how long requests wait for
         another connection when one broke.
@@ -61,6 +66,8 @@ class MountOperations(pyfuse3.Operations):
         self._connection: Connection = root.connection
         self._back = trio.lowlevel.ParkingLot()
         self._nodes = Nodes(root)
+        self._owners = Owners(several=others)
+        self._longest_name: int | None = None
         self._keep = keep
         self._files: dict[int, OpenFile] = {}
         self._directories: dict[int, Listing] = {}
@@ -79,6 +86,7 @@ class MountOperations(pyfuse3.Operations):
             ConnectionLost: that connection broke as well.
         """
         self._nodes.renew(root)
+        self._owners.renew()
         for opened in list(self._files.values()):
             try:
                 async with self._nodes.use(opened.node) as file:
@@ -134,14 +142,33 @@ class MountOperations(pyfuse3.Operations):
                 raise
             return await requests.find(directory, name)
 
-    async def _made(self, parent: Node, directory: RemoteFile, name: str) -> pyfuse3.EntryAttributes:
-        return await self._known(parent, name, await self._find(directory, name))
+    async def _made(
+        self, parent: Node, directory: RemoteFile, name: str, ctx: Any, mode: int = 0
+    ) -> pyfuse3.EntryAttributes:
+        """What was just made, and is its maker's."""
+        found = await self._owners.given(await self._find(directory, name), ctx, mode)
+        return await self._known(parent, name, found)
 
     @answered
     async def lookup(self, parent_inode: int, name: bytes, ctx: Any) -> pyfuse3.EntryAttributes:
         parent = self._nodes[parent_inode]
         async with self._nodes.use(parent) as directory:
-            return await self._made(parent, directory, os.fsdecode(name))
+            try:
+                found = await self._find(directory, os.fsdecode(name))
+            except FileNotFound:
+                if len(name) > USUAL_NAME and len(name) > await self._longest(directory):
+                    raise NameTooLong from None
+                raise
+        return await self._known(parent, os.fsdecode(name), found)
+
+    async def _longest(self, directory: RemoteFile) -> int:
+        """Most bytes of a name, as the server says."""
+        if self._longest_name is None:
+            try:
+                self._longest_name = (await directory.statfs()).namelen or USUAL_NAME
+            except FunctionNotImplemented:
+                self._longest_name = USUAL_NAME
+        return self._longest_name
 
     @unanswered
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
@@ -185,33 +212,33 @@ class MountOperations(pyfuse3.Operations):
         parent, called = self._nodes[parent_inode], os.fsdecode(name)
         async with self._nodes.use(parent) as directory:
             if unix.S_ISREG(mode):
-                flags = os.O_RDONLY | os.O_EXCL
-                file, found = await requests.created(directory, called, flags, mode, ctx.gid, self._find)
+                flags, rights = os.O_RDONLY | os.O_EXCL, self._owners.mode(mode, ctx)
+                file, found = await requests.created(directory, called, flags, rights, ctx.gid, self._find)
                 await file.leave()
-                return await self._known(parent, called, found)
-            await directory.mknod(called, mode, rdev, ctx.gid)
-            return await self._made(parent, directory, called)
+                return await self._known(parent, called, await self._owners.given(found, ctx, mode))
+            await directory.mknod(called, self._owners.mode(mode, ctx), rdev, ctx.gid)
+            return await self._made(parent, directory, called, ctx, mode)
 
     @answered
     async def mkdir(self, parent_inode: int, name: bytes, mode: int, ctx: Any) -> pyfuse3.EntryAttributes:
         parent, called = self._nodes[parent_inode], os.fsdecode(name)
         async with self._nodes.use(parent) as directory:
-            found = await requests.made(directory, called, mode, ctx.gid, self._find)
-            return await self._known(parent, called, found)
+            found = await requests.made(directory, called, self._owners.mode(mode, ctx), ctx.gid, self._find)
+            return await self._known(parent, called, await self._owners.given(found, ctx, mode))
 
     @answered
     async def symlink(self, parent_inode: int, name: bytes, target: bytes, ctx: Any) -> pyfuse3.EntryAttributes:
         parent, called = self._nodes[parent_inode], os.fsdecode(name)
         async with self._nodes.use(parent) as directory:
             await directory.symlink(called, os.fsdecode(target), ctx.gid)
-            return await self._made(parent, directory, called)
+            return await self._made(parent, directory, called, ctx)
 
     @answered
     async def link(self, inode: int, new_parent_inode: int, new_name: bytes, ctx: Any) -> pyfuse3.EntryAttributes:
         parent, called = self._nodes[new_parent_inode], os.fsdecode(new_name)
         async with self._nodes.use(parent) as directory, self._nodes.use(self._nodes[inode]) as file:
             await directory.link(called, file)
-            return await self._made(parent, directory, called)
+            return await self._known(parent, called, await self._find(directory, called))
 
     @answered
     async def unlink(self, parent_inode: int, name: bytes, ctx: Any) -> None:
@@ -357,9 +384,10 @@ class MountOperations(pyfuse3.Operations):
     ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
         parent, called = self._nodes[parent_inode], os.fsdecode(name)
         async with self._nodes.use(parent) as directory:
-            file, found = await requests.created(directory, called, flags, mode, ctx.gid, self._find)
+            rights = self._owners.mode(mode, ctx)
+            file, found = await requests.created(directory, called, flags, rights, ctx.gid, self._find)
         try:
-            entry = await self._known(parent, called, found)
+            entry = await self._known(parent, called, await self._owners.given(found, ctx, mode))
         except BaseException:
             await file.leave()
             raise

@@ -22,6 +22,7 @@ from ninep.errors import (
     FileError,
     FileExists,
     FileNotFound,
+    FileRemoved,
     InputOutput,
     IsDirectory,
     NotDirectory,
@@ -40,7 +41,7 @@ Find: TypeAlias = Callable[[RemoteFile, str], Awaitable[Found]]
 
 _MODES = {os.O_RDONLY: m.OREAD, os.O_WRONLY: m.OWRITE, os.O_RDWR: m.ORDWR}
 _KEPT = os.O_ACCMODE | os.O_APPEND | os.O_TRUNC | os.O_DIRECTORY
-_MAKING = os.O_ACCMODE | os.O_APPEND | os.O_TRUNC | os.O_EXCL
+_MAKING = os.O_ACCMODE | os.O_APPEND
 """Flags of open(2) that matter to a server, where a file is opened and where it is made."""
 
 
@@ -164,15 +165,16 @@ async def opened(file: RemoteFile, flags: int) -> RemoteFile:
 async def created(
     directory: RemoteFile, name: str, flags: int, mode: int, gid: int, find: Find
 ) -> tuple[RemoteFile, Found]:
-    """A plain file: open, and as ``find`` has it; without O_EXCL in ``flags`` it may have been there.
+    """A new plain file: open, and as ``find`` has it. One that is there is not opened: nobody has checked its rights.
 
     Raises:
-        FileExists: with O_EXCL.
+        FileExists: with O_EXCL in ``flags``.
+        FileRemoved: without it, where somebody was quicker; at which Linux looks the name up once more, and opens it.
     """
     connection = directory.connection
     fid = connection.take_fid()
     if connection.version == lm.VERSION:
-        making: Any = lm.Tlcreate(fid, name, flags & _MAKING, mode & 0o7777, gid)
+        making: Any = lm.Tlcreate(fid, name, flags & _MAKING | os.O_EXCL, mode & 0o7777, gid)
     else:
         making = m.Tcreate(fid, name, mode & 0o777, _mode(flags & ~os.O_TRUNC))
     found = connection.take_fid()
@@ -197,15 +199,9 @@ async def created(
         raise walked
     if isinstance(made, FileError):
         connection.discard(fid)
-        if flags & os.O_EXCL or not isinstance(made, FileExists):
-            raise made
-        # 9P2000 makes files and nothing else; somebody was quicker.
-        there = await find(directory, name)
-        try:
-            return await opened(there[0], flags), there
-        except BaseException:
-            await there[0].leave()
-            raise
+        if isinstance(made, FileExists) and not flags & os.O_EXCL:
+            raise FileRemoved("somebody was quicker to make it")
+        raise made
     file = _ready(directory, fid, made, flags)
     if not isinstance(seen, FileError) and not isinstance(told, FileError) and len(seen.wqids) == 1:
         return file, (type(directory)(connection, found, seen.wqids[0], name), _told(connection, told))
