@@ -28,8 +28,6 @@ from ninep.wire.streams import standard_streams
 
 DEFAULT_ADDRESS = "/net.alt:5640"
 STANDARD_STREAMS = "-"
-RESERVED_DESCRIPTORS = 256
-"""Descriptors that an export leaves for connections and its own use."""
 
 
 async def ramfs(arguments: argparse.Namespace) -> None:
@@ -44,7 +42,9 @@ async def export(arguments: argparse.Namespace) -> None:
     ours = arguments.listen == STANDARD_STREAMS and not is_network(0)
     accounts = Accounts.parse(arguments.map_users, switch=False if ours else None)
     descriptors = raise_descriptors()
-    arguments.max_fids = min(arguments.max_fids, max(RESERVED_DESCRIPTORS, descriptors - RESERVED_DESCRIPTORS))
+    # Each connection and each fid takes one; what is left when all connections are there counts for all of them.
+    arguments.max_connections = min(arguments.max_connections, max(1, descriptors // 4))
+    arguments.max_fids = min(arguments.max_fids, max(1, descriptors // 2))
     try:
         tree = ExportTree(arguments.directory, read_only=arguments.read_only, accounts=accounts)
     except NotADirectoryError:

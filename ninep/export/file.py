@@ -10,6 +10,7 @@ from ninep.attributes import Attributes, SetAttributes, Statfs
 from ninep.errors import IsDirectory, NotPermitted
 from ninep.export.acting import AS_OURSELVES
 from ninep.export.contents import closed, huge, synced
+from ninep.export.descriptors import MAKING, check_room
 from ninep.export.place import Place
 from ninep.export.view import CREATE, ExportView, flags_of, regroup, synced_place
 from ninep.files import File
@@ -64,6 +65,7 @@ class ExportFile(ExportView):
         self._writable_tree()
         directory = self._place
         with self._acting:
+            check_room(directory.descriptor, MAKING)
             descriptor = os.open(name, CREATE | flags_of(mode), perm & 0o7777, dir_fd=directory.descriptor)
             return self._made(name, descriptor, mode, perm & 0o7777, gid)
 
@@ -72,6 +74,7 @@ class ExportFile(ExportView):
         self._writable_tree()
         directory = self._place
         with self._acting:
+            check_room(directory.descriptor, MAKING)
             os.mkdir(name, perm & 0o7777, dir_fd=directory.descriptor)
             return self._settled(name, perm & 0o7777, gid)
 
@@ -79,6 +82,7 @@ class ExportFile(ExportView):
         """A file of any kind; devices where the kernel lets the user make them."""
         self._writable_tree()
         with self._acting:
+            check_room(self._place.descriptor, MAKING)
             os.mknod(name, mode, rdev, dir_fd=self._place.descriptor)
             return self._settled(name, mode & 0o7777, gid)
 
@@ -86,6 +90,7 @@ class ExportFile(ExportView):
         """A link, wherever it leads: nothing is followed here."""
         self._writable_tree()
         with self._acting:
+            check_room(self._place.descriptor, MAKING)
             os.symlink(target, name, dir_fd=self._place.descriptor)
             return self._settled(name, None, gid)
 

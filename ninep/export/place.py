@@ -16,6 +16,7 @@ import stat as unix
 import threading
 
 from ninep.errors import FileRemoved
+from ninep.export.descriptors import counted
 from ninep.export.mounts import Away
 
 _KIND = 0o170000
@@ -148,7 +149,7 @@ class Place:
 
     def step(self, name: str) -> Place:
         """The place called ``name`` in this directory, held once more. Raises ``OSError``."""
-        return self.found(name, os.open(name, _PATH, dir_fd=self.descriptor))
+        return self.found(name, counted(os.open(name, _PATH, dir_fd=self.descriptor)))
 
     def child(self, name: str) -> Place | None:
         """The place called ``name`` here, if somebody holds it."""
@@ -230,4 +231,4 @@ class Place:
     def open(self, flags: int) -> int:
         """A descriptor for reading or writing the file itself; its permissions are checked. Raises ``OSError``."""
         flags |= os.O_DIRECTORY if self.is_directory else os.O_NONBLOCK | os.O_NOCTTY
-        return os.open(self.proc, flags | os.O_CLOEXEC)
+        return counted(os.open(self.proc, flags | os.O_CLOEXEC))

@@ -19,6 +19,7 @@ from ninep.export.accounts import Accounts, Identity
 from ninep.export.acting import AS_OURSELVES, Acting
 from ninep.export.away import AwayFile
 from ninep.export.contents import Contents
+from ninep.export.descriptors import TABLE
 from ninep.export.file import ExportFile
 from ninep.export.filenumber import INODES, file_number
 from ninep.export.mounts import Mounts
@@ -50,6 +51,7 @@ class ExportTree(FileTree):
         self, path: str | os.PathLike[str], *, read_only: bool = False, accounts: Accounts | None = None
     ) -> None:
         """Raises ``OSError`` where there is no such directory."""
+        TABLE.measure()
         self.root = Place.root(os.fspath(path))
         self._mounts = Mounts(os.path.realpath(path))
         self.root.tell(self._mounts.read())

@@ -6,6 +6,7 @@ import errno
 import os
 import stat as unix
 from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import suppress
 from types import CoroutineType
 from typing import Any, Protocol
 
@@ -28,6 +29,7 @@ from ninep.errors import (
 from ninep.export.accounts import Accounts, Identity
 from ninep.export.acting import AS_OURSELVES, Acting
 from ninep.export.contents import Contents, closed, huge, synced
+from ninep.export.descriptors import MAKING, check_room
 from ninep.export.place import Place
 from ninep.files import File, Walked
 from ninep.ids import Ids
@@ -204,6 +206,7 @@ class ExportView(File):
             raise IllegalMode
         directory = self._place
         with self._acting:
+            check_room(directory.descriptor, MAKING)
             status = directory.refresh()
             mask = 0o777 if perm & st.DMDIR else 0o666
             rights = perm & 0o777 & (~mask | status.st_mode & mask)
@@ -279,6 +282,7 @@ class ExportView(File):
             if rewind:
                 os.lseek(self._descriptor, 0, os.SEEK_SET)
                 self._end_listing()
+                check_room(self._descriptor)
                 self._entries = os.scandir(self._descriptor)
             found: list[Stat] = []
             for entry in self._entries or ():
@@ -417,7 +421,9 @@ class ExportView(File):
         """A descriptor that is left to be closed, where that may take long; else -1."""
         place, spare = self._place, -1
         if place.removed and huge(status or place.refresh()):
-            spare = os.dup(place.descriptor)
+            with suppress(OSError):
+                # Without one more the file is given back to the disk by closing it, which may take long.
+                spare = os.dup(place.descriptor)
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
