@@ -14,8 +14,10 @@ from fossil.users import NOBODY
 from ninep.errors import FileError, FileNotFound
 from ninep.files import File, FileTree
 from ninep.server import is_local, serve_stream
+from ninep.wire.accept import make_room
 from ninep.wire.dialect import Maybe
 from ninep.wire.limits import Limits
+from ninep.wire.sparing import SparingLog
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +118,7 @@ class Clients:
         self.most = MOST
         self.starved = 0
         self.limits = Limits()
+        self._log = SparingLog(log)
 
     def __iter__(self) -> Iterator[Client]:
         return iter(list(self._clients))
@@ -133,9 +136,10 @@ class Clients:
 
     async def converse(self, way: Way, stream: trio.abc.Stream) -> None:
         """Serves one client until it goes. A bug that it meets ends nobody else's connection."""
-        if len(self._clients) >= self.most:
+        if len(self._clients) >= self.most and not make_room(stream):
             self.starved += 1
-            log.warning("a connection was turned away: %d are open, the most that this server takes", self.most)
+            text = f"a connection was turned away: {self.most} are open, the most that this server takes"
+            self._log.warn("turned away", text)
             await trio.aclose_forcefully(stream)
             return
         client = Client(self._table, way, _remote(stream))

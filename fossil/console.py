@@ -20,9 +20,12 @@ import trio
 
 from fossil.errors import ConsoleRefused, FossilError, NoSnapshot, NotServed
 from fossil.report import Report, Verdict, verdict_of
+from ninep.wire.accept import accept, has_spoken
 
 log = logging.getLogger(__name__)
 
+MOST = 256
+"""Connections to one console."""
 LONGEST_LINE = 8192
 """Bytes of a command, newline included."""
 LONGEST_ANSWER = 64 * 1024 * 1024
@@ -73,7 +76,7 @@ class Console:
         listener.listen()
         try:
             task_status.started()
-            await trio.serve_listeners(self._converse, [trio.SocketListener(listener)], handler_nursery=handlers)
+            await accept([trio.SocketListener(listener)], self._converse, connections=MOST, handlers=handlers)
         finally:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
@@ -84,6 +87,7 @@ class Console:
             commander = self._commander()
             with contextlib.suppress(trio.BrokenResourceError):
                 while data := await stream.receive_some(LONGEST_LINE):
+                    has_spoken(stream)
                     pending += data
                     while b"\n" in pending:
                         line, pending = pending.split(b"\n", 1)

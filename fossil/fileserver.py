@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -27,6 +28,7 @@ from fossil.service import CONSOLE, Fossil, open_fossil
 from fossil.userfile import read_users
 from fossil.users import STANDARD, Users
 from ninep.tasks.nursery import background, open_nursery
+from ninep.wire.accept import accept
 from ninep.wire.errors import Unreachable
 from ninep.wire.listen import Listener, listen, where
 from venti.disk import open_disk_store
@@ -337,7 +339,7 @@ class FileServer:
     async def _stand(self, door: Door, listeners: Sequence[Listener], converse: Callable[..., Awaitable[None]]) -> None:
         try:
             with door.scope:
-                await trio.serve_listeners(converse, list(listeners), handler_nursery=self._doors)
+                await accept(listeners, converse, connections=math.inf, handlers=self._doors)
         finally:
             if door.path is not None:
                 with contextlib.suppress(OSError):

@@ -16,6 +16,7 @@ from fossil.console import LONGEST_LINE, Commander
 from fossil.errors import FossilError
 from fossil.news import News
 from ninep.tasks.nursery import background
+from ninep.wire.accept import has_spoken
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ async def _converse(mine: Commander, stream: trio.abc.Stream, send: Callable[[st
     with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
         await send(mine.prompt)
         while data := await stream.receive_some(LONGEST_LINE):
+            has_spoken(stream)
             pending += data
             while b"\n" in pending:
                 line, pending = pending.split(b"\n", 1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import resource
 import signal
 from collections.abc import Awaitable, Callable
 from types import FrameType
@@ -25,6 +27,7 @@ async def until_signalled(serve: Callable[[], Awaitable[None]]) -> None:
     first does not end what nohup started.
     """
     gc.set_threshold(*COLLECTED)
+    _raise_limit()
     hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
     ending = (*_KILLING, *[signal.SIGHUP] * hangs_up)
     token = trio.lowlevel.current_trio_token()
@@ -48,6 +51,13 @@ async def until_signalled(serve: Callable[[], Awaitable[None]]) -> None:
                 # Whatever is still to be closed and written is not cut short by a terminal that goes away.
                 if not signalled or number != signal.SIGHUP:
                     signal.signal(number, handler)
+
+
+def _raise_limit() -> None:
+    """Takes as many descriptors as may be had: what programs are given at first is little, for those that select."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def announce(text: str, *, end: str = "\n") -> None:

@@ -24,6 +24,7 @@ import trio
 
 from ninep.tasks.nursery import open_nursery
 from ninep.wire import tls
+from ninep.wire.accept import has_spoken
 from ninep.wire.begun import Running, Shown, unreadable, whole, without_payload
 from ninep.wire.client import CHUNK
 from ninep.wire.dialect import Buffer, Dialect, Session
@@ -163,6 +164,8 @@ class _Connection(Generic[Q, R]):
         while True:
             try:
                 while frames := buffer.frames():
+                    if self.heard == -math.inf:
+                        has_spoken(self.stream)
                     self.heard = trio.current_time()
                     await self._arrived(frames)
                 data = await self._more(inbox)
@@ -185,7 +188,10 @@ class _Connection(Generic[Q, R]):
                 return data
             await self._begin_shown()
         if self.rest is not None:
-            self.rest()
+            try:
+                self.rest()
+            except Exception:
+                log.exception("work that was put off failed")
         return await inbox.receive(most, look=not self.running and not self.outbox.size)
 
     async def _arrived(self, frames: list[memoryview]) -> None:

@@ -52,10 +52,32 @@ async def test_fids() -> None:
         await greedy.ask(m.Twalk(0, 1, ["file"]))
 
 
+async def test_who_says_nothing_makes_room() -> None:
+    async with served(RamTree(OWNER), connections=2) as port:
+        silent = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(2)]
+        async with attached(port) as first, attached(port) as second:
+            for stream in silent:
+                assert await stream.receive_some() == b""
+                await stream.aclose()
+            async with await trio.open_tcp_stream("127.0.0.1", port) as refused:
+                assert await refused.receive_some() == b""
+            await first.made("file", data=b"fine")
+            await second.walk("file")
+
+
+def packed_version() -> bytes:
+    frame: list[Any] = []
+    encode(m.NOTAG, m.Tversion(8192, m.VERSION), frame)
+    return b"".join(frame)
+
+
 @pytest.mark.parametrize("connections", [1, 3])
 async def test_connections(connections: int, caplog: pytest.LogCaptureFixture) -> None:
     async with served(RamTree(OWNER), connections=connections) as port, attached(port) as first:
         streams = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(connections - 1)]
+        for stream in streams:
+            await stream.send_all(packed_version())
+            await stream.receive_some()
         async with await trio.open_tcp_stream("127.0.0.1", port) as refused:
             assert await refused.receive_some() == b""
         assert "a connection was refused" in caplog.text
