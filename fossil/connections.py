@@ -11,7 +11,7 @@ import trio
 from fossil.fsys import Fsys
 from fossil.served import NAME, FossilTree
 from fossil.users import NOBODY
-from ninep.errors import FileError, FileNotFound
+from ninep.errors import FileError
 from ninep.files import File, FileTree
 from ninep.server import is_local, serve_stream
 from ninep.wire.accept import make_room
@@ -74,10 +74,7 @@ class Client(FileTree):
         return root
 
     def _tree(self, aname: str) -> tuple[str, FossilTree]:
-        name, slash, _ = aname.partition("/")
-        if slash and not name:
-            raise FileNotFound
-        name = name or NAME
+        name = aname.partition("/")[0] or NAME
         fsys = self._table.get(name)
         if fsys is None:
             raise FileError(f"fsys: '{name}' not found")

@@ -32,15 +32,13 @@ class FossilTree(Standpoint):
         super().__init__(system, history, rules=rules, name=name)
 
     def attach(self, uname: str, aname: str, *, local: bool = False) -> Maybe[File]:
-        """The live tree for ``main/active`` or no name, ``main`` above all trees, or any directory below that.
+        """The live tree for ``main/active`` or no name, ``main`` or ``/`` above all trees, or any directory below that.
 
         An attach name shows a place and is no jail: ``..`` leads out of it, as in the original, to the root of the
         live tree where no name or ``main/active`` was asked for, and above the trees otherwise.
         """
-        name, slash, rest = aname.partition("/")
-        if not name and slash:
-            raise FileNotFound
-        if aname and name != self.name:
+        name, _, rest = aname.partition("/")
+        if name not in ("", self.name):
             raise FileError(f"fsys: '{name}' not found")
         if not aname or rest == ACTIVE:
             try:

@@ -9,12 +9,21 @@ from typing import Any, TypeVar
 from ninep import messages as m
 from ninep.authentication import Authentication
 from ninep.conversation import Conversation, standing, unopened
-from ninep.errors import AuthenticationFailed, BadFidUse, FileNotFound, IllegalName, NotDirectory, UnknownFid
+from ninep.errors import (
+    AuthenticationFailed,
+    BadFidUse,
+    FileError,
+    FileNotFound,
+    IllegalName,
+    NotDirectory,
+    UnknownFid,
+)
 from ninep.fids import Fid
 from ninep.files import File, Walked
 from ninep.ids import NONUNAME
-from ninep.maybe import later, then
+from ninep.maybe import arrived, later, then
 from ninep.parting import after, left, parting
+from ninep.qid import Qid
 from ninep.wire.dialect import Maybe
 
 T = TypeVar("T")
@@ -138,6 +147,8 @@ class Requests:
             return m.Rwalk([])
         if not file.is_directory:
             raise NotDirectory
+        if "." in names:
+            return self._walk_in_place(fid, file, names, new)
         good = self._talk.good_names(file, names)
         if not good:
             raise IllegalName
@@ -146,6 +157,44 @@ class Requests:
             return _walking(fid, names, new, walked)
         qids, leaving = _arrived(fid, names, new, walked)
         return m.Rwalk(qids) if leaving is None else after(leaving, m.Rwalk(qids))
+
+    def _walk_in_place(self, fid: Fid, file: File, names: Sequence[str], new: Fid) -> Maybe[m.Reply]:
+        """A walk with ``.`` among its names, which is where it is: diod's clients ask for it, and fossil knows it."""
+        good = self._talk.good_names(file, [".." if name == "." else name for name in names])
+        if not good:
+            raise IllegalName
+        steps = [name for name in names[:good] if name != "."]
+        here = file.qid
+
+        def arrive(walked: Walked) -> Maybe[m.Reply]:
+            found = Walked(_with_places(here, names[:good], walked.qids), walked.file)
+            qids, leaving = _arrived(fid, names, new, found)
+            return m.Rwalk(qids) if leaving is None else after(leaving, m.Rwalk(qids))
+
+        async def wait(work: Coroutine[Any, Any, Walked]) -> m.Reply:
+            try:
+                walked = await work
+            except FileError:
+                if names[0] != ".":
+                    raise
+                walked = Walked([], None)
+            return await arrived(arrive(walked))
+
+        async def cloned(work: Coroutine[Any, Any, File]) -> m.Reply:
+            return await arrived(arrive(Walked([], await work)))
+
+        if steps:
+            try:
+                walked = file.walk(steps)
+            except FileError:
+                if names[0] != ".":
+                    raise
+                walked = Walked([], None)
+            return arrive(walked) if isinstance(walked, Walked) else wait(walked)
+        if new is fid or good < len(names):
+            return m.Rwalk([here] * good)
+        view = file.clone()
+        return arrive(Walked([], view)) if isinstance(view, File) else cloned(view)
 
     def _read(self, request: m.Tread) -> Maybe[m.Reply]:
         number, offset, count = request
@@ -226,6 +275,22 @@ def _arrived(
     old = fid.file if new is fid else None
     new.file = found
     return qids, None if old is None else left(old)
+
+
+def _with_places(start: Qid, names: Sequence[str], walked: Sequence[Qid]) -> list[Qid]:
+    """The qids of a walk from ``start`` whose names have ``.`` among them; ``walked`` are those of the others."""
+    found: list[Qid] = []
+    rest = iter(walked)
+    here: Qid | None = start
+    for name in names:
+        if name != ".":
+            here = next(rest, None)
+        elif here is not None and not here.is_directory:
+            here = None
+        if here is None:
+            break
+        found.append(here)
+    return found
 
 
 def _do_read(fid: Fid, offset: int, count: int) -> Maybe[m.Reply]:

@@ -63,6 +63,36 @@ class ServedTreeContract:
                 found[place].path for place in ("dir", "dir/inner", "dir", "", "dir")
             ]
 
+    async def test_a_walk_to_where_it_is(self) -> None:
+        """The C programs take it, and diod's clients ask for it."""
+        async with self.client() as raw:
+            await raw.made("dir", perm=st.DMDIR | 0o755)
+            await raw.made("dir", "file", data=b"text")
+            root, inner, file = [(await raw.stat(*names)).qid for names in ((), ("dir",), ("dir", "file"))]
+            for names, expected in (
+                (["."], [root]),
+                ([".", "."], [root, root]),
+                (["dir", "."], [inner, inner]),
+                ([".", "dir", ".", "file"], [root, inner, inner, file]),
+                (["dir", ".", ".."], [inner, inner, root]),
+            ):
+                fid = raw.fid()
+                walked = (await raw.ask(m.Twalk(0, fid, names))).wqids
+                assert [qid.path for qid in walked] == [qid.path for qid in expected], names
+                assert (await raw.ask(m.Tstat(fid))).stat.qid.path == expected[-1].path
+                await raw.ask(m.Tclunk(fid))
+            for names, count in (([".", "nosuch"], 1), (["dir", ".", "nosuch"], 2), (["dir", "file", "."], 2)):
+                fid = raw.fid()
+                assert len((await raw.ask(m.Twalk(0, fid, names))).wqids) == count
+                assert await raw.refused(m.Tstat(fid)), "a walk that is short makes no fid"
+            fid = await raw.walk("dir")
+            await raw.ask(m.Twalk(fid, fid, ["."]))
+            assert (await raw.ask(m.Tstat(fid))).stat.qid.path == inner.path
+            await raw.ask(m.Twalk(fid, fid, [".", "file"]))
+            assert (await raw.ask(m.Tstat(fid))).stat.qid.path == file.path
+            assert "not a directory" in await raw.refused(m.Twalk(fid, raw.fid(), ["."]))
+            assert await raw.refused(m.Twalk(0, raw.fid(), ["nosuch", "."])) == "file does not exist"
+
     async def test_what_is_written_is_read(self) -> None:
         async with self.client() as raw:
             await raw.made("file", data=b"hello, world\n")

@@ -459,6 +459,14 @@ async def test_any_directory_can_be_attached(tmp_path: Path) -> None:
         async with client(fossil, aname=f"main/snapshot/{taken}") as raw:
             assert (await raw.stat()).name == taken.rsplit("/", 1)[1]
             assert {entry.name for entry in await raw.list()} == {"adm", "dir"}
+        for aname in ("/", "main/", "main"):
+            async with client(fossil, aname=aname) as raw:
+                assert [entry.name for entry in await raw.list()] == ["active", "archive", "snapshot"]
+        async with client(fossil, aname="/active") as raw:
+            assert {entry.name for entry in await raw.list()} == {"adm", "dir"}
+        async with client(fossil) as raw:
+            for aname in ("//", "main//active", "/nosuch", "main/nosuch"):
+                assert await raw.refused(m.Tattach(raw.fid(), m.NOFID, "glenda", aname)) == "file does not exist"
 
 
 async def test_directories_of_days_have_versions_too(tmp_path: Path) -> None:

@@ -225,7 +225,26 @@ async def special_files(talk: Talk) -> None:
     await talk.stat("tmp/temp")
 
 
+async def walks_in_place(talk: Talk) -> None:
+    raw = talk.raw
+
+    async def note(fid: int, names: list[str]) -> None:
+        reply = await talk.ask(m.Twalk(fid, raw.fid(), names))
+        talk.noted[-1] = names, [qid.type for qid in reply.wqids] if isinstance(reply, m.Rwalk) else str(reply)
+
+    for path in (".", "./.", "tmp/.", "./tmp/./.", "tmp/./..", "./nosuch", "nosuch/.", "adm/users/."):
+        await note(0, path.split("/"))
+    await note(await raw.walk("adm", "users"), ["."])
+    for aname in ("/", "main", "main/", "/active", "main/active", "//", "main//active", "/nosuch"):
+        fid = raw.fid()
+        reply = await talk.ask(m.Tattach(fid, m.NOFID, "glenda", aname))
+        talk.noted[-1] = aname, str(reply) if isinstance(reply, FileError) else ""
+        if not isinstance(reply, FileError):
+            await note(fid, ["active"])
+
+
 SAME = {
+    "walks in place": (walks_in_place, "glenda", ""),
     "life of a file": (life_of_a_file, "rob", ""),
     "directories": (directories, "ken", ""),
     "rights of an owner": (rights, "rob", ""),

@@ -128,11 +128,12 @@ class Conversation(RuleBasedStateMachine):
             node = self.unopened(fid).node
             if names and not node.folder:
                 raise Refused("not a directory")
-            if names and (names[0] in (".", "") or "/" in names[0]):
+            if names and (not names[0] or "/" in names[0]):
                 raise Refused("illegal name")
             passed = []
             for name in names:
-                following = node.above if name == ".." and node.folder else node.below.get(name)
+                here = {".": node, "..": node.above} if node.folder else {}
+                following = here.get(name) or node.below.get(name)
                 if following is None:
                     break
                 passed.append(node := following)
