@@ -13,6 +13,9 @@ import trio
 from hypothesis import settings
 from trio.testing import MockClock
 
+GUEST = 4000
+"""Seconds that a test which boots a guest may take; it bounds itself long before."""
+
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("soak", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
@@ -22,6 +25,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 def autojump_clock() -> MockClock:
     """Virtual time that jumps whenever every task waits."""
     return MockClock(autojump_threshold=0)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A guest bounds its own time, by how busy the machine is: the run's limit is for one that does not."""
+    for item in items:
+        if item.get_closest_marker("kernel"):
+            item.add_marker(pytest.mark.timeout(GUEST), append=False)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -59,6 +60,12 @@ Entry = tuple[str, int, bytes]
 """Path, mode and content of a file in the guest; the content of a symbolic link is its target."""
 
 
+SLOWEST = 6
+"""How many times longer than alone a guest may take beside other work."""
+LOOK = 1.0
+"""Seconds between two looks at how busy the machine is."""
+
+
 class Outcome(NamedTuple):
     """What a script printed, and its exit status."""
 
@@ -98,15 +105,26 @@ def boot(script: str, *, files: Iterable[Entry] = (), megabytes: int = 512, pati
 
 
 def run_bounded(command: list[str], patience: float) -> str:
-    """The output of a program that is killed after ``patience`` seconds, as far as it got."""
+    """The output of a program that is killed when its time is over, as far as it got.
+
+    That is ``patience`` seconds of a machine that has nothing else to do; of a busy one as many more as it is busy, up
+    to ``SLOWEST`` times. Whatever ends the test meanwhile ends the program as well, and nothing waits for it.
+    """
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
-        try:
-            output, _ = process.communicate(timeout=patience)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            output, _ = process.communicate()
+        begun, factor = time.monotonic(), 1.0
+        while True:
+            try:
+                output, _ = process.communicate(timeout=LOOK)
+                break
+            except subprocess.TimeoutExpired:
+                factor = max(factor, min(SLOWEST, os.getloadavg()[0] / (os.cpu_count() or 1)))
+                if time.monotonic() - begun > patience * factor:
+                    process.kill()
+            except BaseException:
+                process.kill()
+                raise
     return output.decode(errors="replace")
 
 
