@@ -29,6 +29,9 @@ NEVER_REUSE: Final = 0xFFFFFFFF
 MAX_SIZE: Final = (1 << 48) - 1
 """Bytes; the largest tree an entry can describe."""
 
+FLAGS: Final = 8
+"""Where the byte of flags is in an entry."""
+
 _DIRECTORY = 0x02
 _DEPTH = 0x1C
 _BIG = 0x40

@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from venti.blocktype import BlockType
-from venti.entry import ACTIVE, Entry
+from venti.entry import ACTIVE, FLAGS, Entry
 from venti.entry import SIZE as ENTRY_SIZE
 from venti.root import NO_ROOT, Root
 from venti.score import SIZE as SCORE_SIZE
 from venti.score import ZERO_SCORE, Score
-
-_FLAGS = 8
-"""Where the flags of an entry are."""
 
 
 class Link(NamedTuple):
@@ -35,7 +32,7 @@ def links(type: BlockType, block: bytes) -> list[Link]:
         found = []
         for offset in range(0, len(block), ENTRY_SIZE):
             piece = block[offset : offset + ENTRY_SIZE].ljust(ENTRY_SIZE, b"\0")
-            if piece[_FLAGS] & ACTIVE:
+            if piece[FLAGS] & ACTIVE:
                 entry = Entry.unpack(piece)
                 found.append(Link(entry.score, entry.type))
     elif type.depth:

@@ -12,6 +12,7 @@ from ninep.cli.homes import data_home
 from ninep.wire.errors import BadAddress
 from venti.commands.connection import Parsers, archive
 from venti.disk import DiskStore, open_disk_store
+from venti.disk.claim import says_its_format
 from venti.errors import DamagedStore
 from venti.store import BlockStore
 
@@ -44,7 +45,7 @@ def existing(name: str | Path) -> Path:
 
     Raises:
         BadAddress: there is no such directory, or it must not be read.
-        DamagedStore: there is one, and no store in it.
+        DamagedStore: there is one, and no store in it, or one of a format that this program does not know.
     """
     path = Path(name)
     if not path.is_dir():
@@ -53,6 +54,7 @@ def existing(name: str | Path) -> Path:
         raise BadAddress(f"{path}: permission denied: run this as the owner of the store")
     if not (path / "arenas").is_dir():
         raise DamagedStore(f"{path} is no store: it has no directory 'arenas'")
+    says_its_format(path)
     return path
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 
 import trio
 
-from ninep.cli.codes import DONE
+from ninep.cli.codes import DAMAGED, DONE
 from venti.blocktype import BlockType
 from venti.commands.connection import Parsers
 from venti.commands.folder import add_folder_command, folder
@@ -46,7 +46,7 @@ async def run(arguments: argparse.Namespace) -> int:
                 }
             )
         )
-        return DONE
+        return DAMAGED if damaged else DONE
     print(f"arenas   {found.arenas}, {found.sealed} of them sealed, {found.files} bytes")
     print(f"index    {index} bytes")
     kinds = ", ".join(f"{number} {name}" for name, number in sorted(_kinds(found).items()))
@@ -54,7 +54,7 @@ async def run(arguments: argparse.Namespace) -> int:
     print(f"bytes    {found.size}, stored in {found.stored}{_saved(found)}")
     if damaged:
         print(f"damaged  {damaged} blocks: see 'verify' and 'repair'")
-    return DONE
+    return DAMAGED if damaged else DONE
 
 
 def _kinds(found: Statistics) -> Counter[str]:

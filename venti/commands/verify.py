@@ -13,6 +13,7 @@ from ninep.cli.codes import DAMAGED, DONE
 from venti.commands.connection import Parsers
 from venti.commands.folder import add_folder_command, folder
 from venti.commands.gauge import Gauge
+from venti.disk.claim import says_its_format
 from venti.disk.survey import Fault
 from venti.disk.verification import Verification
 
@@ -27,6 +28,7 @@ async def run(arguments: argparse.Namespace) -> int:
     not count.
     """
     path = folder(arguments)
+    known = says_its_format(path)
     faults: list[Fault] = []
     with Verification(path) as look, Gauge("verified", look.total) as gauge:
 
@@ -41,8 +43,10 @@ async def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         found = [fault_object(fault) for fault in faults]
         counts = {"arenas": look.arenas, "blocks": look.clumps, "bytes": look.at, "healed": look.healed}
-        print(json.dumps({**counts, "damaged": found, "index": index_object(look)}))
+        print(json.dumps({**counts, "damaged": found, "format": known, "index": index_object(look)}))
     else:
+        if not known:
+            print(f"damaged: {path / 'format'}: it is written anew when the store is opened to be written")
         text = f"{look.arenas} arenas, {look.clumps} blocks, {look.at} bytes: {len(faults)} damaged"
         print_index(look)
         print(f"{text}, {look.healed} healed" if look.healed else text)
@@ -50,7 +54,7 @@ async def run(arguments: argparse.Namespace) -> int:
             print("to fetch what is damaged from another archive: venti repair --from ADDRESS")
         if wrong:
             print("to have the index made anew, with no server running: venti rebuild-index")
-    return DAMAGED if faults or wrong else DONE
+    return DAMAGED if faults or wrong or not known else DONE
 
 
 async def look_through(look: Verification, gauge: Gauge, report: Callable[[Fault], None]) -> None:

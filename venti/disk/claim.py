@@ -68,10 +68,19 @@ def _lock(path: Path, read_only: bool) -> LockFile | None:
 
 
 def _check_format(path: Path, read_only: bool) -> None:
-    """Looks whether this is a store that this program knows, and writes anew what says so if that is damaged.
+    """Looks whether this is a store that this program knows, and writes anew what says so if that is damaged."""
+    if not says_its_format(path) and not read_only:
+        replace_file(path / "format", FORMAT.encode(), mode=0o644)
+
+
+def says_its_format(path: Path) -> bool:
+    """Whether the directory says that it is a store that this program knows; False if what says so is damaged.
 
     A store of a later format has another number in ``format`` and in the heads of its arenas. Where only one of them
     says so it is damage: it must not cost a store.
+
+    Raises:
+        DamagedStore: it is a store of a later format, or none.
     """
     file = path / "format"
     found: str | None = None
@@ -82,7 +91,7 @@ def _check_format(path: Path, read_only: bool) -> None:
     except OSError as error:
         log.error("%s cannot be read: %s", file, error.strerror)
     if found == FORMAT:
-        return
+        return True
     folder = OsFolder(path / "arenas")
     there = numbers(folder)
     said = _LINE.fullmatch(found or "")
@@ -92,8 +101,7 @@ def _check_format(path: Path, read_only: bool) -> None:
         raise DamagedStore(f"{path} is no store: {file} is of something else: choose another --store")
     if there or found:
         log.error("%s is %s: it is %s", file, "missing" if found is None else "damaged", FORMAT.strip())
-    if not read_only:
-        replace_file(file, FORMAT.encode(), mode=0o644)
+    return False
 
 
 def _is_later(folder: OsFolder, there: Sequence[int], version: int) -> bool:

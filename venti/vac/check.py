@@ -14,8 +14,8 @@ from ninep.tasks.jobs import Jobs
 from venti import geometry
 from venti.blocksize import LARGEST
 from venti.blocktype import BlockType
+from venti.entry import ACTIVE, FLAGS, Entry
 from venti.entry import SIZE as ENTRY_SIZE
-from venti.entry import Entry
 from venti.errors import BlockNotFound, DamagedArchive, DamagedBlock, ReadTooSmall
 from venti.fetch import WINDOW
 from venti.links import Link, links
@@ -25,7 +25,7 @@ from venti.score import SIZE as SCORE_SIZE
 from venti.score import ZERO_SCORE, Score
 from venti.store import BlockStore
 from venti.vac import metablock
-from venti.vac.direntry import DirEntry
+from venti.vac.direntry import DirEntry, safe_name
 
 
 class Fault(NamedTuple):
@@ -78,8 +78,8 @@ class Checker:
         self._previous = previous
         self._progress = progress
         self._jobs = Jobs(window)
-        self._seen: set[tuple[Score, int, int]] = set()
-        self._seen_directories: set[tuple[Score, Score]] = set()
+        self._seen: set[tuple[Score, int, int, int, int]] = set()
+        self._seen_directories: set[tuple[Entry, Entry]] = set()
 
     async def run(self, score: Score) -> None:
         """Checks everything that a root block leads to.
@@ -99,9 +99,9 @@ class Checker:
         score, type = link or (None, None)
         self._report(Fault(path, score, type, problem, detail))
 
-    def _first_time(self, score: Score, type: BlockType, leaves: int = 0) -> bool:
-        """Whether a subtree was not looked at yet, of which only so many leaves count."""
-        key = (score, int(type), leaves)
+    def _first_time(self, score: Score, type: BlockType, cut: tuple[int, int, int] = (0, 0, 0)) -> bool:
+        """Whether a subtree was not looked at yet, of which so many leaves count, and which is cut like this."""
+        key = (score, int(type), *cut)
         if key in self._seen:
             return False
         self._seen.add(key)
@@ -165,9 +165,25 @@ class Checker:
         except DamagedArchive as error:
             self._fault("", None, "malformed", str(error))
             return
-        async for _ in self._leaves("", entries[2]):
-            pass
+        if not entries[0].directory or entries[1].directory or entries[2].directory:
+            detail = "the three entries at the top of the archive are not a directory, its names and its own"
+            self._fault("", None, "malformed", detail)
+            return
+        self._own([each async for each in self._leaves("", entries[2])], entries[2].dsize)
         await self._directory("", entries[0], entries[1])
+
+    def _own(self, leaves: list[tuple[int, bytes | None]], dsize: int) -> None:
+        """What describes the directory at the top: one directory entry, in the first leaf."""
+        first = dict(leaves).get(0, b"")
+        if first is None:
+            return
+        try:
+            infos = metablock.unpack(first, dsize)
+        except DamagedArchive as error:
+            self._fault("", None, "malformed", f"what describes the top of the archive: {error}")
+            return
+        if len(infos) != 1 or not infos[0].directory:
+            self._fault("", None, "malformed", "the top of the archive is not described by one directory entry")
 
     async def _generic(self, path: str, link: Link) -> None:
         """A tree that is no archive of files."""
@@ -188,6 +204,7 @@ class Checker:
     async def _leaves(self, path: str, entry: Entry) -> AsyncIterator[tuple[int, bytes | None]]:
         """Every leaf that is no hole, one after the other; None for those that are lost."""
         if not self._sound(path, entry):
+            yield 0, None
             return
         total = geometry.leaves(entry.size, entry.dsize)
         arity = geometry.arity(entry.psize)
@@ -214,10 +231,10 @@ class Checker:
         return True
 
     def _file(self, path: str, entry: Entry) -> None:
-        if entry.score in (ZERO_SCORE, NO_ROOT) or not self._sound(path, entry):
+        if not self._sound(path, entry) or entry.score in (ZERO_SCORE, NO_ROOT):
             return
         total = geometry.leaves(entry.size, entry.dsize)
-        if not entry.depth or self._first_time(entry.score, entry.type, total):
+        if not entry.depth or self._first_time(entry.score, entry.type, (total, entry.psize, entry.dsize)):
             self._add(self._block, path, entry, entry.score, entry.depth, 0, total)
 
     async def _block(self, path: str, entry: Entry, score: Score, level: int, first: int, total: int) -> None:
@@ -234,20 +251,23 @@ class Checker:
                 break
             if child in (ZERO_SCORE, NO_ROOT):
                 continue
-            if not below or self._first_time(child, type, min(span, total - start)):
+            if not below or self._first_time(child, type, (min(span, total - start), entry.psize, entry.dsize)):
                 self._add(self._block, path, entry, child, below, start, total)
 
     # Directories
 
     async def _directory(self, path: str, entry: Entry, meta: Entry) -> None:
         self.directories += 1
-        if (entry.score, meta.score) in self._seen_directories:
+        if (entry, meta) in self._seen_directories:
             return
-        self._seen_directories.add((entry.score, meta.score))
+        self._seen_directories.add((entry, meta))
         entries = _Entries(entry, {number: data async for number, data in self._leaves(path, entry)})
         lost = False
         used: set[int] = set()
+        called: set[str] = set()
+        holes = geometry.leaves(meta.size, meta.dsize)
         async for _, data in self._leaves(path, meta):
+            holes -= 1
             if data is None:
                 lost = True
                 continue
@@ -259,11 +279,23 @@ class Checker:
                 continue
             for info in infos:
                 used |= {info.entry, info.meta_entry} if info.directory else {info.entry}
-                self._child(f"{path}/{info.name}" if path else info.name, info, entries)
+                name = f"{path}/{info.name}" if path else info.name
+                if info.name in called:
+                    self._fault(name, None, "malformed", "two files of its directory have this name")
+                called.add(info.name)
+                self._child(name, info, entries)
+        if holes and not lost:
+            lost = True
+            self._fault(path, None, "malformed", f"{holes} blocks of its names are nothing but zeros")
+        if not lost and entries.in_use() > len(used):
+            lost = True
+            self._fault(path, None, "malformed", f"{entries.in_use() - len(used)} of its entries have no name")
         if lost:
             self._nameless(path, entries, used)
 
     def _child(self, path: str, info: DirEntry, entries: _Entries) -> None:
+        if not safe_name(info.name):
+            self._fault(path, None, "malformed", "a name that would lead out of its directory")
         try:
             entry = entries.get(info.entry, info.generation, info.directory)
             meta = entries.get(info.meta_entry, info.meta_generation, False) if info.directory else None
@@ -311,6 +343,10 @@ class _Entries:
         if entry.directory != directory:
             raise DamagedArchive(f"its mode says {'directory' if directory else 'file'} and its entry does not")
         return entry
+
+    def in_use(self) -> int:
+        """How many entries are."""
+        return sum((flag & ACTIVE) for block in self._leaves.values() for flag in (block or b"")[FLAGS::ENTRY_SIZE])
 
     def all(self) -> list[tuple[int, Entry]]:
         """Every entry in use that is left and leads anywhere."""
