@@ -22,11 +22,13 @@ from fossil.accesses import Accesses
 from fossil.content import Content
 from fossil.datalog import DataLog
 from fossil.disk import DiskFile
-from fossil.errors import ArchiveAway, DamagedData, Unlisted, WritesStopped
+from fossil.errors import DamagedData, Unlisted, WritesStopped
 from fossil.extents import Extent
 from fossil.filewriter import FileWriter
 from fossil.freed import Freed, Piece
-from fossil.ledger import SQLITE_FULL, Ledger
+from fossil.fresh import cannot_fetch, make_root
+from fossil.headroom import Headroom, is_full
+from fossil.ledger import Ledger
 from fossil.node import COLUMNS, Node
 from fossil.room import Room, statfs
 from fossil.schema import ALIVE, end_of_data, open_database
@@ -46,6 +48,8 @@ FIRST_PATH = 16
 """Smaller paths are those of directories that are not in the database."""
 CACHED = 100_000
 """Nodes kept in memory although nobody uses them."""
+CHANGE = 8
+"""Rows that one request changes at most, but for the extents of what it cuts."""
 LARGEST_FILE = 1 << 44
 """Bytes: 2^31 blocks of 8 KiB, as many as readers of archives count."""
 
@@ -55,7 +59,6 @@ class FileSystem:
 
     Attributes:
         freed: pieces to give back.
-        sync_point: makes it durable.
         stopped: why no more changes are taken, after a failure.
         full: whether a commit failed because the disk is full; nothing grows until one succeeds.
         fetch_names: what gets the names of a directory from venti.
@@ -88,12 +91,11 @@ class FileSystem:
         self.durable = durable
         self._folder = folder
         metadata = folder / "metadata"
-        if lost := settled.recover(folder, metadata):
-            log.warning("after a loss of power the last seconds are given up: %d bytes of changes", lost)
+        settled.recover(folder, metadata)
         self.database = open_database(metadata, durable=durable)
         with ExitStack() as undo:
             undo.callback(self.database.close)
-            self.ledger = Ledger(self.database, folder / "redo", durable=durable)
+            self.ledger = Ledger(self.database, folder / "redo", Headroom(metadata), durable=durable)
             undo.callback(self.ledger.close)
             settings: dict[str, Any] = dict(self.database.execute("SELECT name, value FROM setting"))
             self.epoch: int = settings.get("epoch", 1)
@@ -109,7 +111,7 @@ class FileSystem:
         self.writer = FileWriter(self)
         self.locks = LockTable()
         self.freed = Freed(self)
-        self.fetch_names: Callable[[Unlisted], Awaitable[None]] = _cannot_fetch
+        self.fetch_names: Callable[[Unlisted], Awaitable[None]] = cannot_fetch
         self.stopped: str | None = None
         self.halted = False
         self.accesses = Accesses()
@@ -118,24 +120,12 @@ class FileSystem:
         self._room = Room(self.log.file)
         self.users = Users.parse(first_table(owner))
         if "epoch" not in settings:
-            self._make_root(owner)
+            make_root(self, owner)
         self.sync_point.begin()
 
     def now(self) -> int:
         """Seconds since 1970."""
         return int(self.clock())
-
-    def _make_root(self, owner: str) -> None:
-        now = self.now()
-        root = Node(ROOT, self.epoch, ROOT, "/", 0, DMDIR | 0o775, now, now, 0, owner, owner, owner, self.epoch)
-        root.children = {}
-        self._nodes[ROOT] = root
-        self._kept.append(root)
-        self.pending.nodes[ROOT] = root
-        adm = self.create(root, "adm", DMDIR | 0o775, "adm", "adm")
-        users = self.create(adm, "users", 0o664, "adm", "adm")
-        self.write(users, 0, first_table(owner).encode(), "adm")
-        self.commit()
 
     # Looking
 
@@ -155,6 +145,12 @@ class FileSystem:
     def loaded(self, path: int) -> Node | None:
         """The node of a path, if it is in memory; also one that was removed while open."""
         return self._nodes.get(path)
+
+    def enter(self, node: Node) -> None:
+        """Takes a node in that is new and is to be written."""
+        self._nodes[node.path] = node
+        self._kept.append(node)
+        self.pending.nodes[node.path] = node
 
     def take_path(self) -> int:
         """A path for a file; nobody has it or will have it."""
@@ -219,6 +215,17 @@ class FileSystem:
         if self.stopped is not None:
             raise WritesStopped(self.stopped)
 
+    def prepare(self) -> None:
+        """Something is going to be changed, and that will find room. Raises ``FileSystemFull``, ``WritesStopped``."""
+        self.check()
+        if self.full:
+            self.commit()
+        try:
+            self.ledger.prepare(CHANGE, self.commit)
+        except FileSystemFull as error:
+            raise self._filled() from error
+        self.full = False
+
     def check_room(self, size: int = 4096) -> None:
         """Raises ``FileSystemFull`` where what is left of the disk is kept for removing; ``size`` is to be taken."""
         self._room.take(size, full=self.full)
@@ -247,9 +254,7 @@ class FileSystem:
             node.children = {}
         else:
             node.extents = []
-        self._nodes[path] = node
-        self._kept.append(node)
-        self.pending.nodes[path] = node
+        self.enter(node)
         self.children(parent)[name] = (path, self.epoch)
         self.pending.names[parent.path, name] = path
         self._directory_changed(parent, uid)
@@ -328,8 +333,7 @@ class FileSystem:
             FileSystemFull: the disk is full; the file is as before.
             FileTooBig: the file would be larger than any may be.
         """
-        if self.stopped is not None:
-            self.check()
+        self.prepare()
         size = len(data)
         if offset + size > LARGEST_FILE:
             raise FileTooBig
@@ -437,6 +441,7 @@ class FileSystem:
             try:
                 yield database
                 database.execute("COMMIT")
+                self.ledger.headroom.used()
             except BaseException:
                 if database.in_transaction:
                     database.execute("ROLLBACK")
@@ -446,12 +451,15 @@ class FileSystem:
 
     def _failed(self, error: sqlite3.Error) -> FileSystemFull | WritesStopped:
         """What a failure of the database means."""
-        if getattr(error, "sqlite_errorcode", 0) == SQLITE_FULL:
-            if not self.full:
-                log.warning("the disk is full: nothing can grow until something is removed")
-            self.full = True
-            return FileSystemFull()
+        if is_full(error, self._folder):
+            return self._filled()
         return self.stop(f"the database takes no changes: {error}")
+
+    def _filled(self) -> FileSystemFull:
+        if not self.full:
+            log.warning("the disk is full: nothing can grow until something is removed")
+        self.full = True
+        return FileSystemFull()
 
     def next_epoch(self) -> int:
         """Ends the epoch, which a snapshot then stands for; the caller has committed that."""
@@ -484,11 +492,7 @@ class FileSystem:
                 # The database is brought up to date when it is closed, and must not speak of what is not there.
                 self.log.sync()
         finally:
-            self.ledger.close()
             self.database.close()
+            self.ledger.close()
             self.log.close()
             self.sync_point.close()
-
-
-async def _cannot_fetch(unlisted: Unlisted) -> None:
-    raise ArchiveAway(f"{unlisted}, and no venti is open") from unlisted

@@ -15,13 +15,16 @@ import errno
 import logging
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 from fossil import redo
+from fossil.headroom import Headroom, is_full
 from fossil.pending import Pending
 from fossil.redolog import RedoLog
 from fossil.rows import Rest
 from fossil.settled import boot
+from ninep.errors import FileSystemFull
 
 log = logging.getLogger(__name__)
 
@@ -31,17 +34,17 @@ FEW = 8
 """Rows that go to the database at once, or twice as many as have come since: some ten microseconds."""
 RESERVED = 4096
 """Paths that are set aside at once; after a crash as many may be left out."""
-SQLITE_FULL = 13
 _SET = "INSERT OR REPLACE INTO setting VALUES (?, ?)"
 
 
 class _Storing:
     """Changes on their way into the database, in a transaction that is open."""
 
-    __slots__ = ("changes", "epoch", "next_path", "rows")
+    __slots__ = ("changes", "count", "epoch", "next_path", "rows")
 
     def __init__(self, changes: Pending, epoch: int, next_path: int) -> None:
         self.changes = changes
+        self.count = len(changes)
         self.epoch = epoch
         self.next_path = next_path
         self.rows = Rest(changes.rows(epoch))
@@ -56,10 +59,11 @@ class Ledger:
             was refused for that.
         log: the redo log; None where there is none, and every change is a transaction.
         generation: of what is written to the redo log now.
+        headroom: what the database needs room for; closed with this.
         reserved: paths below it may be given to files without the database being told.
     """
 
-    def __init__(self, database: sqlite3.Connection, path: Path, *, durable: bool) -> None:
+    def __init__(self, database: sqlite3.Connection, path: Path, headroom: Headroom, *, durable: bool) -> None:
         """Redoes what the redo log at ``path`` has and the database has not. With ``durable`` none is kept.
 
         Raises:
@@ -67,6 +71,8 @@ class Ledger:
             sqlite3.Error: it cannot for another reason.
         """
         self._database = database
+        self._path = path
+        self.headroom = headroom
         self.pending = Pending()
         self.recorded = Pending()
         self._storing: _Storing | None = None
@@ -77,15 +83,40 @@ class Ledger:
         if self.generation:
             self._redo(path, settings.get("next_path", 0))
         self.log: RedoLog | None = None
-        if not durable:
-            try:
-                self.log = RedoLog(path)
-                if not self.generation:
-                    # Begun anywhere, so that what another database has left behind is never taken for its own.
-                    self.generation = int.from_bytes(os.urandom(6), "big") + 1
-                    database.execute(_SET, ("redo", self.generation))
-            except OSError as error:
-                log.warning("%s cannot be made (%s): every change is a transaction", path, error.strerror)
+        self._durable = durable
+        try:
+            self.begin_log()
+        except OSError as error:
+            log.warning("%s cannot be made (%s): every change is a transaction until it can", path, error.strerror)
+
+    def begin_log(self) -> None:
+        """Makes the redo log if there is none and there should be one. Raises OSError: it cannot be made."""
+        if self._durable or self.log is not None or self.behind or self.pending.nodes:
+            return
+        log = RedoLog(self._path)
+        try:
+            # Begun anywhere, so that what another database, or a machine that lost its power, has left in the file is
+            # never taken for its own.
+            generation = int.from_bytes(os.urandom(6), "big") + 1
+            self._database.execute(_SET, ("redo", generation))
+        except BaseException:
+            log.close()
+            raise
+        self.log, self.generation = log, generation
+
+    def prepare(self, rows: int, commit: Callable[[], None]) -> None:
+        """There is room for what is on its way to the database and so many rows more. Raises ``FileSystemFull``.
+
+        ``commit`` brings into the database what is on its way: that needs less room than was taken for it.
+        """
+        waiting = len(self.pending) + len(self.recorded)
+        if self._storing is not None:
+            waiting += self._storing.count
+        try:
+            self.headroom.ensure(waiting + rows)
+        except FileSystemFull:
+            commit()
+            self.headroom.ensure(rows)
 
     def _redo(self, path: Path, next_path: int) -> None:
         try:
@@ -107,7 +138,7 @@ class Ledger:
         except sqlite3.Error as error:
             if self._database.in_transaction:
                 run("ROLLBACK")
-            if getattr(error, "sqlite_errorcode", 0) == SQLITE_FULL:
+            if is_full(error, path.parent):
                 text = "the disk is full, and what was answered last has to be brought into the database: make room"
                 raise OSError(errno.ENOSPC, text, str(path)) from error
             raise
@@ -195,6 +226,7 @@ class Ledger:
             database.execute(_SET, ("redo", generation))
         database.execute("COMMIT")
         self.reserved = reserved
+        self.headroom.used()
 
     def _stored(self, storing: _Storing) -> None:
         for node in storing.changes.nodes.values():
@@ -239,6 +271,10 @@ class Ledger:
         changes.clear()
 
     def close(self) -> None:
-        """Releases the redo log; what it has and the database has not is redone at the next opening."""
+        """Releases the redo log; what it has and the database has not is redone at the next opening.
+
+        After the database, whose locks go with a file of ``headroom``.
+        """
+        self.headroom.close()
         if self.log is not None:
             self.log.close()

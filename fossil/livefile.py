@@ -65,6 +65,14 @@ class LiveFile(UnixView):
         return self._tree.above(self._user, ()) if self._below else self._beside(self._node)
 
     def _changing(self) -> None:
+        """Raises unless this user may change anything at all, anything can be changed, and there is room for that."""
+        self._can_change()
+        try:
+            self._system.prepare()
+        except FossilError as error:
+            raise InputOutput from error
+
+    def _can_change(self) -> None:
         """Raises unless this user may change anything at all, and anything can be changed."""
         system, rules = self._system, self._tree.rules
         if system.stopped is not None:
@@ -86,7 +94,7 @@ class LiveFile(UnixView):
         if node.removed:
             raise FileRemoved
         if (mode & (WRITE | 1 | OTRUNC | ORCLOSE) and wanted(mode) & WRITE) or mode & ORCLOSE:
-            self._changing()
+            (self._changing if mode & OTRUNC else self._can_change)()
         self._may(node, wanted(mode))
         if mode & ORCLOSE:
             if node.path == ROOT:
@@ -178,7 +186,7 @@ class LiveFile(UnixView):
         if self._leased:
             self._renew_lease()
         if system.halted:
-            self._changing()
+            self._can_change()
         if self._append or node.mode & st.DMAPPEND:
             offset = node.length
         try:

@@ -25,8 +25,8 @@ class RedoLog:
     """
 
     def __init__(self, path: Path) -> None:
-        """Makes an empty one in the place of what is there. Raises OSError."""
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        """Makes one, or begins with what is there, which is of older generations. Raises OSError."""
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.posix_fallocate(self._descriptor, 0, SIZE)
             os.pwrite(self._descriptor, redo.header(boot()), 0)

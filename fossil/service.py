@@ -17,6 +17,7 @@ from fossil.away import Away
 from fossil.errors import WritesStopped
 from fossil.eviction import Evictor
 from fossil.filesystem import FileSystem
+from fossil.headroom import is_full
 from fossil.history import History
 from fossil.listing import Lister
 from fossil.lock import held
@@ -120,6 +121,8 @@ class Fossil:
     async def _settle(self) -> None:
         system = self.system
         try:
+            with suppress(OSError):
+                system.ledger.begin_log()
             while system.store_accesses(ACCESSES):
                 system.commit()
                 await trio.lowlevel.checkpoint()
@@ -138,6 +141,10 @@ class Fossil:
             # What failed is in the log already, and the system remembers it.
             return
         except sqlite3.Error as error:
+            if is_full(error, self.folder):
+                # The write-ahead log is as it was, and durable; it is moved later.
+                log.warning("the disk is full: the database is brought up to date when there is room")
+                return
             system.stop(f"the database cannot be made durable: {error}")
 
     def close(self) -> None:

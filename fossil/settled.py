@@ -140,24 +140,24 @@ class NoteFile:
         self._file.close()
 
 
-def recover(folder: Path, metadata: Path) -> int:
+def recover(folder: Path, metadata: Path) -> None:
     """Cuts off what may speak of data that is not on the disk, after the machine was started anew.
 
-    Call it before the database is opened. Returns how many bytes went. A note that is damaged says nothing: all that is
-    there is kept, since every piece of data has a digest that tells whether it is.
+    Call it before the database is opened. A note that is damaged says nothing: all that is there is kept, since every
+    piece of data has a digest that tells whether it is.
     """
     path = folder / NAME
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        return 0
+        return
     note = unpack(data)
     if note is None:
         log.warning("%s is damaged: opened with all that is there", path)
-        return 0
+        return
     wal = metadata.with_name(metadata.name + "-wal")
     if note.boot == boot() or note.mark is None or not wal.exists():
-        return 0
+        return
     with wal.open("r+b") as file:
         salt = file.read(_HEADER)[16:24].hex()
         size = file.seek(0, os.SEEK_END)
@@ -165,4 +165,5 @@ def recover(folder: Path, metadata: Path) -> int:
         file.truncate(keep)
         os.fsync(file.fileno())
     metadata.with_name(metadata.name + "-shm").unlink(missing_ok=True)
-    return size - keep
+    if size > keep:
+        log.warning("after a loss of power the last seconds are given up: %d bytes of changes", size - keep)

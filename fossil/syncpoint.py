@@ -5,7 +5,6 @@ One at a time: a note of an older mark must not come behind a newer one. Clients
 
 from __future__ import annotations
 
-import errno
 import logging
 import sqlite3
 from collections.abc import AsyncIterator
@@ -20,12 +19,10 @@ from fossil.datalog import DataLog
 from fossil.errors import WritesStopped
 from fossil.schema import sync_database
 from fossil.settled import Mark, NoteFile
+from ninep.disk import is_full
 from ninep.errors import FileSystemFull
 
 log = logging.getLogger(__name__)
-
-FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
-"""What a disk says that is full and not broken."""
 
 
 class Keeper(Protocol):
@@ -94,7 +91,7 @@ class SyncPoint:
         try:
             self._notes.write(mark)
         except OSError as error:
-            if error.errno in FULL:
+            if is_full(error):
                 raise FileSystemFull from error
             raise
 

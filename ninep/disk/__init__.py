@@ -10,9 +10,11 @@ from ninep.disk.growing import ReadBound
 from ninep.disk.locked import AlreadyLocked, LockFile
 from ninep.disk.positioned import Data, PositionedFile, pread_all, pwrite_all
 from ninep.disk.replaced import replace_file
+from ninep.disk.room import FULL, has_room, is_full
 from ninep.disk.streamed import write_whole
 
 __all__ = [
+    "FULL",
     "AlreadyLocked",
     "Data",
     "Destination",
@@ -20,6 +22,8 @@ __all__ = [
     "PositionedFile",
     "ReadBound",
     "check_writable",
+    "has_room",
+    "is_full",
     "make_folders",
     "pread_all",
     "pwrite_all",

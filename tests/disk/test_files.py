@@ -15,6 +15,7 @@ from ninep.disk import (
     AlreadyLocked,
     LockFile,
     PositionedFile,
+    has_room,
     make_folders,
     pread_all,
     pwrite_all,
@@ -186,3 +187,18 @@ def test_the_end_of_a_process_frees_its_lock(tmp_path: Path) -> None:
     code = f"import os; from ninep.disk import LockFile; LockFile({str(path)!r}).note(); os._exit(0)"
     subprocess.run([sys.executable, "-c", code], check=True)
     LockFile(path).release()
+
+
+def test_whether_a_disk_has_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert has_room(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+    def refuse(number: int) -> None:
+        def fallocate(*_: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "posix_fallocate", fallocate)
+
+    for number, room in ((errno.ENOSPC, False), (errno.EDQUOT, False), (errno.EOPNOTSUPP, True)):
+        refuse(number)
+        assert has_room(tmp_path) is room

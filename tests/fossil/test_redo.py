@@ -18,6 +18,7 @@ from fossil import redo
 from fossil.disk import DiskFile
 from fossil.errors import WritesStopped
 from fossil.filesystem import ROOT, FileSystem
+from fossil.headroom import Headroom
 from fossil.ledger import FEW, MOST, Ledger
 from fossil.redolog import SIZE, RedoLog
 from fossil.rows import Rows
@@ -387,7 +388,7 @@ def test_redoing_on_a_full_disk(system: FileSystem, tmp_path: Path) -> None:
     (pages,) = database.execute("PRAGMA page_count").fetchone()
     database.execute(f"PRAGMA max_page_count={pages}")
     with pytest.raises(OSError, match="make room"):
-        Ledger(database, copy / "redo", durable=False)
+        Ledger(database, copy / "redo", Headroom(copy / "metadata"), durable=False)
     database.close()
     assert (copy / "redo").read_bytes() == log
     assert len(content(copy)) == 60

@@ -25,6 +25,7 @@ from venti.disk import DiskStore, open_disk_store
 from venti.disk import arena as arenas
 from venti.disk.clump import HEADER
 from venti.disk.files import OsFolder
+from venti.disk.index import LOCK_SIZE
 from venti.disk.space import PATIENCE
 from venti.errors import (
     BlockNotFound,
@@ -475,3 +476,27 @@ def test_what_was_synced_survives_any_crash(steps: list[tuple[str, int]]) -> Non
 
     with tempfile.TemporaryDirectory() as folder:
         trio.run(scene, Path(folder))
+
+
+async def test_the_index_has_the_room_that_it_maps(tmp_path: Path) -> None:
+    """A hole in what is mapped kills the process where the disk is full."""
+    await fill(tmp_path, blocks(1))
+    status = (tmp_path / "index/lock.mdb").stat()
+    assert status.st_blocks * 512 >= status.st_size >= LOCK_SIZE
+    (tmp_path / "index/lock.mdb").unlink()
+    os.close(os.open(tmp_path / "index/lock.mdb", os.O_CREAT, 0o600))
+    os.truncate(tmp_path / "index/lock.mdb", 640)
+    await fill(tmp_path, blocks(2))
+    status = (tmp_path / "index/lock.mdb").stat()
+    assert status.st_blocks * 512 >= status.st_size >= LOCK_SIZE
+
+
+async def test_a_disk_without_room_for_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def reserve(*_: object) -> bool:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(PositionedFile, "reserve", reserve)
+    with pytest.raises(OSError, match=r"No space left on device: .*lock.mdb"):
+        await fill(tmp_path, blocks(1))
+    monkeypatch.undo()
+    await fill(tmp_path, blocks(1))

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
 from struct import Struct
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple
 
 import lmdb
 
+from ninep.disk import PositionedFile
 from venti.disk.filter import Filter
 from venti.disk.log import Position
 from venti.errors import DamagedStore
@@ -72,6 +74,10 @@ pack_place = _VALUE.pack
 """The fields of a ``Place``, as the index keeps them."""
 unpack_place = _VALUE.unpack
 """Those fields again, as a plain tuple."""
+
+
+LOCK_SIZE = 8192
+"""Bytes of LMDB's table of readers; it takes a larger file as it is."""
 
 
 class Index:
@@ -127,6 +133,8 @@ class Index:
             self._path.mkdir(exist_ok=True)
         if self._read_only and not ((file := self._path / "data.mdb").exists() and file.stat().st_size):
             raise lmdb.InvalidError("it is empty")
+        if not self._read_only:
+            _reserve(self._path / "lock.mdb")
         size = max(FIRST_SIZE, 2 * sum(file.stat().st_size for file in self._path.glob("*")))
         self._environment = lmdb.open(
             str(self._path),
@@ -285,6 +293,22 @@ def parts(batch: Mapping[bytes, bytes]) -> Iterator[dict[bytes, bytes]]:
     entries = sorted(batch.items())
     for first in range(0, len(entries), TRANSACTION):
         yield dict(entries[first : first + TRANSACTION])
+
+
+def _reserve(path: Path) -> None:
+    """Takes the room of LMDB's table of readers, which it maps with a hole in it: a full disk would kill the process.
+
+    Raises OSError: there is no room.
+    """
+    try:
+        with closing(PositionedFile.open(path, os.O_RDWR | os.O_CREAT)) as file:
+            missing = LOCK_SIZE - file.size()
+            if not file.reserve(0, LOCK_SIZE) and missing > 0:
+                file.write((bytes(missing),), file.size())
+            if missing > 0:
+                file.truncate(LOCK_SIZE)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _checked(value: memoryview) -> bytes:
