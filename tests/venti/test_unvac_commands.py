@@ -12,7 +12,7 @@ import trio
 
 from contracts import recorded_archives
 from contracts.vac_programs import Run, address, contents, here, tree, venti
-from ninep.cli.codes import DAMAGED, DONE, FAILED
+from ninep.cli.codes import DAMAGED, DONE, FAILED, USAGE
 from venti.blocktype import BlockType
 from venti.client import RemoteStore, connect
 from venti.entry import Entry
@@ -191,3 +191,106 @@ def test_a_missing_block_names_its_file_and_leaves_no_half(address: str, here: P
     assert code == DAMAGED
     assert "z-damaged" in err
     assert [path.name for path in here.iterdir()] == ["a"]
+
+
+def test_modes_come_back_with_those_of_directories(tmp_path: Path, here: Path, venti: Run) -> None:
+    source = tmp_path / "source"
+    (source / "closed/inner").mkdir(parents=True)
+    (source / "closed/file").write_text("x")
+    (source / "shared").mkdir()
+    for name, mode in (("closed/file", 0o400), ("closed/inner", 0o510), ("closed", 0o500), ("shared", 0o1777)):
+        (source / name).chmod(mode)
+    for name in ("closed/file", "closed/inner", "closed", "shared", ""):
+        os.utime(source / name, (7, 12345))
+    score = venti("vac", str(source))[1].strip()
+    for _ in range(2):
+        assert venti("unvac", "-T", score)[0] == DONE
+        for name in ("closed/file", "closed/inner", "closed", "shared", ""):
+            before, after = (source / name).stat(), (here / "source" / name).stat()
+            assert (oct(after.st_mode), after.st_mtime) == (oct(before.st_mode), 12345), name
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
+def test_owners_and_setuid_come_back_when_asked(tmp_path: Path, here: Path, venti: Run) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for name, owner, mode in (
+        ("mine", 0, 0o6755),
+        ("daemons", 1, 0o4755),
+        ("strangers", 54321, 0o640),
+        ("folder", 1, 0),
+    ):
+        if name == "folder":
+            (source / name).mkdir(0o755)
+        else:
+            (source / name).write_text("#!/bin/sh\n")
+            (source / name).chmod(mode)
+        os.chown(source / name, owner, owner)
+        if name != "folder":
+            (source / name).chmod(mode)
+    (source / "link").symlink_to("mine")
+    os.chown(source / "link", 1, 1, follow_symlinks=False)
+    score = venti("vac", str(source))[1].strip()
+
+    def found(*flags: str) -> dict[str, tuple[int, int, str]]:
+        assert venti("unvac", *flags, score)[0] == DONE
+        return {
+            path.name: (path.lstat().st_uid, path.lstat().st_gid, oct(path.lstat().st_mode & 0o7777))
+            for path in (here / "source").iterdir()
+            if path.name != "link" or "--owners" in flags
+        }
+
+    plain = {
+        "mine": (0, 0, "0o755"),
+        "daemons": (0, 0, "0o755"),
+        "strangers": (0, 0, "0o640"),
+        "folder": (0, 0, "0o755"),
+    }
+    assert found() == plain
+    # A program of daemon's that is root's here must not become one that acts as root.
+    assert found("--setuid") == plain | {"mine": (0, 0, "0o6755")}
+    assert found("--setuid", "--owners") == {
+        "mine": (0, 0, "0o6755"),
+        "daemons": (1, 1, "0o4755"),
+        "strangers": (54321, 54321, "0o640"),
+        "folder": (1, 1, "0o755"),
+        "link": (1, 1, "0o777"),
+    }
+
+
+def test_what_was_there_stays_until_the_new_one_is_whole(
+    tmp_path: Path, here: Path, venti: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for name, size in (("small", 100), ("large", 3 << 20)):
+        (source / name).write_bytes(os.urandom(size))
+    score = venti("vac", str(source))[1].strip()
+    (here / "source").mkdir()
+    for name in ("small", "large"):
+        (here / "source" / name).write_bytes(b"precious")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("venti.vac.landing.pwrite_all", full)
+    code, _, err = venti("unvac", score)
+    assert code == FAILED
+    assert "No space left on device" in err
+    assert {path.name: path.read_bytes() for path in (here / "source").iterdir()} == dict.fromkeys(
+        ("small", "large"), b"precious"
+    )
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("name", ["./source/sub", "source/./sub/", "source//sub"])
+def test_names_as_people_write_them(name: str, tmp_path: Path, here: Path, venti: Run) -> None:
+    (tmp_path / "source/sub").mkdir(parents=True)
+    (tmp_path / "source/sub/file").write_text("x")
+    (tmp_path / "source/other").write_text("x")
+    score = venti("vac", str(tmp_path / "source"))[1].strip()
+    assert venti("unvac", score, name)[0] == DONE
+    assert sorted(path.name for path in here.rglob("*")) == ["file", "source", "sub"]
+    code, _, err = venti("unvac", score, "source/../x")
+    assert code == USAGE
+    assert "nothing in an archive is called '..'" in err

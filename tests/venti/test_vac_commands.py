@@ -342,3 +342,25 @@ def test_when_nothing_could_be_read_there_is_no_score(here: Path, venti: Run, mo
     assert "large: Permission denied, left out" in err
     assert "there is no score" in err
     assert not (here / "latest.vac").exists()
+
+
+@pytest.mark.parametrize("pattern", ["tree/cache/", "tree/cache", "./tree/cache", "tree//cache/"])
+@pytest.mark.parametrize("path", ["tree", "./tree", "tree/"])
+def test_a_directory_is_left_out_however_it_is_written(
+    pattern: str, path: str, tmp_path: Path, venti: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tree/cache").mkdir(parents=True)
+    (tmp_path / "tree/cache/big").write_text("x")
+    (tmp_path / "tree/kept").write_text("x")
+    code, out, err = venti("vac", "-e", pattern, path)
+    assert (code, err) == (DONE, "")
+    assert sorted(venti("unvac", "-t", out.strip())[1].splitlines()) == ["tree/", "tree/kept"]
+
+
+def test_a_pattern_that_matches_nothing_is_told(tmp_path: Path, venti: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tree").mkdir()
+    code, _, err = venti("vac", "-e", "cache", "tree")
+    assert code == DONE
+    assert "-e cache: left nothing out" in err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -13,13 +14,14 @@ import trio
 
 from ninep.cli.codes import DAMAGED, DONE, FAILED, NOT_FOUND
 from ninep.cli.streams import write_output
+from ninep.wire.errors import BadAddress
 from venti.commands.connection import Parsers, add_command, archive
 from venti.commands.gauge import Gauge
 from venti.commands.score import named
 from venti.errors import DamagedArchive
 from venti.store import PipelinedStore
 from venti.vac import mode as modes
-from venti.vac.landing import Landing
+from venti.vac.landing import Kept, Landing
 from venti.vac.reader import VacFile, open_archive
 from venti.vac.unpack import Done, Unpacker, missing
 
@@ -32,7 +34,11 @@ async def run(arguments: argparse.Namespace) -> int:
     Nothing outside the current directory is touched, whatever the archive holds.
     """
     score = named(arguments.score)
-    wanted = [tuple(part for part in name.split("/") if part) for name in arguments.names]
+    if arguments.owners and os.geteuid():
+        raise BadAddress("--owners: only root can give files away: run this as root, or leave it out")
+    wanted = [tuple(part for part in name.split("/") if part not in ("", ".")) for name in arguments.names]
+    if up := next((name for name, parts in zip(arguments.names, wanted, strict=True) if ".." in parts), None):
+        raise BadAddress(f"{up}: nothing in an archive is called '..': write the path from its top")
     wanted = [] if () in wanted else wanted
     async with archive(arguments) as store:
         top = (await open_archive(store, score)).top
@@ -54,7 +60,7 @@ async def _unpack(
         unpacker = Unpacker(
             store,
             landing,
-            times=arguments.times,
+            kept=Kept(arguments.times, arguments.owners, arguments.setuid),
             reuse=arguments.reuse,
             visit=_name if arguments.verbose else lambda file: None,
             progress=gauge.show,
@@ -153,6 +159,10 @@ def add(commands: Parsers) -> None:
         "-d", dest="reuse", action="store_true", help="take from files that are there what they share with the archive"
     )
     parser.add_argument("-T", dest="times", action="store_true", help="give files the times they had")
+    parser.add_argument("--owners", action="store_true", help="give files the owners and groups they had; only as root")
+    parser.add_argument(
+        "--setuid", action="store_true", help="give files of the same owner their setuid and setgid bits, too"
+    )
     parser.add_argument("--json", action="store_true", help="with -t an object a line, else one at the end")
     parser.add_argument("score", metavar="SCORE", help="vac: and 40 digits, or a file that holds them")
     parser.add_argument("names", nargs="*", metavar="NAME", help="paths in the archive; default: everything")

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import trio
@@ -67,16 +67,21 @@ async def run(arguments: argparse.Namespace) -> int:
     old_score = None if arguments.old is None else named(arguments.old)
     if arguments.growing is not None and Path(arguments.growing).exists():
         old_score = named(arguments.growing)
+    used: set[Rule] = set()
+    left_out = functools.partial(excluded, rules, matched=used.add)
     async with archive(arguments) as store:
         old = None if old_score is None else await open_archive(store, old_score)
         with Gauge("vac", things="files") as gauge:
             async with background() as nursery:
                 if gauge.shown:
                     nursery.start_soon(_measure, gauge, list(paths.values()))
-                score, packed = await _pack(store, arguments, paths, rules, old, gauge)
+                score, packed = await _pack(store, arguments, paths, left_out, old, gauge)
     if packed.failures and not packed.files + packed.directories and arguments.stdin is None:
         log.error("nothing could be read, so there is no score")
         return FAILED
+    for rule, pattern in zip(rules, arguments.exclude, strict=False):
+        if rule not in used:
+            log.warning("-e %s: left nothing out: it has to match whole paths, as those that -v prints", pattern)
     _report(arguments, score, packed)
     return FAILED if packed.failures else DONE
 
@@ -85,7 +90,7 @@ async def _pack(
     store: BlockStore,
     arguments: argparse.Namespace,
     paths: dict[str, str],
-    rules: Sequence[Rule],
+    left_out: Callable[[str], bool],
     old: VacReader | None,
     gauge: Gauge,
 ) -> tuple[Score, Packed]:
@@ -96,7 +101,7 @@ async def _pack(
         writer = VacWriter(behind, block_size=arguments.block_size, order=Order.PREFIX_LAST)
         packer = Packer(
             writer,
-            excluded=functools.partial(excluded, rules),
+            excluded=left_out,
             unchanged=by_time if arguments.quick else by_change,
             merge=functools.partial(merged, store) if arguments.merge else None,
             first_qid=1 if top is None else await qid_limit(top),

@@ -1,13 +1,14 @@
 """Patterns that choose which files go into an archive. Source: vac(1).
 
-A pattern is held against the whole path as it was given on the command line. ``*`` and ``?`` match no slash, and no dot
+A pattern is held against the whole path as it was given on the command line; ``./`` before it and ``/`` behind it mean
+nothing. ``*`` and ``?`` match no slash, and no dot
 at the beginning of a name; ``...`` matches anything; ``[abc]`` one of these, ``[~abc]`` none of these.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 
@@ -18,9 +19,23 @@ class Rule(NamedTuple):
     pattern: re.Pattern[str]
 
 
-def excluded(rules: Sequence[Rule], path: str) -> bool:
-    """Whether the first rule that matches leaves the file out; without one it is taken in."""
-    return next((rule.exclude for rule in rules if rule.pattern.fullmatch(path)), False)
+def excluded(rules: Sequence[Rule], path: str, matched: Callable[[Rule], None] = lambda _: None) -> bool:
+    """Whether the first rule that matches leaves the file out, which ``matched`` is told; without one it stays in."""
+    plain = _plain(path)
+    for rule in rules:
+        if rule.pattern.fullmatch(path) or rule.pattern.fullmatch(plain):
+            matched(rule)
+            return rule.exclude
+    return False
+
+
+def _plain(path: str) -> str:
+    """The path without what means nothing in it: ``./`` before, slashes behind and doubled."""
+    if "//" in path or path.startswith("./") or path.endswith("/"):
+        absolute = path.startswith("/")
+        path = "/".join(name for name in path.split("/") if name not in ("", "."))
+        return f"/{path}" if absolute else path
+    return path
 
 
 def parse_rules(text: str) -> list[Rule]:
@@ -46,6 +61,8 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     Raises:
         ValueError: a bracket is not closed.
     """
+    # A directory may be written with a slash behind it; the path that it is held against has none.
+    pattern = _plain(pattern)
     parts: list[str] = []
     at = 0
     while at < len(pattern):

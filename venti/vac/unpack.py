@@ -20,7 +20,7 @@ from venti.store import PipelinedStore
 from venti.tree import TreeReader
 from venti.vac import mode as modes
 from venti.vac.direntry import DirEntry, safe_name
-from venti.vac.landing import Landing, finish_file, write_piece
+from venti.vac.landing import ONLY_CONTENTS, Kept, Landing, write_piece
 from venti.vac.reader import Listing, VacFile
 from venti.vac.seed import SeededStore, leaves_of
 
@@ -71,7 +71,7 @@ class Unpacker:
         store: PipelinedStore,
         landing: Landing,
         *,
-        times: bool = False,
+        kept: Kept = ONLY_CONTENTS,
         reuse: bool = False,
         visit: Callable[[VacFile], None] = lambda _: None,
         progress: Callable[[int, int], None] = lambda files, size: None,
@@ -81,19 +81,19 @@ class Unpacker:
         Args:
             store: where the archive is.
             landing: where its files go.
-            times: whether files get the times they had.
+            kept: what files get of what they had.
             reuse: whether blocks come from files that are there already under the same names, where those have them.
             visit: called for each file and directory that is made.
             progress: called now and then with the numbers of files and of bytes.
         """
         self._store = store
         self._landing = landing
-        self._times = times
+        self._kept = kept
         self._reuse = reuse
         self._visit = visit
         self._progress = progress
         self._jobs = Jobs(WORKERS)
-        self._directories: list[tuple[Names, VacFile]] = []
+        self._directories: list[tuple[Names, DirEntry]] = []
         self._files = self._made = self._size = self._failures = 0
         self._damage = False
         self._missing: list[str] = []
@@ -109,9 +109,10 @@ class Unpacker:
         """
         self._jobs.add(functools.partial(self._directory, top, (), tuple(wanted)))
         await self._jobs.run()
-        if self._times:
-            for names, file in sorted(self._directories, key=lambda one: -len(one[0])):
-                await self._guarded(file.path, trio.to_thread.run_sync, self._landing.set_times, names, file.info)
+        # Last, and from below: they may not let us in any more.
+        for names, info in sorted(self._directories, key=lambda one: -len(one[0])):
+            finish = functools.partial(self._landing.finish_directory, names, info, self._kept)
+            await self._guarded("/".join(names), trio.to_thread.run_sync, finish)
         return Done(self._files, self._made, self._size, self._failures, self._damage, tuple(self._missing))
 
     async def _guarded(self, path: str, work: Callable[..., Awaitable[object]], *arguments: object) -> None:
@@ -136,11 +137,10 @@ class Unpacker:
 
     async def _enter(self, directory: VacFile, names: Names, wanted: Sequence[Names]) -> None:
         if names:
-            await trio.to_thread.run_sync(self._landing.make_directory, names, directory.info.mode)
+            await trio.to_thread.run_sync(self._landing.make_directory, names)
             self._made += 1
             self._visit(directory)
-            if self._times:
-                self._directories.append((names, directory))
+            self._directories.append((names, directory.info))
         if not wanted:
             await self._continue(directory, names, directory.listing())
             return
@@ -220,9 +220,7 @@ class Unpacker:
         await self._guarded("/".join(names) or ".", self._write, files, names, ready)
 
     async def _write(self, files: list[VacFile], names: Names, ready: list[tuple[DirEntry, bytes]]) -> None:
-        failures = await trio.to_thread.run_sync(
-            functools.partial(self._landing.write_files, names, ready, times=self._times)
-        )
+        failures = await trio.to_thread.run_sync(self._landing.write_files, names, ready, self._kept)
         failed = {error.filename for error in failures}
         for error in failures:
             if error.errno in _HOPELESS:
@@ -251,7 +249,7 @@ class Unpacker:
             await self._write([file], names[:-1], [(file.info, await tree.read(0, tree.size))])
             return
         in_thread = trio.to_thread.run_sync
-        descriptor = await in_thread(self._landing.make_file, names, file.info.mode)
+        descriptor, beside = await in_thread(self._landing.make_file, names)
         whole = False
         try:
             offset = await tree.next_data(0)
@@ -261,16 +259,14 @@ class Unpacker:
                 self._size += len(data)
                 self._progress(self._files, self._size)
                 offset = await tree.next_data(offset + len(data))
-            await in_thread(finish_file, descriptor, tree.size)
+            await in_thread(self._landing.finish_file, names, beside, descriptor, tree.size, file.info, self._kept)
             whole = True
         except OSError as error:
             raise type(error)(error.errno, error.strerror, file.path) from error
         finally:
             os.close(descriptor)
             if not whole:
-                self._landing.remove_file(names)
-        if self._times:
-            await in_thread(self._landing.set_times, names, file.info)
+                self._landing.remove_file(names, beside)
         self._finished(file, 0)
 
     async def _special(self, file: VacFile, names: Names) -> None:
@@ -279,14 +275,12 @@ class Unpacker:
             target = await file.read(0, LONGEST_LINK + 1)
             if not target or b"\0" in target or len(target) > LONGEST_LINK:
                 raise DamagedArchive(f"{file.path}: the archive does not hold the whole target of this link")
-            await trio.to_thread.run_sync(self._landing.make_link, names, target)
+            await trio.to_thread.run_sync(self._landing.make_link, names, target, file.info, self._kept)
         elif mode & modes.PIPE:
-            await trio.to_thread.run_sync(self._landing.make_pipe, names, mode)
+            await trio.to_thread.run_sync(self._landing.make_pipe, names, file.info, self._kept)
         else:
             log.warning("%s: a device, left out", file.path)
             return
-        if self._times:
-            await trio.to_thread.run_sync(self._landing.set_times, names, file.info)
         self._finished(file, 0)
 
     def _finished(self, file: VacFile, size: int) -> None:
