@@ -11,6 +11,7 @@ from typing import Any
 
 import trio
 
+from cfs.batch import Batch
 from cfs.errors import BadBound
 from cfs.frozen import OF_FOSSIL, Frozen
 from cfs.knowledge import Memory, Names
@@ -23,6 +24,7 @@ from cfs.stored import StoredFile
 from cfs.upstream import Upstream
 from ninep.host_ids import HostIds
 from ninep.locks import LockTable
+from ninep.tasks.rounds import Rounds
 from ninep.wire.dialect import Buffer
 from ninep.wire.taskless import Carried, Waiter, state, wait_for, wake
 
@@ -194,21 +196,30 @@ class Cache:
 
     async def run(self) -> None:
         """Writes out what comes in, a batch at a time in a worker thread, until cancelled."""
-        store = self.store
+        rounds = Rounds(log, "writing the cache out")
         while True:
             await self._work.wait()
             self._work = trio.Event()
-            if store.queued < BATCH:
+            if self.store.queued < BATCH or rounds.failures:
                 await trio.sleep(PAUSE)
-            self.memory.book.flush()
-            with trio.CancelScope(shield=True):
-                while (batch := store.take()) is not None:
-                    try:
-                        sums = await trio.to_thread.run_sync(batch.carry_out, store.files, store.nonce)
-                    except OSError as error:
-                        store.failed(batch, error)
-                    else:
-                        store.record(batch, sums)
+            with rounds.one():
+                self.memory.book.flush()
+                with trio.CancelScope(shield=True):
+                    while (batch := self.store.take()) is not None:
+                        await self._carry_out(batch)
+
+    async def _carry_out(self, batch: Batch) -> None:
+        store = self.store
+        try:
+            sums = await trio.to_thread.run_sync(batch.carry_out, store.files, store.nonce)
+        except OSError as error:
+            store.failed(batch, error)
+        except Exception as error:
+            # However it ended, the next batch can only be taken when this one is over.
+            store.failed(batch, OSError(f"internal error: {error!r}"))
+            raise
+        else:
+            store.record(batch, sums)
 
 
 @contextmanager

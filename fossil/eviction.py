@@ -27,6 +27,7 @@ from fossil.userfile import PATH as USERS
 from fossil.userfile import find
 from ninep.errors import FileSystemFull
 from ninep.tasks import for_each
+from ninep.tasks.rounds import Rounds
 
 log = logging.getLogger(__name__)
 
@@ -86,9 +87,10 @@ class Evictor:
 
     async def run(self) -> None:
         """Looks now and then, until cancelled."""
+        rounds = Rounds(log, "giving room back")
         while True:
             await trio.sleep(LOOK)
-            with suppress(FossilError, FileSystemFull):
+            with rounds.one(), suppress(FossilError, FileSystemFull):
                 await self.evict()
 
     async def evict(self) -> int:

@@ -28,6 +28,7 @@ from fossil.service import CONSOLE, Fossil, open_fossil
 from fossil.userfile import read_users
 from fossil.users import STANDARD, Users
 from ninep.tasks.nursery import background, open_nursery
+from ninep.tasks.rounds import Rounds
 from ninep.wire.accept import accept
 from ninep.wire.errors import Unreachable
 from ninep.wire.listen import Listener, listen, where
@@ -238,9 +239,10 @@ class FileServer:
 
     async def _take_users_later(self, fsys: Fsys, fossil: Fossil) -> None:
         """The table may be in venti alone, which was away or not the right one."""
+        rounds = Rounds(log, "reading the table of users")
         while fsys.fossil is fossil:
             await trio.sleep(USERS_AGAIN)
-            with contextlib.suppress(ConsoleRefused):
+            with rounds.one(), contextlib.suppress(ConsoleRefused):
                 self.use(Users.parse(await read_users(fossil.system), log.warning))
                 log.warning("the table of users can be read now, and is used")
                 return

@@ -18,6 +18,7 @@ from fossil.errors import FossilError
 from fossil.filesystem import FileSystem
 from fossil.history import ARCHIVE, SNAPSHOT, History
 from ninep.errors import FileSystemFull
+from ninep.tasks.rounds import Rounds
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +142,8 @@ class Schedule:
 
     async def run(self) -> None:
         """Looks at the clock until cancelled."""
+        rounds = Rounds(log, "what is due by the clock")
         while True:
             await trio.sleep(TICK)
-            with suppress(FossilError, FileSystemFull):
+            with rounds.one(), suppress(FossilError, FileSystemFull):
                 self.tick()

@@ -29,6 +29,7 @@ from fossil.trust import Trust
 from fossil.vault import OpenStore, Vault, welcome
 from ninep.errors import FileSystemFull
 from ninep.tasks.nursery import background
+from ninep.tasks.rounds import Rounds
 from venti.disk import open_disk_store
 from venti.store import BlockStore
 
@@ -36,6 +37,8 @@ log = logging.getLogger(__name__)
 
 SETTLE = 5.0
 """Seconds after which a change is on the disk, so that no more than this is lost with the power."""
+UNSETTLED = 3
+"""Times in a row that settling may fail for no known reason before nothing more is promised."""
 ROUNDS = 4
 """Times that settling is begun at once again while the database's write-ahead log is long."""
 LONG_LOG = 64 * 1024 * 1024
@@ -158,11 +161,16 @@ class Fossil:
 
     async def run(self) -> None:
         """Makes changes durable every few seconds and takes away what nobody can see any more, until cancelled."""
+        settling, sweeping = Rounds(log, "making changes durable"), Rounds(log, "sweeping what nobody can see")
         while True:
             if self.system.stopped is None:
-                with trio.CancelScope(shield=True):
+                with settling.one(), trio.CancelScope(shield=True):
                     await self.settle()
-                await self._sweep()
+                if settling.failures == UNSETTLED:
+                    self.system.stop("changes cannot be made durable; the log has the details")
+            if self.system.stopped is None:
+                with sweeping.one():
+                    await self._sweep()
             await trio.sleep(SETTLE)
 
     async def _sweep(self) -> None:

@@ -113,10 +113,11 @@ class Vault:
             try:
                 await self._serve()
                 wait = FIRST_WAIT
-            except (*_lost, VentiError) as error:
+            except Exception as error:
                 text = str(error) or SILENT
                 if self.trouble is None:
-                    log.warning("venti is away: %s", text)
+                    foreseen = isinstance(error, (*_lost, VentiError))
+                    log.warning("venti is away: %s", text, exc_info=None if foreseen else error)
                 self.trouble = text
                 self._changed.unpark_all()
                 self._hurry = trio.Event()

@@ -10,6 +10,7 @@ from pathlib import Path
 import trio
 
 from ninep.tasks.nursery import background
+from ninep.tasks.rounds import Rounds
 from ninep.wire.networks import Networks
 from venti.client import connect
 from venti.disk import DiskStore
@@ -65,17 +66,23 @@ async def _scrub(store: DiskStore, served: ImmediateStore, path: Path, rate: int
             await served.read(fault.score, fault.type, LARGEST_BLOCK)
         except (DamagedBlock, BlockNotFound):
             return False
+        except Exception as error:
+            # The others are looked at all the same.
+            log.warning("scrub: %s cannot be looked at: %r", fault.score, error)
+            return False
         return True
 
     def report(fault: Fault) -> None:
         log.error("scrub: %s", fault)
 
+    rounds = Rounds(log, "the scrub")
     while True:
-        try:
-            with alone(path):
-                await Scrubber(path, rate=rate, heal=heal, report=report).run()
-        except StoreInUse:
-            await trio.sleep(RETRY)
-        except OSError as error:
-            log.warning("the store cannot be scrubbed and is tried again later: %s", error)
-            await trio.sleep(RETRY)
+        with rounds.one():
+            try:
+                with alone(path):
+                    await Scrubber(path, rate=rate, heal=heal, report=report).run()
+            except StoreInUse:
+                pass
+            except OSError as error:
+                log.warning("the store cannot be scrubbed and is tried again later: %s", error)
+        await trio.sleep(RETRY)

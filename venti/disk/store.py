@@ -418,10 +418,12 @@ class DiskStore:
             try:
                 with trio.CancelScope(shield=True):
                     await self._settle()
-            except (OSError, lmdb.Error, StoreFailed, StoreFull) as error:
-                if self._index_failed != str(error):
-                    log.warning("work in the background failed and is tried again: %s", error)
-                self._index_failed = str(error)
+            except Exception as error:
+                foreseen = isinstance(error, OSError | lmdb.Error | StoreFailed | StoreFull)
+                if self._index_failed != (text := str(error) or repr(error)):
+                    unknown = None if foreseen else error
+                    log.warning("work in the background failed and is tried again: %s", text, exc_info=unknown)
+                self._index_failed = text
                 self._settled.unpark_all()
                 await trio.sleep(RETRY)
                 self._wake.set()
@@ -435,7 +437,7 @@ class DiskStore:
                 async with self._work:
                     key = await trio.to_thread.run_sync(self._index.learn, key)
                 await trio.sleep(2 * (trio.current_time() - start))
-        except lmdb.Error as error:
+        except Exception as error:
             log.warning("the index cannot be read through, and every look-up goes to it: %s", error)
 
     async def _settle(self) -> None:
