@@ -109,9 +109,12 @@ class UnixFile(LiveFile):
         return made
 
     def _group(self, number: int | None) -> str:
-        """The group of a new file: the one asked for if the user is in it, else that of the directory."""
+        """The group of a new file: the one asked for if the user is in it, else that of the directory.
+
+        A directory with the set-group bit gives its own.
+        """
         users = self._system.users
-        if number is not None:
+        if number is not None and not self._node.mode & st.DMSETGID:
             gid = stored_id(users, self.ids.group(number))
             if gid is not None and (self._is_administrator() or users.is_member(self._user, gid)):
                 return gid

@@ -154,7 +154,7 @@ class RamFile(File):
     def _make(self, name: str, perm: int, gid: int | None, *, rdev: int = 0, extension: str = "") -> Place:
         self._free(name)
         tree, node = self._tree, self._node
-        group = node.gid if gid is None else tree.ids.group(gid)
+        group = node.gid if gid is None or node.mode & st.DMSETGID else tree.ids.group(gid)
         return self._enter(name, tree.make(perm, self._user, group, rdev=rdev, extension=extension))
 
     def _free(self, name: str) -> None:
