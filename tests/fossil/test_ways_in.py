@@ -113,7 +113,7 @@ async def test_several_file_systems(tmp_path: Path) -> None:
             assert await raw.refused(m.Twalk(99, raw.fid(), ["only-here"])) == "file does not exist"
             for bad, text in (
                 ("nosuch", "fsys: 'nosuch' not found"),
-                ("/active", "file does not exist"),
+                ("//active", "file does not exist"),
                 ("other/nosuch", "file does not exist"),
             ):
                 assert await raw.refused(m.Tattach(raw.fid(), m.NOFID, "rob", bad)) == text
