@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from fossil.node import Node
+from ninep.stat import SECOND
 
-DAY = 86400
+DAY = 86400 * SECOND
 
 
 class Accesses:
@@ -14,7 +15,10 @@ class Accesses:
         self._changed: dict[int, Node] = {}
 
     def note(self, node: Node, now: int) -> None:
-        """A file is being read. Its access time changes if it has been written since, or after a day."""
+        """A file is being read, at a time in nanoseconds.
+
+        Its access time changes if it has been written since, or after a day.
+        """
         if now != node.atime and (node.atime <= node.mtime or now - node.atime >= DAY):
             node.atime = now
             node.entry = None

@@ -15,6 +15,7 @@ from typing import NamedTuple, cast
 
 import trio
 
+from fossil.contained import counted
 from fossil.errors import DamagedData, Unlisted
 from fossil.extents import LONGEST
 from fossil.filesystem import ROOT
@@ -26,6 +27,7 @@ from fossil.shelf import Shelf, Shelved, shelved
 from fossil.trust import new_mark
 from fossil.vacmode import to_vac
 from ninep import stat as st
+from ninep.stat import seconds
 from ninep.wire.dialect import Buffer
 from venti.blocktype import BlockType
 from venti.entry import Entry
@@ -99,7 +101,8 @@ class _Open:
     node: Node
     writer: DirectoryWriter
     after: str = ""
-    page: deque[tuple[Node, bytes | None]] = field(default_factory=deque)
+    page: deque[tuple[str, Node, bytes | None]] = field(default_factory=deque)
+    count: int = 0
     ended: bool = False
 
 
@@ -170,10 +173,10 @@ class _Archive:
                 await writer.add_directory(self._above(below, found), await self._shelf(below, found))
                 continue
             past = self._history.past(found)
-            entries = self._history.archived(past.top, past.root.changed)
-            if entries is not None:
-                info = _info(past.root)._replace(name=name, ctime=self._times[found], qid_space=self._space(found))
-                await writer.add_directory(info._replace(mode=info.mode | mode.SNAPSHOT), _pair(entries))
+            # What was noted of it may have been damaged since, and is then written once more.
+            trees = await self._whole(past)
+            info = _info(past.root)._replace(name=name, ctime=self._times[found], qid_space=self._space(found))
+            await writer.add_directory(info._replace(mode=info.mode | mode.SNAPSHOT), trees)
         return await writer.finish()
 
     def _space(self, epoch: int) -> QidSpace:
@@ -211,13 +214,16 @@ class _Archive:
                     await self._list(unlisted)
                     continue
                 at.ended = len(at.page) < PAGE
+                at.count += len(at.page)
+                if at.ended:
+                    counted(at.node, at.count)
                 if at.page:
-                    at.after = at.page[-1][0].name
+                    at.after = at.page[-1][0]
             if at.page:
                 if perf_counter() > self._turn:
                     await trio.lowlevel.checkpoint()
                     self._turn = perf_counter() + TURN
-                child, known = at.page.popleft()
+                _, child, known = at.page.popleft()
                 if child.mode & (st.DMTMP | st.DMSOCKET):
                     continue
                 if not child.mode & st.DMDIR:
@@ -343,10 +349,10 @@ def _info(node: Node) -> DirEntry:
         uid=node.uid,
         gid=node.gid,
         mid=node.muid,
-        mtime=node.mtime,
+        mtime=seconds(node.mtime),
         mcount=node.version,
-        ctime=node.mtime,
-        atime=node.atime,
+        ctime=seconds(node.ctime),
+        atime=seconds(node.atime),
     )
 
 

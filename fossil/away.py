@@ -17,6 +17,7 @@ from blake3 import blake3
 from fossil.errors import ArchiveAway, DamagedData, FossilError
 from fossil.extents import LONGEST
 from fossil.filesystem import FileSystem
+from fossil.tables import FETCHED, SOURCE
 from fossil.vault import Vault
 from ninep.errors import FileSystemFull
 from ninep.tasks.nursery import open_nursery
@@ -146,8 +147,8 @@ class Away:
 
     def entry(self, source: int) -> bytes | None:
         """The tree of a source, if there is one of that number."""
-        row = self._system.database.execute("SELECT entry FROM source WHERE id=?", (source,)).fetchone()
-        return None if row is None else bytes(row[0])
+        row = self._system.database.row(SOURCE, "WHERE id=?", (source,))
+        return None if row is None else bytes(row[1])
 
     def _reader(self, source: int) -> TreeReader:
         reader = self._readers.pop(source, None)
@@ -163,10 +164,11 @@ class Away:
 
     async def _kept(self, source: int, number: int) -> bytes | None:
         """A chunk that is in the log; one that is damaged there is dropped and fetched again."""
-        run, data_log = self._system.database.execute, self._system.log
-        row = run("SELECT place, stored, digest FROM fetched WHERE source=? AND number=?", (source, number)).fetchone()
+        database, data_log = self._system.database, self._system.log
+        row = database.sound(FETCHED, "WHERE source=? AND number=?", (source, number))
         if row is None:
             return None
+        row = row[2:5]
         data_log.hold([row[0]])
         try:
             return bytes(await data_log.read(*row))
@@ -188,9 +190,6 @@ class Away:
             system.check_room()
             place = system.log.append(data)
             with system.transaction() as database:
-                database.execute(
-                    "INSERT OR REPLACE INTO fetched VALUES (?, ?, ?, ?, ?)",
-                    (source, number, place, len(data), blake3(data).digest()),
-                )
+                database.put(FETCHED, (source, number, place, len(data), blake3(data).digest()))
         except (OSError, FossilError, FileSystemFull) as error:
             log.debug("not kept: %s", error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import trio
@@ -16,10 +17,13 @@ from fossil.datalog import BLOCK
 from fossil.errors import ArchiveAway, DamagedData, NoSnapshot
 from fossil.filesystem import ROOT
 from fossil.handover import Row, hand_over, rows_of
+from fossil.node import Node
 from fossil.report import Verdict
-from fossil.schema import ALIVE, DamagedDatabase, faults
+from fossil.rowcheck import ORDER, RowCheck
+from fossil.schema import DamagedDatabase, faults
 from fossil.service import Fossil
 from fossil.sweep import FORGOTTEN
+from fossil.tables import ALIVE, EXTENT, NAME, NODE
 from ninep.tasks.nursery import open_nursery
 from venti.errors import VentiError
 from venti.vac import label
@@ -107,6 +111,7 @@ class Check:
         self._repair = repair
         self._archives = archives
         self.checked = Checked()
+        self._rows = RowCheck(self._system, self._told, self._path, repair=repair)
 
     async def run(self) -> Checked:
         """Looks at everything.
@@ -118,7 +123,9 @@ class Check:
         self._system.commit()
         for line in await trio.to_thread.run_sync(faults, self._fossil.folder / "metadata", MOST_FAULTS):
             self._found("the database", line)
-        for rows in (self._names, self._nodes, self._extents):
+        self._rows.snapshots()
+        looks: list[Callable[[], Iterator[None]]] = [partial(self._rows.sums, table) for table in ORDER]
+        for rows in (*looks, self._nodes, self._names, self._contents, self._extents):
             try:
                 for _ in rows():
                     await trio.lowlevel.checkpoint()
@@ -138,7 +145,11 @@ class Check:
 
     def _found(self, where: str, what: str, *, repaired: bool = False) -> None:
         self.checked.damaged += not repaired
+        where, what = (text.encode("utf-8", "backslashreplace").decode() for text in (where, what))
         self._report(Finding(where, what, repaired))
+
+    def _told(self, where: str, what: str, repaired: bool) -> None:
+        self._found(where, what, repaired=repaired)
 
     # What rows say of each other
 
@@ -146,7 +157,7 @@ class Check:
         run = self._system.database.execute
         place: tuple[Any, ...] = ()
         while True:
-            self._system.complete()
+            self._rows.settle()
             beyond = f"WHERE ({keys}) > ({', '.join('?' * key_count)})" if place else ""
             rows = run(f"SELECT {columns} FROM {table} {beyond} ORDER BY {keys} LIMIT {PAGE}", place).fetchall()
             if not rows:
@@ -172,13 +183,21 @@ class Check:
     def _names(self) -> Iterator[None]:
         """Every name leads to a file, as long as it is there."""
         run = self._system.database.execute
-        for rows in self._paged("parent, name, born, died, child", "name", "parent, name, born", 3):
-            for parent, name, born, died, child in rows:
-                lives = run(
-                    "SELECT born, died FROM node WHERE path=? AND parent=? AND name=? AND born<? AND died>? "
-                    "ORDER BY born",
-                    (child, parent, name, died, born),
+        for rows in self._paged(NAME.selected, "name", "parent, name, born", 3):
+            for row in rows:
+                if not NAME.verified(row):
+                    continue
+                parent, name, born, child, died, _ = row
+                files = run(
+                    f"SELECT {NODE.selected} FROM node WHERE path=? AND born<? AND died>? ORDER BY born",
+                    (child, died, born),
                 ).fetchall()
+                lives = []
+                for file in files:
+                    if NODE.verified(file):
+                        node = Node.loaded(file)
+                        if (parent, name) in ((node.parent, node.name), *node.links):
+                            lives.append((node.born, file[-2]))
                 ends = [born, *(last for _, last in lives)]
                 starts = [*(first for first, _ in lives), died]
                 if any(self._seen(end, start) for end, start in zip(ends, starts, strict=True)):
@@ -189,27 +208,42 @@ class Check:
     def _nodes(self) -> Iterator[None]:
         """Every file has a name in a directory."""
         run = self._system.database.execute
-        for rows in self._paged("path, born, died, parent, name", "node", "path, born", 2):
-            for path, born, died, parent, name in rows:
+        for rows in self._paged(NODE.selected, "node", "path, born", 2):
+            for row in rows:
+                died = row[-2]
                 self.checked.files += died == ALIVE
-                if path == ROOT:
+                if not NODE.verified(row) or not self._seen(row[1], died):
                     continue
-                named = run(
-                    "SELECT 1 FROM name WHERE parent=? AND name=? AND child=? AND born<? AND died>?",
-                    (parent, name, path, died, born),
-                ).fetchone()
-                if named is None and self._seen(born, died):
-                    self._found(self._path(path, died), "is in no directory")
+                node = Node.loaded(row)
+                if node.path != ROOT:
+                    for parent, name in ((node.parent, node.name), *node.links):
+                        named = run(
+                            "SELECT 1 FROM name WHERE parent=? AND name=? AND child=? AND born<? AND died>?",
+                            (parent, name, node.path, died, node.born),
+                        ).fetchone()
+                        if named is None:
+                            done = self._rows.named(node, parent, name, died)
+                            self._found(self._path(node.path, died), "is in no directory", repaired=done)
+            yield
+
+    def _contents(self) -> Iterator[None]:
+        """Every file has what its row counts."""
+        for rows in self._paged(NODE.selected, "node", "path, born", 2):
+            for row in rows:
+                if NODE.verified(row) and self._seen(row[1], row[-2]):
+                    self._rows.holds(Node.loaded(row), row[-2])
             yield
 
     def _extents(self) -> Iterator[None]:
         """Extents belong to files, do not overlap, and lie within their pieces and the log."""
         run = self._system.database.execute
         earlier: list[tuple[int, int, int, int]] = []
-        columns = "path, start, born, died, length, place, skip, stored"
-        for rows in self._paged(columns, "extent", "path, start, born", 3):
-            for path, start, born, died, length, place, skip, stored in rows:
+        for rows in self._paged(EXTENT.selected, "extent", "path, start, born", 3):
+            for row in rows:
                 self.checked.extents += 1
+                if not EXTENT.verified(row):
+                    continue
+                path, start, born, length, place, skip, stored, _, died, _ = row
                 earlier = [each for each in earlier if each[0] == path and each[1] > start]
                 if any(each[2] < died and each[3] > born for each in earlier):
                     self._found(self._path(path, died), f"two extents have the byte at {start}")
@@ -242,13 +276,15 @@ class Check:
             ).fetchall()
             if not rows:
                 break
+            at = rows[-1][0]
+            # Rows that are damaged are told already.
+            rows = [row for row in rows if (type(row[1]), type(row[2])) == (int, bytes)]
             await self._verify(rows)
             for place, stored, _, _ in rows:
                 if place < done:
                     self._found(f"the data log at {place}", "two pieces overlap")
                 self._unused(done, min(place, end))
                 done = max(done, place + stored)
-            at = rows[-1][0]
         self._unused(done, end)
 
     async def _verify(self, rows: list[tuple[int, int, bytes, int]]) -> None:
@@ -323,7 +359,8 @@ class Check:
             if place < end and place + stored > start:
                 return
         self.checked.unused += end - start
-        if self._repair:
+        if self._repair and not self.checked.damaged:
+            # Where rows are damaged nobody knows what they referred to.
             log.file.punch(start, end - start)
 
     # Archives
@@ -354,7 +391,7 @@ class Check:
             row = run(
                 "SELECT parent, name FROM node WHERE path=? AND born<=? AND died>?", (path, epoch, epoch)
             ).fetchone()
-            if row is None:
+            if row is None or (type(row[0]), type(row[1])) != (int, str):
                 names.append(f"(file {path:x})")
                 break
             path = row[0]

@@ -13,11 +13,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 from weakref import WeakValueDictionary
 
+from fossil import contained, settled
 from fossil import extents as ranges
-from fossil import settled
 from fossil.accesses import Accesses
 from fossil.content import Content
 from fossil.datalog import DataLog
@@ -29,10 +28,12 @@ from fossil.freed import Freed, Piece
 from fossil.fresh import cannot_fetch, make_root
 from fossil.headroom import Headroom, is_full
 from fossil.ledger import Ledger
-from fossil.node import COLUMNS, Node
+from fossil.node import Node
 from fossil.room import Room, statfs
-from fossil.schema import ALIVE, end_of_data, open_database
+from fossil.schema import DamagedDatabase, Database, end_of_data, has_unlisted, keep_head, open_database
+from fossil.settings import Settings
 from fossil.syncpoint import SyncPoint
+from fossil.tables import ALIVE, EXTENT, NAME, NODE
 from fossil.users import Users, first_table
 from ninep.attributes import Statfs
 from ninep.errors import FileSystemFull, FileTooBig
@@ -50,6 +51,8 @@ CACHED = 100_000
 """Nodes kept in memory although nobody uses them."""
 CHANGE = 8
 """Rows that one request changes at most, but for the extents of what it cuts."""
+_OF_PARENT = f"WHERE parent=? AND died={ALIVE}"
+_OF_PATH = f"WHERE path=? AND died={ALIVE}"
 LARGEST_FILE = 1 << 44
 """Bytes: 2^31 blocks of 8 KiB, as many as readers of archives count."""
 
@@ -92,15 +95,16 @@ class FileSystem:
         self._folder = folder
         metadata = folder / "metadata"
         settled.recover(folder, metadata)
-        self.database = open_database(metadata, durable=durable)
+        self.database = open_database(metadata, durable=durable, boot=settled.boot())
         with ExitStack() as undo:
             undo.callback(self.database.close)
-            self.ledger = Ledger(self.database, folder / "redo", Headroom(metadata), durable=durable)
+            self.settings = Settings(self.database)
+            self.settings.mend()
+            self.ledger = Ledger(self.database, self.settings, folder / "redo", Headroom(metadata), durable=durable)
             undo.callback(self.ledger.close)
-            settings: dict[str, Any] = dict(self.database.execute("SELECT name, value FROM setting"))
-            self.epoch: int = settings.get("epoch", 1)
-            self.next_path: int = settings.get("next_path", FIRST_PATH)
-            self.log = DataLog(folder / "data", end_of_data(self.database), file=file)
+            self.epoch: int = self.settings.get("epoch", 1)
+            self.next_path: int = self.settings.get("next_path", FIRST_PATH)
+            self.log = DataLog(folder / "data", end_of_data(self.database, folder / "data"), file=file)
             undo.callback(self.log.close)
             self.sync_point = SyncPoint(self, folder)
             undo.pop_all()
@@ -116,10 +120,10 @@ class FileSystem:
         self.halted = False
         self.accesses = Accesses()
         self.full = False
-        self.lazy = self.database.execute("SELECT 1 FROM unlisted LIMIT 1").fetchone() is not None
+        self.lazy = has_unlisted(self.database)
         self._room = Room(self.log.file)
         self.users = Users.parse(first_table(owner))
-        if "epoch" not in settings:
+        if "epoch" not in self.settings:
             make_root(self, owner)
         self.sync_point.begin()
 
@@ -127,18 +131,20 @@ class FileSystem:
         """Seconds since 1970."""
         return int(self.clock())
 
+    def time(self) -> int:
+        """Nanoseconds since 1970."""
+        return int(self.clock() * 1e9)
+
     # Looking
 
     def node(self, path: int) -> Node:
         """The node of a path in the live tree."""
         node = self._nodes.get(path)
         if node is None:
-            row = self.database.execute(
-                f"SELECT {COLUMNS} FROM node WHERE path=? AND died={ALIVE} ORDER BY born DESC LIMIT 1", (path,)
-            ).fetchone()
-            if row is None:
+            row = self.database.row(NODE, f"{_OF_PATH} ORDER BY born DESC LIMIT 1", (path,))
+            if row is None or row[0] != path:
                 raise DamagedData(f"the database names file {path:x} and does not have it")
-            node = self._nodes[path] = Node(*row)
+            node = self._nodes[path] = Node.loaded(row)
             self._kept.append(node)
         return node
 
@@ -167,42 +173,28 @@ class FileSystem:
                 ).fetchone()
                 if row is not None:
                     raise Unlisted(node.path, row[0])
-            rows = self.database.execute(
-                f"SELECT name, child, born FROM name WHERE parent=? AND died={ALIVE}", (node.path,)
-            )
-            node.children = {name: (child, born) for name, child, born in rows}
+            node.children = contained.names(node, self.database.rows(NAME, _OF_PARENT, (node.path,)))
         return node.children
 
     def child(self, node: Node, name: str) -> Node | None:
         """The node called ``name`` in a directory."""
-        if node.children is not None or self.lazy:
-            found = self.children(node).get(name)
-        else:
+        if node.children is None and not self.lazy:
             # Nothing of it is pending, or it would be in memory; one name of it does not bring the others there.
-            found = self.database.execute(
-                f"SELECT child FROM name WHERE parent=? AND name=? AND died={ALIVE}", (node.path, name)
-            ).fetchone()
+            row = self.database.row(NAME, f"{_OF_PARENT} AND name=?", (node.path, name))
+            if row is not None and row[:2] == (node.path, name):
+                return self.node(row[3])
+        # That a name is not there is only said where none has been lost.
+        found = self.children(node).get(name)
         return None if found is None else self.node(found[0])
 
     def extents(self, node: Node) -> list[Extent]:
         """The extents of a file, sorted."""
         self.writer.settle()
         if node.extents is None:
-            rows = self.database.execute(
-                "SELECT start, length, place, skip, stored, digest, born FROM extent "
-                f"WHERE path=? AND died={ALIVE} ORDER BY start",
-                (node.path,),
+            node.extents = contained.extents(
+                node, self.database.rows(EXTENT, f"{_OF_PATH} ORDER BY start", (node.path,))
             )
-            node.extents = [Extent(*row) for row in rows]
         return node.extents
-
-    def stored(self, node: Node) -> int:
-        """Bytes of a file that were written; the rest of its length are holes."""
-        self.writer.settle()
-        if node.extents is not None:
-            return sum(extent.length for extent in node.extents)
-        found = self.database.execute(f"SELECT sum(length) FROM extent WHERE path=? AND died={ALIVE}", (node.path,))
-        return found.fetchone()[0] or 0
 
     def read(self, node: Node, offset: int, count: int) -> Maybe[Buffer]:
         """At most ``count`` bytes from ``offset``; what was never written reads as zeros."""
@@ -248,26 +240,29 @@ class FileSystem:
         self.check()
         self.check_room()
         path = self.take_path()
-        now = self.now()
-        node = Node(path, self.epoch, parent.path, name, 0, mode, now, now, 0, uid, gid, uid, self.epoch)
+        now, epoch = self.time(), self.epoch
+        children = self.children(parent)
+        node = Node(path, epoch, parent.path, name, 0, mode, now, now, now, 0, 0, uid, gid, uid, epoch)
         if mode & DMDIR:
             node.children = {}
         else:
             node.extents = []
         self.enter(node)
-        self.children(parent)[name] = (path, self.epoch)
+        children[name] = (path, epoch)
+        parent.holds += 1
         self.pending.names[parent.path, name] = path
         self._directory_changed(parent, uid)
         return node
 
     def _directory_changed(self, directory: Node, uid: str) -> None:
         directory.next_version()
-        directory.mtime = self.now()
+        directory.mtime = directory.ctime = self.time()
         directory.muid = uid
         self.touch(directory)
 
     def _drop_name(self, parent: Node, name: str) -> int:
         child, born = self.children(parent).pop(name)
+        parent.holds -= 1
         if born == self.epoch:
             self.pending.names[parent.path, name] = None
         else:
@@ -319,6 +314,8 @@ class FileSystem:
         self._drop_name(parent, node.name)
         node.name, node.parent = name, target.path
         names[name] = (node.path, self.epoch)
+        target.holds += 1
+        node.ctime = self.time()
         self.pending.names[target.path, name] = node.path
         self.touch(node)
         for changed in {parent.path: parent, target.path: target}.values():
@@ -345,7 +342,7 @@ class FileSystem:
         if offset + size > node.length:
             node.length = offset + size
         node.next_version()
-        node.mtime = int(self.clock())
+        node.mtime = node.ctime = int(self.clock() * 1e9)
         node.muid = uid
         if node.changed == self.epoch and not node.removed:
             node.entry = None
@@ -363,10 +360,11 @@ class FileSystem:
             self.writer.cut(node, length, LARGEST_FILE)
         elif length < node.length:
             ranges.cut(self.extents(node), length, LARGEST_FILE, self.epoch)
+            node.holds = sum(extent.length for extent in self.extents(node))
         node.length = length
         if counts:
             node.next_version()
-        node.mtime = self.now()
+        node.mtime = node.ctime = self.time()
         node.muid = uid
         self.touch(node)
 
@@ -424,11 +422,11 @@ class FileSystem:
         self.full = False
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[Database]:
         """A transaction on the database, apart from the changes of files. It must not wait for anything.
 
         Raises:
-            FileSystemFull, WritesStopped: nothing of it was done.
+            FileSystemFull, WritesStopped, DamagedDatabase: nothing of it was done.
         """
         self.check()
         if self.ledger.behind:
@@ -446,6 +444,9 @@ class FileSystem:
                 if database.in_transaction:
                     database.execute("ROLLBACK")
                 raise
+        except DamagedDatabase:
+            # It was undone, and what was committed before is as good as it was.
+            raise
         except sqlite3.Error as error:
             raise self._failed(error) from error
 
@@ -485,8 +486,8 @@ class FileSystem:
             if self.stopped is None:
                 try:
                     self.commit()
-                    with self.transaction() as database:
-                        database.execute("UPDATE setting SET value=? WHERE name='next_path'", (self.next_path,))
+                    with self.transaction():
+                        self.settings.set("next_path", self.next_path)
                 except FileSystemFull:
                     log.warning("the disk is full: changes that were refused for that are given up")
                 # The database is brought up to date when it is closed, and must not speak of what is not there.
@@ -496,3 +497,4 @@ class FileSystem:
             self.ledger.close()
             self.log.close()
             self.sync_point.close()
+            keep_head(self._folder / "metadata")

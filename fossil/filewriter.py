@@ -163,6 +163,7 @@ class FileWriter:
         ):
             system.log.append(data)
             growing.add(data)
+            node.holds += size
             return
         place, epoch = system.log.append(data, whole=not size % BLOCK), system.epoch
         if node.removed:
@@ -173,11 +174,13 @@ class FileWriter:
             extents = system.extents(node)
             ranges.cut(extents, offset, offset + size, epoch)
             ranges.insert(extents, Extent(offset, size, place, 0, size, blake3(data).digest(), epoch))
+            node.holds = sum(extent.length for extent in extents)
             return
         if offset < node.length:
             self.cut(node, offset, offset + size)
         # From here on the list of extents is there, and what was written before is in it.
         extents = system.extents(node)
+        node.holds += size
         if growing is not None and not growing.node.removed:
             system.log.remember(growing.place, growing.data())
         if size < LONGEST:
@@ -197,6 +200,7 @@ class FileWriter:
         system.truncate(node, 0, uid, counts=True)
         system.extents(node)[:] = mine
         system.pending.extents.update({(node.path, extent.start): extent for extent in mine})
+        node.holds += sum(extent.length for extent in mine)
         node.length = length
 
     def cut(self, node: Node, start: int, end: int) -> None:
@@ -204,6 +208,7 @@ class FileWriter:
         system = self._system
         gone, stay = ranges.cut(system.extents(node), start, end, system.epoch)
         self.forget(node, gone)
+        node.holds -= sum(extent.length for extent in gone) - sum(extent.length for extent in stay)
         for extent in stay:
             system.pending.extents[node.path, extent.start] = extent
 

@@ -5,12 +5,13 @@ A piece may still be shared with another file or shown by a snapshot, and is the
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from fossil.datalog import DataLog
+from fossil.schema import Database
+from fossil.tables import FETCHED
 
 Piece = tuple[int, int]
 """Where a piece is, and how many bytes it has. A negative place is a source: a file that is in venti alone."""
@@ -20,9 +21,9 @@ class Keeper(Protocol):
     """What the file system is to who gives back its room."""
 
     log: DataLog
-    database: sqlite3.Connection
+    database: Database
 
-    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+    def transaction(self) -> AbstractContextManager[Database]:
         """A transaction on the database. Raises ``FileSystemFull``, ``WritesStopped``."""
 
 
@@ -80,7 +81,8 @@ class Freed:
         run = self._system.database.execute
         if run("SELECT 1 FROM extent WHERE place=? LIMIT 1", (-source,)).fetchone() is not None:
             return []
-        fetched = run("SELECT place, stored FROM fetched WHERE source=?", (source,)).fetchall()
+        rows = self._system.database.sound_rows(FETCHED, "WHERE source=?", (source,))
+        fetched = [(place, stored) for _, _, place, stored, *_ in rows]
         with self._system.transaction():
             run("DELETE FROM fetched WHERE source=?", (source,))
             run("DELETE FROM source WHERE id=?", (source,))

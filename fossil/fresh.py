@@ -17,8 +17,8 @@ class Keeper(Protocol):
     epoch: int
     top: int
 
-    def now(self) -> int:
-        """Seconds since 1970."""
+    def time(self) -> int:
+        """Nanoseconds since 1970."""
 
     def enter(self, node: Node) -> None:
         """Takes a node in that is new."""
@@ -35,8 +35,8 @@ class Keeper(Protocol):
 
 def make_root(system: Keeper, owner: str) -> None:
     """Makes them in a file system that has nothing; the root belongs to ``owner``."""
-    now, top, epoch = system.now(), system.top, system.epoch
-    root = Node(top, epoch, top, "/", 0, DMDIR | 0o775, now, now, 0, owner, owner, owner, epoch)
+    now, top, epoch = system.time(), system.top, system.epoch
+    root = Node(top, epoch, top, "/", 0, DMDIR | 0o775, now, now, now, 0, 0, owner, owner, owner, epoch)
     root.children = {}
     system.enter(root)
     adm = system.create(root, "adm", DMDIR | 0o775, "adm", "adm")

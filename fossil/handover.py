@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from fossil.filesystem import FileSystem
 from fossil.listing import source_of
+from fossil.tables import ARCHIVED, EXTENT
 
 
 class Row(NamedTuple):
@@ -26,33 +27,36 @@ class Row(NamedTuple):
 
 def rows_of(system: FileSystem, place: int) -> list[Row]:
     """All extents that refer to the piece at ``place``, as far as they have been committed."""
-    run = system.database.execute
     found = []
-    for path, start, born, died, length in run(
-        "SELECT path, start, born, died, length FROM extent WHERE place=?", (place,)
-    ).fetchall():
-        # An archive of any epoch in which the file was as it was in one epoch of the extent has its bytes.
-        row = run(
-            "SELECT a.entries FROM node AS n JOIN archived AS a ON a.path=n.path AND a.changed=n.changed "
-            "WHERE n.path=? AND n.born<? AND n.died>? LIMIT 1",
-            (path, died, born),
-        ).fetchone()
-        entry = bytes(row[0]) if row is not None and len(row[0]) == 40 else None
-        found.append(Row(path, start, born, length, entry))
+    for path, start, born, length, *_, died, _ in system.database.sound_rows(EXTENT, "WHERE place=?", (place,)):
+        found.append(Row(path, start, born, length, archived_entry(system, path, born, died)))
     return found
+
+
+def archived_entry(system: FileSystem, path: int, born: int, died: int) -> bytes | None:
+    """The tree in an archive of a file as it was in one of the epochs from ``born`` to before ``died``, if any."""
+    database = system.database
+    # An archive of any epoch in which the file was as it was in one epoch of the extent has its bytes.
+    row = database.sound(
+        ARCHIVED,
+        "WHERE path=?1 AND changed IN (SELECT changed FROM node WHERE path=?1 AND born<?2 AND died>?3) LIMIT 1",
+        (path, died, born),
+    )
+    return bytes(row[2]) if row is not None and len(row[2]) == 40 else None
 
 
 def hand_over(system: FileSystem, place: int, rows: list[Row]) -> None:
     """Lets those of the rows that are in an archive refer to it. Within a transaction that then commits."""
-    run = system.database.execute
+    database = system.database
     for row in rows:
         if row.entry is None:
             continue
         source = source_of(system, row.entry)
-        run(
-            "UPDATE extent SET place=?, digest=? WHERE path=? AND start=? AND born=?",
-            (-source, b"", row.path, row.start, row.born),
-        )
+        for found in database.sound_rows(
+            EXTENT, "WHERE path=? AND start=? AND born=?", (row.path, row.start, row.born)
+        ):
+            *values, _, skip, stored, _, died, _ = found
+            database.put(EXTENT, (*values, -source, skip, stored, b""), died)
         node = system.loaded(row.path)
         if node is not None and node.extents is not None:
             node.extents = [

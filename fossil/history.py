@@ -9,7 +9,10 @@ from typing import NamedTuple
 from fossil.errors import NoSnapshot
 from fossil.filesystem import ROOT, FileSystem
 from fossil.past import Past
+from fossil.settings import EPOCH, NEXT_PATH
 from fossil.sweep import FORGOTTEN, Sweep
+from fossil.tables import ARCHIVED
+from fossil.tables import SNAPSHOT as SNAPSHOT_ROW
 
 SNAPSHOT = "snapshot"
 ARCHIVE = "archive"
@@ -72,8 +75,9 @@ class History:
         shown, top = (system.epoch, top) if of is None else (of.epoch, of.top if top == ROOT else top)
         snapshot = Snapshot(system.epoch, now, kind, name, None, shown, top)
         with system.transaction() as database:
-            database.execute("INSERT INTO snapshot VALUES (?, ?, ?, ?, ?, ?, ?)", snapshot)
-            database.execute("INSERT OR REPLACE INTO setting VALUES ('epoch', ?)", (system.epoch + 1,))
+            database.put(SNAPSHOT_ROW, snapshot)
+            system.settings.set(EPOCH, system.epoch + 1)
+            system.settings.count_snapshots()
         system.next_epoch()
         return snapshot
 
@@ -91,73 +95,62 @@ class History:
 
     def all(self, kind: str) -> list[Snapshot]:
         """The snapshots of a kind, oldest first."""
-        rows = self._database.execute("SELECT * FROM snapshot WHERE kind=? ORDER BY epoch", (kind,))
-        return [Snapshot(*row) for row in rows]
+        return self._found("WHERE kind=? ORDER BY epoch", (kind,))
+
+    def _found(self, rest: str, parameters: tuple[object, ...]) -> list[Snapshot]:
+        """Rows of the table; those that are damaged are told in the log, and by ``check``."""
+        found = self._database.sound_rows(SNAPSHOT_ROW, rest, parameters)
+        return [Snapshot(*row[:-1]) for row in found]
 
     def find(self, kind: str, name: str) -> Snapshot | None:
         """The snapshot of a kind and a name such as ``2026/1123/1830``."""
-        row = self._database.execute("SELECT * FROM snapshot WHERE kind=? AND name=?", (kind, name)).fetchone()
-        return None if row is None else Snapshot(*row)
+        return next(iter(self._found("WHERE kind=? AND name=?", (kind, name))), None)
 
     def newest(self, kind: str) -> Snapshot | None:
         """The snapshot of a kind that was taken last of all of the live tree."""
-        row = self._database.execute(
-            "SELECT * FROM snapshot WHERE kind=? AND shown=epoch AND top=? ORDER BY epoch DESC LIMIT 1", (kind, ROOT)
-        ).fetchone()
-        return None if row is None else Snapshot(*row)
+        rest = "WHERE kind=? AND shown=epoch AND top=? ORDER BY epoch DESC LIMIT 1"
+        return next(iter(self._found(rest, (kind, ROOT))), None)
 
     def waiting(self) -> list[Snapshot]:
         """The archives that have not been written to venti, oldest first."""
-        rows = self._database.execute(
-            "SELECT * FROM snapshot WHERE kind=? AND score IS NULL ORDER BY epoch", (ARCHIVE,)
-        )
-        return [Snapshot(*row) for row in rows]
+        return self._found("WHERE kind=? AND score IS NULL ORDER BY epoch", (ARCHIVE,))
 
     def until(self, snapshot: Snapshot) -> list[Snapshot]:
         """The archives up to and with this one, oldest first."""
-        rows = self._database.execute(
-            "SELECT * FROM snapshot WHERE kind=? AND epoch<=? ORDER BY epoch", (ARCHIVE, snapshot.epoch)
-        )
-        return [Snapshot(*row) for row in rows]
+        return self._found("WHERE kind=? AND epoch<=? ORDER BY epoch", (ARCHIVE, snapshot.epoch))
 
     def next_path(self) -> int:
         """The path of the next file that is made; all that exist have smaller ones."""
-        return int(self._database.execute("SELECT value FROM setting WHERE name='next_path'").fetchone()[0])
+        return int(self._system.settings.get(NEXT_PATH))
 
     def last(self) -> Snapshot:
         """The newest archive that has been written. Raises ``NoSnapshot``."""
-        row = self._database.execute(
-            "SELECT * FROM snapshot WHERE score IS NOT NULL ORDER BY epoch DESC LIMIT 1"
-        ).fetchone()
-        if row is None:
+        found = self._found("WHERE score IS NOT NULL ORDER BY epoch DESC LIMIT 1", ())
+        if not found:
             raise NoSnapshot("nothing has been archived yet: say 'snap -a', and wait until it is written")
-        return Snapshot(*row)
+        return found[0]
 
     def archived(self, path: int, changed: int) -> bytes | None:
         """The entries in venti of a file or directory as it was since epoch ``changed``."""
-        row = self._database.execute(
-            "SELECT entries FROM archived WHERE path=? AND changed=?", (path, changed)
-        ).fetchone()
-        return None if row is None else bytes(row[0])
+        row = self._database.sound(ARCHIVED, "WHERE path=? AND changed=?", (path, changed))
+        return None if row is None else bytes(row[2])
 
     def archived_before(self, path: int, changed: int) -> tuple[int, bytes] | None:
         """The newest (changed, entries) of a file or directory that is older than ``changed``."""
-        row = self._database.execute(
-            "SELECT changed, entries FROM archived WHERE path=? AND changed<? ORDER BY changed DESC LIMIT 1",
-            (path, changed),
-        ).fetchone()
-        return None if row is None else (int(row[0]), bytes(row[1]))
+        rest = "WHERE path=? AND changed<? ORDER BY changed DESC LIMIT 1"
+        row = self._database.sound(ARCHIVED, rest, (path, changed))
+        return None if row is None else (int(row[1]), bytes(row[2]))
 
     def remember(self, entries: list[tuple[int, int, bytes]]) -> None:
         """Keeps (path, changed, entries) of what has been written to venti and synced."""
         with self._system.transaction() as database:
-            database.executemany("INSERT OR REPLACE INTO archived VALUES (?, ?, ?)", entries)
+            database.executemany(ARCHIVED.insert, ARCHIVED.summed(entries))
 
     def finish(self, snapshot: Snapshot, score: str) -> None:
         """The archive has been written and synced, and is found under ``score``, unless it was given up meanwhile."""
         with self._system.transaction() as database:
-            row = (score, snapshot.epoch, ARCHIVE)
-            database.execute("UPDATE snapshot SET score=? WHERE epoch=? AND kind=?", row)
+            for found in self._found("WHERE epoch=? AND kind=?", (snapshot.epoch, ARCHIVE)):
+                database.put(SNAPSHOT_ROW, found._replace(score=score))
 
     def past(self, epoch: int) -> Past:
         """The tree of the snapshot with this epoch."""
@@ -168,8 +161,8 @@ class History:
         return past
 
     def _look(self, epoch: int) -> Past:
-        row = self._database.execute("SELECT shown, top FROM snapshot WHERE epoch=?", (epoch,)).fetchone()
-        shown, top = row or (epoch, ROOT)
+        row = self._database.row(SNAPSHOT_ROW, "WHERE epoch=?", (epoch,))
+        shown, top = (epoch, ROOT) if row is None else row[5:7]
         return Past(self._system, shown, self._gone, snapshot=epoch, top=top)
 
     def live_at(self, snapshot: Snapshot) -> Past:
@@ -187,10 +180,10 @@ class History:
     def forget(self, epochs: list[int]) -> int:
         """Forgets snapshots by their epochs, as ``expire`` does."""
         with self._system.transaction() as database:
-            # The epoch makes the name unlike that of any other.
-            database.executemany(
-                "UPDATE snapshot SET kind=?, name=epoch WHERE epoch=?", [(FORGOTTEN, epoch) for epoch in epochs]
-            )
+            for epoch in epochs:
+                for found in self._found("WHERE epoch=?", (epoch,)):
+                    # The epoch makes the name unlike that of any other.
+                    database.put(SNAPSHOT_ROW, found._replace(kind=FORGOTTEN, name=str(epoch)))
         self._gone.update(epochs)
         for epoch in epochs:
             self._past.pop(epoch, None)

@@ -23,6 +23,8 @@ from fossil.headroom import Headroom, is_full
 from fossil.pending import Pending
 from fossil.redolog import RedoLog
 from fossil.rows import Rest
+from fossil.schema import Database
+from fossil.settings import EPOCH, NEXT_PATH, REDO, REDO_COPY, Settings
 from fossil.settled import boot
 from ninep.errors import FileSystemFull
 
@@ -34,7 +36,6 @@ FEW = 8
 """Rows that go to the database at once, or twice as many as have come since: some ten microseconds."""
 RESERVED = 4096
 """Paths that are set aside at once; after a crash as many may be left out."""
-_SET = "INSERT OR REPLACE INTO setting VALUES (?, ?)"
 
 
 class _Storing:
@@ -63,7 +64,9 @@ class Ledger:
         reserved: paths below it may be given to files without the database being told.
     """
 
-    def __init__(self, database: sqlite3.Connection, path: Path, headroom: Headroom, *, durable: bool) -> None:
+    def __init__(
+        self, database: Database, settings: Settings, path: Path, headroom: Headroom, *, durable: bool
+    ) -> None:
         """Redoes what the redo log at ``path`` has and the database has not. With ``durable`` none is kept.
 
         Raises:
@@ -71,6 +74,7 @@ class Ledger:
             sqlite3.Error: it cannot for another reason.
         """
         self._database = database
+        self._settings = settings
         self._path = path
         self.headroom = headroom
         self.pending = Pending()
@@ -78,10 +82,9 @@ class Ledger:
         self._storing: _Storing | None = None
         self._since = 0
         self.reserved = 0
-        settings = dict(database.execute("SELECT name, value FROM setting WHERE name IN ('redo', 'next_path')"))
-        self.generation: int = settings.get("redo", 0)
+        self.generation: int = settings.get(REDO, 0)
         if self.generation:
-            self._redo(path, settings.get("next_path", 0))
+            self._redo(path, settings.get(NEXT_PATH, 0))
         self.log: RedoLog | None = None
         self._durable = durable
         try:
@@ -98,7 +101,7 @@ class Ledger:
             # Begun anywhere, so that what another database, or a machine that lost its power, has left in the file is
             # never taken for its own.
             generation = int.from_bytes(os.urandom(6), "big") + 1
-            self._database.execute(_SET, ("redo", generation))
+            self._set_generation(generation)
         except BaseException:
             log.close()
             raise
@@ -133,7 +136,8 @@ class Ledger:
                 count += len(found)
                 generation += 1
             if count:
-                self._database.executemany(_SET, (("redo", generation), ("next_path", next_path)))
+                self._set_generation(generation)
+                self._settings.set(NEXT_PATH, next_path)
             run("COMMIT")
         except sqlite3.Error as error:
             if self._database.in_transaction:
@@ -145,6 +149,10 @@ class Ledger:
         if count:
             self.generation = generation
             log.info("%d groups of changes were redone after the server was killed", count)
+
+    def _set_generation(self, generation: int) -> None:
+        self._settings.set(REDO, generation)
+        self._settings.set(REDO_COPY, generation)
 
     @property
     def behind(self) -> bool:
@@ -221,9 +229,10 @@ class Ledger:
         if next_path > reserved:
             # Some are set aside, so that not every transaction writes another page for this.
             reserved = next_path + RESERVED
-            database.executemany(_SET, (("epoch", epoch), ("next_path", reserved)))
+            self._settings.set(EPOCH, epoch)
+            self._settings.set(NEXT_PATH, reserved)
         if self.log is not None:
-            database.execute(_SET, ("redo", generation))
+            self._set_generation(generation)
         database.execute("COMMIT")
         self.reserved = reserved
         self.headroom.used()

@@ -16,11 +16,12 @@ import trio
 from fossil.away import LOST, Away
 from fossil.errors import DamagedData, Unlisted
 from fossil.filesystem import FileSystem
-from fossil.node import COLUMNS
+from fossil.node import Node
 from fossil.qidspace import TREES
-from fossil.rows import PLACES
+from fossil.settings import NEXT_PATH, SAME_PATHS
+from fossil.tables import ALIVE, ARCHIVED, EXTENT, NAME, NODE, SOURCE, UNLISTED
 from fossil.vacmode import from_vac
-from ninep.stat import NO32
+from ninep.stat import NO32, SECOND
 from venti.entry import Entry
 from venti.errors import VentiError
 from venti.vac import mode
@@ -69,17 +70,14 @@ class Lister:
         key = (unlisted.path, unlisted.born)
         while key in self._under_way:
             await self._under_way[key].wait()
-        row = self._system.database.execute(
-            "SELECT died, entries FROM unlisted WHERE path=? AND born=?", key
-        ).fetchone()
+        row = self._system.database.row(UNLISTED, "WHERE path=? AND born=?", key)
         if row is None:
             await trio.lowlevel.checkpoint()
             return
         self._under_way[key] = trio.Event()
         try:
-            settings = dict(self._system.database.execute("SELECT name, value FROM setting WHERE name='same paths'"))
-            where = _Where(*key, row[0], bool(settings.get("same paths", 1)))
-            await self._fetch(where, row[1])
+            _, _, entries, died, _ = row
+            await self._fetch(_Where(*key, died, bool(self._system.settings.get(SAME_PATHS, 1))), entries)
         finally:
             self._under_way.pop(key).set()
 
@@ -87,21 +85,35 @@ class Lister:
         info = DirEntry("", mode.DIRECTORY | 0o555)
         directory = VacFile(self._away.store, info, "", 0, Entry.unpack(entries, 0), Entry.unpack(entries, 40))
         listing = directory.listing()
+        count = 0
         try:
             while files := await listing.next():
                 rest = iter(files)
                 while piece := list(islice(rest, PIECE)):
-                    self._store(where, piece)
+                    count += self._store(where, piece)
                     await trio.lowlevel.checkpoint()
         except VentiError as error:
             raise DamagedData(f"directory {where.path:x} cannot be fetched from venti: {error}") from error
         with self._system.transaction() as database:
             database.execute("DELETE FROM unlisted WHERE path=? AND born=?", (where.path, where.born))
+            self._count(where, count)
 
-    def _store(self, where: _Where, files: Sequence[VacFile]) -> None:
-        system = self._system
+    def _count(self, where: _Where, count: int) -> None:
+        """Lets the rows of the directory tell how many names it has."""
+        database = self._system.database
+        rows = database.sound_rows(NODE, "WHERE path=? AND born>=? AND died<=?", (where.path, where.born, where.died))
+        for row in rows:
+            node = Node.loaded(row)
+            node.holds = count
+            database.put(NODE, node.row(node.born), row[-2])
+        live = self._system.loaded(where.path)
+        if live is not None and where.died == ALIVE:
+            live.holds = count
+
+    def _store(self, where: _Where, files: Sequence[VacFile]) -> int:
+        """Puts files into the database; how many names the directory has of them."""
+        system, count = self._system, 0
         with system.transaction() as database:
-            run = database.execute
             for file in files:
                 name = _name(file.info.name)
                 if not name:
@@ -109,13 +121,12 @@ class Lister:
                     continue
                 path = self._path(where, name, file.qid)
                 row = (path, where.born, where.died, where.path, name)
-                run(
-                    "INSERT OR REPLACE INTO name VALUES (?, ?, ?, ?, ?)",
-                    (where.path, name, where.born, where.died, path),
-                )
+                database.put(NAME, (where.path, name, where.born, path), where.died)
                 self._store_file(file, row)
-            run("INSERT OR REPLACE INTO setting VALUES ('next_path', ?)", (system.next_path,))
+                count += 1
+            system.settings.set(NEXT_PATH, system.next_path)
         system.ledger.reserved = 0
+        return count
 
     def _path(self, where: _Where, name: str, qid: int) -> int:
         """Its own where that is free and no new file can get it; one that was begun with, where fetching was
@@ -136,7 +147,7 @@ class Lister:
         return self._system.take_path()
 
     def _store_file(self, file: VacFile, row: tuple[int, int, int, int, str]) -> None:
-        run = self._system.database.execute
+        put = self._system.database.put
         path, born, died, parent, name = row
         info, length = file.info, 0
         kept = b""
@@ -144,34 +155,32 @@ class Lister:
             kept = file.entry.pack()
             if info.directory:
                 kept += file.meta.pack()
-                run("INSERT OR REPLACE INTO unlisted VALUES (?, ?, ?, ?)", (path, born, died, kept))
+                put(UNLISTED, (path, born, kept), died)
             else:
                 length = file.size
         except VentiError as error:
             log.warning("%s: %s", name, error)
             length = 0 if info.directory else 1
         if kept:
-            run("INSERT OR REPLACE INTO archived VALUES (?, ?, ?)", (path, born, kept))
-        run(
-            f"INSERT OR REPLACE INTO node ({COLUMNS}, died) VALUES ({PLACES}, ?)",
-            (*columns(info, path, born, parent, name, length), died),
-        )
+            put(ARCHIVED, (path, born, kept))
+        put(NODE, columns(info, path, born, parent, name, length), died)
         if length:
             source = source_of(self._system, kept) if kept else LOST
-            run(
-                "INSERT OR REPLACE INTO extent VALUES (?, 0, ?, ?, ?, ?, 0, ?, ?)",
-                (path, born, died, length, -source, length, b""),
-            )
+            put(EXTENT, (path, 0, born, length, -source, 0, length, b""), died)
 
 
 def source_of(system: FileSystem, entry: bytes) -> int:
     """The number of the source with this entry; call it within a transaction."""
-    run = system.database.execute
-    run("INSERT OR IGNORE INTO source (entry) VALUES (?)", (entry,))
-    return int(run("SELECT id FROM source WHERE entry=?", (entry,)).fetchone()[0])
+    database = system.database
+    found = database.sound(SOURCE, "WHERE entry=?", (entry,))
+    if found is not None:
+        return int(found[0])
+    (last,) = database.execute("SELECT coalesce(max(id), 0) FROM source").fetchone()
+    database.put(SOURCE, (last + 1, entry))
+    return int(last) + 1
 
 
-def columns(info: DirEntry, path: int, born: int, parent: int, name: str, length: int) -> tuple[int | str, ...]:
+def columns(info: DirEntry, path: int, born: int, parent: int, name: str, length: int) -> tuple[int | str | None, ...]:
     """The row of ``node`` for an entry of an archive."""
     version = (info.mcount + JUMP) & NO32
     uid, gid, muid = (_name(text) or "none" for text in (info.uid, info.gid, info.mid))
@@ -182,13 +191,16 @@ def columns(info: DirEntry, path: int, born: int, parent: int, name: str, length
         name,
         version,
         from_vac(info.mode),
-        info.atime,
-        info.mtime,
+        info.atime * SECOND,
+        info.mtime * SECOND,
+        info.mtime * SECOND,
         length,
+        -1 if info.directory else length,
         uid,
         gid,
         muid,
         born,
+        None,
     )
 
 

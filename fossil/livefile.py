@@ -138,7 +138,7 @@ class LiveFile(UnixView):
     def _note_access(self) -> None:
         self._unread = False
         if not self._tree.rules.read_only:
-            self._system.accesses.note(self._node, self._system.now())
+            self._system.accesses.note(self._node, self._system.time())
 
     def create(self, name: str, perm: int, mode: int) -> Maybe[File]:
         """Makes a child, open."""
@@ -228,7 +228,7 @@ class LiveFile(UnixView):
             if not (everything or member or (leader and users.is_leader(self._user, gid))):
                 raise NotOwner
         try:
-            self._change(changes, uid, gid)
+            self._change(changes, uid, gid, atime=_nanoseconds(changes.atime), mtime=_nanoseconds(changes.mtime))
         except FossilError as error:
             raise InputOutput from error
         return None
@@ -259,8 +259,8 @@ class LiveFile(UnixView):
         if name in system.children(parent):
             raise FileExists
 
-    def _change(self, changes: Stat, uid: str, gid: str) -> None:
-        """Does what was found to be allowed; what can still fail comes first."""
+    def _change(self, changes: Stat, uid: str, gid: str, *, atime: int | None = None, mtime: int | None = None) -> None:
+        """Does what was found to be allowed; what can still fail comes first. Times are nanoseconds."""
         node, system = self._node, self._system
         if changes.length != NO64:
             system.truncate(node, changes.length, self._uid(), counts=True)
@@ -268,14 +268,15 @@ class LiveFile(UnixView):
             system.rename(node, changes.name, self._uid())
         if changes.mode != NO32:
             node.set_mode(changes.mode)
-        if changes.mtime != NO32:
-            node.mtime = changes.mtime
-        if changes.atime != NO32:
-            node.atime = changes.atime
+        if mtime is not None:
+            node.mtime = mtime
+        if atime is not None:
+            node.atime = atime
         if uid:
             node.uid = uid
         if gid:
             node.gid = gid
+        node.ctime = system.time()
         system.touch(node)
         if node.path != ROOT and not changes.name and not node.removed:
             # What a listing shows is another thing now.
@@ -327,3 +328,8 @@ class LiveFile(UnixView):
             if self._leased and self._node.holder is self:
                 self._node.holder = None
             self._system.closed(self._node)
+
+
+def _nanoseconds(time: int) -> int | None:
+    """A time of a wstat; None where it is to stay."""
+    return None if time == NO32 else time * st.SECOND

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgpack
 
 from fossil.extents import Extent
 from ninep.qid import Qid
-from ninep.stat import NO32, Stat
+from ninep.stat import NO32, Stat, seconds
 
 _new = tuple.__new__
-COLUMNS = "path, born, parent, name, version, mode, atime, mtime, length, uid, gid, muid, changed"
-"""Of the table ``node``, in the order of a row here."""
+_pack: Callable[[object], bytes] = msgpack.Packer(autoreset=True).pack
+_FAR = 1 << 63
+"""Nanoseconds that an integer of the database can just not have: the year 2262, and 1677 before 1970."""
 
 
 class Node:
@@ -20,6 +24,9 @@ class Node:
         path: its number, never used again.
         born: the epoch of its row in the database.
         parent: the path of its directory.
+        atime, mtime, ctime: last read, last change of the content, last change of anything, in nanoseconds since 1970.
+        holds: what other rows it has: bytes of a file's extents, names of a directory; -1 where that is not known.
+        links: the further names of a file that has more than one, as (directory, name).
         changed: the last epoch in which it, or anything below it, became different.
         children: name to (path, epoch of the name's row) of a directory; None before it was looked at.
         extents: of a file; None before they were looked at.
@@ -40,14 +47,17 @@ class Node:
         "born",
         "changed",
         "children",
+        "ctime",
         "entry",
         "entry_names",
         "extents",
         "gid",
         "held",
         "holder",
+        "holds",
         "lease",
         "length",
+        "links",
         "looked",
         "mode",
         "mtime",
@@ -73,11 +83,14 @@ class Node:
         mode: int,
         atime: int,
         mtime: int,
+        ctime: int,
         length: int,
+        holds: int,
         uid: str,
         gid: str,
         muid: str,
         changed: int,
+        links: tuple[tuple[int, str], ...] = (),
     ) -> None:
         self.path = path
         self.born = born
@@ -87,11 +100,14 @@ class Node:
         self.mode = mode
         self.atime = atime
         self.mtime = mtime
+        self.ctime = ctime
         self.length = length
+        self.holds = holds
         self.uid = uid
         self.gid = gid
         self.muid = muid
         self.changed = changed
+        self.links = links
         self.children: dict[str, tuple[int, int]] | None = None
         self.extents: list[Extent] | None = None
         self.removed = False
@@ -105,8 +121,39 @@ class Node:
         self.held: list[int] = []
         self.qid = Qid(mode >> 24, version, path)
 
-    def row(self, born: int) -> tuple[int | str, ...]:
-        """The values of ``COLUMNS`` for a row of epoch ``born``."""
+    @classmethod
+    def loaded(cls, row: Sequence[Any]) -> Node:
+        """The node of a row of ``tables.NODE``, which may have more at its end."""
+        path, born, parent, name, version, mode, atime, mtime, ctime, length, holds, uid, gid, muid, changed, links = (
+            row[:16]
+        )
+        if type(mtime) is bytes or type(atime) is bytes or type(ctime) is bytes:
+            atime, mtime, ctime = map(_near, (atime, mtime, ctime))
+        return cls(
+            path,
+            born,
+            parent,
+            name,
+            version,
+            mode,
+            atime,
+            mtime,
+            ctime,
+            length,
+            holds,
+            uid,
+            gid,
+            muid,
+            changed,
+            unpacked(links) if links is not None else (),
+        )
+
+    def row(self, born: int) -> tuple[int | str | bytes | None, ...]:
+        """The values of ``tables.NODE`` for a row of epoch ``born``."""
+        atime, mtime, ctime = times = self.atime, self.mtime, self.ctime
+        far: tuple[int | bytes, ...] = times
+        if not (-_FAR <= atime < _FAR and -_FAR <= mtime < _FAR and -_FAR <= ctime < _FAR):
+            far = tuple(map(_far, times))
         return (
             self.path,
             born,
@@ -114,13 +161,14 @@ class Node:
             self.name,
             self.version,
             self.mode,
-            self.atime,
-            self.mtime,
+            *far,
             self.length,
+            self.holds,
             self.uid,
             self.gid,
             self.muid,
             self.changed,
+            _pack(self.links) if self.links else None,
         )
 
     def next_version(self) -> None:
@@ -144,8 +192,8 @@ class Node:
                 0,
                 self.qid,
                 self.mode,
-                self.atime,
-                self.mtime,
+                seconds(self.atime),
+                seconds(self.mtime),
                 self.length,
                 self.name,
                 uid,
@@ -165,3 +213,17 @@ class Node:
             entry = self.entry = self.stat(names).pack()
             self.entry_names = names
         return entry
+
+
+def unpacked(links: bytes | None) -> tuple[tuple[int, str], ...]:
+    """The column ``links`` of a row whose checksum is right."""
+    return () if links is None else tuple((parent, name) for parent, name in msgpack.unpackb(links))
+
+
+def _far(time: int) -> int | bytes:
+    """A time as the database can have it."""
+    return time if -_FAR <= time < _FAR else time.to_bytes(12, "big", signed=True)
+
+
+def _near(time: int | bytes) -> int:
+    return time if isinstance(time, int) else int.from_bytes(time, "big", signed=True)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from fossil import contained
 from fossil.errors import DamagedData, SnapshotDeleted, Unlisted
 from fossil.extents import Extent
 from fossil.filesystem import ROOT, FileSystem
-from fossil.node import COLUMNS, Node
+from fossil.node import Node
 from fossil.qidspace import past_path
+from fossil.tables import ARCHIVED, EXTENT, NAME, NODE
 from ninep.wire.dialect import Buffer, Maybe
 
 NODES = 20_000
 """Nodes of one past tree that are kept in memory."""
-_OF_NODE = ", ".join(f"n.{column}" for column in COLUMNS.split(", "))
 
 
 class Past:
@@ -53,28 +54,27 @@ class Past:
         """A node by its path. Its qid is that of this snapshot alone."""
         node = self._nodes.get(path)
         if node is None:
-            row = self._database.execute(
-                f"SELECT {COLUMNS} FROM node WHERE path=? AND born<=? AND died>? LIMIT 1",
-                (path, self.epoch, self.epoch),
-            ).fetchone()
-            if row is None:
-                raise DamagedData(f"the database does not have file {path:x} in epoch {self.epoch}")
-            node = self._nodes[path] = Node(*row)
+            node = self._nodes[path] = self._read(path)
             node.qid = node.qid._replace(path=past_path(self._snapshot, path))
             if len(self._nodes) > NODES:
                 self._nodes.popitem(last=False)
         return node
+
+    def _read(self, path: int) -> Node:
+        row = self._database.row(NODE, "WHERE path=? AND born<=? AND died>? LIMIT 1", (path, self.epoch, self.epoch))
+        if row is None or row[0] != path:
+            raise DamagedData(f"the database does not have file {path:x} in epoch {self.epoch}")
+        return Node.loaded(row)
 
     def children(self, node: Node) -> dict[str, tuple[int, int]]:
         """Name to (path, epoch of the name's row) of a directory. Raises ``Unlisted``, ``SnapshotDeleted``."""
         self.check()
         if node.children is None:
             self._check_listed(node)
-            rows = self._database.execute(
-                "SELECT name, child, born FROM name WHERE parent=? AND born<=? AND died>?",
-                (node.path, self.epoch, self.epoch),
+            rows = self._database.rows(
+                NAME, "WHERE parent=? AND born<=? AND died>?", (node.path, self.epoch, self.epoch)
             )
-            node.children = {name: (child, born) for name, child, born in rows}
+            node.children = contained.names(node, rows)
         return node.children
 
     def _check_listed(self, node: Node) -> None:
@@ -86,56 +86,48 @@ class Past:
         if row is not None:
             raise Unlisted(node.path, row[0])
 
-    def page(self, node: Node, after: str, count: int) -> list[tuple[Node, bytes | None]]:
-        """At most ``count`` children whose names sort after ``after``, by the bytes of their names.
+    def page(self, node: Node, after: str, count: int) -> list[tuple[str, Node, bytes | None]]:
+        """At most ``count`` names, which sort after ``after`` by their bytes, and the files that they lead to.
 
         With each comes what entries it has in venti as it is, or None. Raises ``Unlisted``.
         """
         self.check()
         if not after:
             self._check_listed(node)
-        width = len(COLUMNS.split(", "))
-        rows = self._database.execute(
-            f"SELECT {_OF_NODE}, a.entries FROM name AS l "
-            "JOIN node AS n ON n.path=l.child AND n.born<=? AND n.died>? "
-            "LEFT JOIN archived AS a ON a.path=n.path AND a.changed=n.changed "
-            "WHERE l.parent=? AND l.name>? AND l.born<=? AND l.died>? ORDER BY l.name LIMIT ?",
-            (self.epoch, self.epoch, node.path, after, self.epoch, self.epoch, count),
-        ).fetchall()
-        return [(Node(*row[:width]), row[width]) for row in rows]
+        epoch, database = self.epoch, self._database
+        names = database.rows(
+            NAME,
+            "WHERE parent=? AND name>? AND born<=? AND died>? ORDER BY name LIMIT ?",
+            (node.path, after, epoch, epoch, count),
+        )
+        found = []
+        for row in names:
+            child = self._read(row[3])
+            known = database.sound(ARCHIVED, "WHERE path=? AND changed=?", (child.path, child.changed))
+            found.append((row[1], child, None if known is None else bytes(known[2])))
+        return found
 
     def child(self, node: Node, name: str) -> Node | None:
         """The node called ``name`` in a directory. Raises ``Unlisted``, ``SnapshotDeleted``."""
-        if node.children is not None or self._system.lazy:
-            found = self.children(node).get(name)
-        else:
+        if node.children is None and not self._system.lazy:
             self.check()
-            found = self._database.execute(
-                "SELECT child FROM name WHERE parent=? AND name=? AND born<=? AND died>?",
-                (node.path, name, self.epoch, self.epoch),
-            ).fetchone()
+            where = "WHERE parent=? AND name=? AND born<=? AND died>?"
+            row = self._database.row(NAME, where, (node.path, name, self.epoch, self.epoch))
+            if row is not None and row[:2] == (node.path, name):
+                return self.node(row[3])
+        # That a name is not there is only said where none has been lost.
+        found = self.children(node).get(name)
         return None if found is None else self.node(found[0])
 
     def extents(self, node: Node) -> list[Extent]:
         """The extents of a file, sorted."""
         if node.extents is None or node.looked != self._content.moved:
-            rows = self._database.execute(
-                "SELECT start, length, place, skip, stored, digest, born FROM extent "
-                "WHERE path=? AND born<=? AND died>? ORDER BY start",
-                (node.path, self.epoch, self.epoch),
+            rows = self._database.rows(
+                EXTENT, "WHERE path=? AND born<=? AND died>? ORDER BY start", (node.path, self.epoch, self.epoch)
             )
-            node.extents = [Extent(*row) for row in rows]
+            node.extents = contained.extents(node, rows)
             node.looked = self._content.moved
         return node.extents
-
-    def stored(self, node: Node) -> int:
-        """Bytes of a file that were written; the rest of its length are holes."""
-        if node.extents is not None:
-            return sum(extent.length for extent in node.extents)
-        found = self._database.execute(
-            "SELECT sum(length) FROM extent WHERE path=? AND born<=? AND died>?", (node.path, self.epoch, self.epoch)
-        )
-        return found.fetchone()[0] or 0
 
     def changes(self, node: Node, since: int) -> list[tuple[int, int]]:
         """(start, length) of the ranges of a file that may differ from what it was at the end of epoch ``since``.

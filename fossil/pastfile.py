@@ -30,9 +30,6 @@ class PastFile(UnixView):
     def _out(self) -> File:
         return self._tree.above(self._user, self._names[:-1])
 
-    def _stored(self) -> int:
-        return self._past.stored(self._node)
-
     def _shows(self, node: Node) -> bool:
         """Temporary files are not archived, and sockets, which are nothing without their programs, neither."""
         return not (node.mode & (st.DMTMP | st.DMSOCKET) and self._names[0] == ARCHIVE)

@@ -18,15 +18,17 @@ HEADER = 64
 """Bytes in front of the first group."""
 HALF = 512 * 1024
 """Where the second half begins. Two generations that follow each other are in different halves."""
-MAGIC = b"fossil redo 1\n"
+MAGIC = b"fossil redo 2\n"
+OLDER = b"fossil redo 1\n"
+"""Begins that of an older format, whose rows have fewer columns."""
 
 _frame = Struct(">IIQ")
 _pack: Callable[[object], bytes] = msgpack.Packer(autoreset=True).pack
 
 
-def header(boot: str) -> bytes:
+def header(boot: str, magic: bytes = MAGIC) -> bytes:
     """What stands in front; ``boot`` tells which start of the machine the groups are good for."""
-    return (MAGIC + boot.encode()).ljust(HEADER, b"\0")[:HEADER]
+    return (magic + boot.encode()).ljust(HEADER, b"\0")[:HEADER]
 
 
 def packed(rows: Rows, next_path: int, generation: int) -> bytes:
@@ -35,9 +37,9 @@ def packed(rows: Rows, next_path: int, generation: int) -> bytes:
     return _frame.pack(len(body), crc32(body, generation & 0xFFFFFFFF), generation) + body
 
 
-def groups(data: bytes, generation: int, boot: str) -> Iterator[tuple[Rows, int]]:
+def groups(data: bytes, generation: int, boot: str, magic: bytes = MAGIC) -> Iterator[tuple[Rows, int]]:
     """The groups of a generation, as (rows, next path), in their order."""
-    if data[:HEADER] != header(boot):
+    if data[:HEADER] != header(boot, magic):
         return
     for at, end in ((HEADER, min(HALF, len(data))), (HALF, len(data))):
         while at + _frame.size <= end:

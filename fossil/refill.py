@@ -21,6 +21,7 @@ from fossil.errors import FossilError
 from fossil.filesystem import ROOT, FileSystem
 from fossil.history import ARCHIVE, History
 from fossil.sources import Sources
+from fossil.tables import ARCHIVED, SNAPSHOT, SOURCE, UNLISTED
 from fossil.trust import Trust, new_mark, tops
 from ninep.wire.dialect import Buffer
 from venti.blocktype import BlockType
@@ -190,22 +191,18 @@ class Refill:
     # Rows
 
     def _rows(self, stage: str, place: tuple[int, ...]) -> list[_Item]:
-        run = self._system.database.execute
+        database = self._system.database
         beyond = place or (-1, -1)
         if stage == "source":
-            rows = run("SELECT id, entry FROM source WHERE id>? ORDER BY id LIMIT ?", (beyond[0], PAGE)).fetchall()
-            return [_Item((number,), _tops(entry)) for number, entry in rows]
+            rows = database.sound_rows(SOURCE, "WHERE id>? ORDER BY id LIMIT ?", (beyond[0], PAGE))
+            return [_Item((number,), _tops(entry)) for number, entry, _ in rows]
         if stage == "snapshot":
-            rows = run(
-                "SELECT epoch, score FROM snapshot WHERE kind=? AND epoch>? AND score<>'' ORDER BY epoch LIMIT ?",
-                (ARCHIVE, beyond[0], PAGE),
-            ).fetchall()
-            return [_Item((epoch,), [Link(label.parse(score), BlockType.ROOT)]) for epoch, score in rows]
-        key = "path, changed" if stage == "archived" else "path, born"
-        rows = run(
-            f"SELECT {key}, entries FROM {stage} WHERE ({key}) > (?, ?) ORDER BY {key} LIMIT ?", (*beyond, PAGE)
-        ).fetchall()
-        return [_Item((path, epoch), _tops(entries)) for path, epoch, entries in rows]
+            rest = "WHERE kind=? AND epoch>? AND score<>'' ORDER BY epoch LIMIT ?"
+            rows = database.sound_rows(SNAPSHOT, rest, (ARCHIVE, beyond[0], PAGE))
+            return [_Item((row[0],), [Link(label.parse(row[4]), BlockType.ROOT)]) for row in rows]
+        table, key = (ARCHIVED, "path, changed") if stage == "archived" else (UNLISTED, "path, born")
+        rows = database.sound_rows(table, f"WHERE ({key}) > (?, ?) ORDER BY {key} LIMIT ?", (*beyond, PAGE))
+        return [_Item((row[0], row[1]), _tops(row[2])) for row in rows]
 
     def _below(self, stage: str) -> Callable[[BlockType, bytes], list[Link]]:
         """What each block leads to that is not looked at by itself."""
@@ -290,11 +287,12 @@ class Refill:
     def _forget_archives(self, epoch: int) -> None:
         """An archive, and with it all later ones, which show it, are to be written anew."""
         with self._system.transaction() as database:
-            for score, name in database.execute(
-                "SELECT score, name FROM snapshot WHERE kind=? AND epoch>=? AND score IS NOT NULL", (ARCHIVE, epoch)
-            ).fetchall():
+            for found in database.sound_rows(
+                SNAPSHOT, "WHERE kind=? AND epoch>=? AND score IS NOT NULL", (ARCHIVE, epoch)
+            ):
+                number, time, kind, name, score, shown, top, _ = found
                 log.warning("/archive/%s is not whole in venti as %s: it is written anew", name, score)
-            database.execute("UPDATE snapshot SET score=NULL WHERE kind=? AND epoch>=?", (ARCHIVE, epoch))
+                database.put(SNAPSHOT, (number, time, kind, name, None, shown, top))
 
     def _archive_again(self) -> None:
         """Archives whose trees were forgotten are not whole."""

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from fossil import head
 from fossil.errors import DataInUse
 from fossil.filesystem import FIRST_PATH, ROOT
 from fossil.history import ARCHIVE
 from fossil.listing import columns
-from fossil.node import COLUMNS
-from fossil.rows import PLACES
-from fossil.schema import ALIVE, open_database
+from fossil.schema import open_database
+from fossil.settings import EPOCH, NEXT_PATH, SAME_PATHS, SNAPSHOTS
+from fossil.tables import ALIVE, ARCHIVED, NODE, SETTING, SNAPSHOT, UNLISTED
 from ninep.disk import make_folders, sync_folder
 from venti.blocktype import BlockType
 from venti.errors import BlockNotFound, DamagedArchive
@@ -81,27 +82,27 @@ async def restore(folder: Path, store: BlockStore, score: Score) -> Restored:
         beginning.with_name(beginning.name + suffix).unlink(missing_ok=True)
     database = open_database(beginning, durable=True)
     try:
-        run = database.execute
+        run, put = database.execute, database.put
         run("BEGIN IMMEDIATE")
         for name, value in (
-            ("epoch", len(days) + 1),
-            ("next_path", next_path),
-            ("same paths", int(same_paths)),
+            (EPOCH, len(days) + 1),
+            (NEXT_PATH, next_path),
+            (SAME_PATHS, int(same_paths)),
+            (SNAPSHOTS, len(days)),
         ):
-            run("INSERT INTO setting VALUES (?, ?)", (name, value))
+            put(SETTING, (name, value))
         for epoch, (day, found) in enumerate(zip(days, scores, strict=True), 1):
             when = day.file.info.ctime or day.file.info.mtime
-            row = (epoch, when, ARCHIVE, day.name, found, epoch, ROOT)
-            run("INSERT INTO snapshot VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            put(SNAPSHOT, (epoch, when, ARCHIVE, day.name, found, epoch, ROOT))
         for born, died, tree in _spans([*(day.file for day in days), active]):
             entries = tree.entry.pack() + tree.meta.pack()
-            root = columns(tree.info, ROOT, born, ROOT, "/", 0)
-            run(f"INSERT INTO node ({COLUMNS}, died) VALUES ({PLACES}, ?)", (*root, died))
-            run("INSERT INTO unlisted VALUES (?, ?, ?, ?)", (ROOT, born, died, entries))
-            run("INSERT INTO archived VALUES (?, ?, ?)", (ROOT, born, entries))
+            put(NODE, columns(tree.info, ROOT, born, ROOT, "/", 0), died)
+            put(UNLISTED, (ROOT, born, entries), died)
+            put(ARCHIVED, (ROOT, born, entries))
         run("COMMIT")
     finally:
         database.close()
+    head.forget(metadata)
     beginning.replace(metadata)
     sync_folder(folder)
     return Restored(len(days), next_path)

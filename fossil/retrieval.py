@@ -103,6 +103,7 @@ def _describe(system: FileSystem, now: Node, then: Node) -> None:
     now.uid, now.gid = then.uid, then.gid
     if not now.mode & DMDIR:
         now.mtime, now.muid = then.mtime, then.muid
+    now.ctime = system.time()
     system.touch(now)
 
 

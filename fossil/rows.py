@@ -1,32 +1,32 @@
 """Rows of the database that a group of changes writes, closes and deletes. All have absolute values: doing it again is
-the same as doing it once.
+the same as doing it once. Their checksums are made when they are stored.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from fossil.node import COLUMNS
-from fossil.schema import ALIVE
+from fossil.tables import ALIVE, EXTENT, NAME, NODE, SPREAD, Table
 
-PLACES = ", ".join("?" * 13)
 
-_KEYS = ("path", "born")
 # An update in place costs half of what INSERT OR REPLACE does.
-PUT_NODE = f"INSERT INTO node ({COLUMNS}) VALUES ({PLACES}) ON CONFLICT (path, born) DO UPDATE SET " + ", ".join(
-    f"{column}=excluded.{column}" for column in COLUMNS.split(", ") if column not in _KEYS
-)
-PUT_NAME = (
-    "INSERT INTO name (parent, name, born, child) VALUES (?, ?, ?, ?) "
-    f"ON CONFLICT (parent, name, born) DO UPDATE SET child=excluded.child, died={ALIVE}"
-)
-PUT_EXTENT = (
-    "INSERT INTO extent (path, start, born, length, place, skip, stored, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT (path, start, born) DO UPDATE SET length=excluded.length, place=excluded.place, skip=excluded.skip, "
-    f"stored=excluded.stored, digest=excluded.digest, died={ALIVE}"
-)
+def _put(table: Table, keys: str) -> str:
+    columns = table.columns.split(", ")
+    values = ", ".join(f"{column}=excluded.{column}" for column in [*columns, "sum"] if column not in keys.split(", "))
+    return (
+        f"INSERT INTO {table.name} ({table.columns}, sum) VALUES ({', '.join('?' * (len(columns) + 1))}) "
+        f"ON CONFLICT ({keys}) DO UPDATE SET {values}, died={ALIVE}"
+    )
+
+
+def _close(table: Table, keys: str) -> str:
+    """What closes a row that lives. Its checksum, which it keeps if it was wrong, has the epoch added."""
+    where = " AND ".join(f"{key}=?{number}" for number, key in enumerate(keys.split(", "), 2))
+    return f"UPDATE {table.name} SET died=?1, sum=sum+(?1+1)*{SPREAD} WHERE {where} AND died={ALIVE}"
+
 
 Row = tuple[Any, ...]
 
@@ -37,7 +37,7 @@ class Rows(NamedTuple):
     Attributes:
         nodes_closed: (died, path, born) of rows that a snapshot may still need.
         nodes_deleted: (path, born).
-        nodes: ``COLUMNS``.
+        nodes: the columns of ``NODE``.
         names_closed: (died, parent, name, born).
         names_deleted: (parent, name, born).
         names: (parent, name, born, child).
@@ -58,16 +58,18 @@ class Rows(NamedTuple):
 
     def store(self, database: sqlite3.Connection) -> None:
         """Does it, within a transaction. Raises sqlite3.Error."""
-        for statement, rows in zip(_STATEMENTS, self, strict=True):
+        for (statement, table), rows in zip(_STATEMENTS, self, strict=True):
             if rows:
-                database.executemany(statement, rows)
+                database.executemany(statement, rows if table is None else table.summed(rows))
 
 
 class Rest:
     """Rows that are stored bit by bit, within one transaction."""
 
     def __init__(self, rows: Rows) -> None:
-        self._left = [(statement, part) for statement, part in zip(_STATEMENTS, rows, strict=True) if part]
+        self._left = [
+            (statement, table, part) for (statement, table), part in zip(_STATEMENTS, rows, strict=True) if part
+        ]
         self._left.reverse()
 
     def __bool__(self) -> bool:
@@ -78,27 +80,27 @@ class Rest:
         """Stores at most so many of them. Raises sqlite3.Error."""
         left = self._left
         while left and most > 0:
-            statement, part = left.pop()
+            statement, table, part = left.pop()
             if len(part) > most:
-                left.append((statement, part[most:]))
+                left.append((statement, table, part[most:]))
                 part = part[:most]
-            database.executemany(statement, part)
+            database.executemany(statement, part if table is None else table.summed(part))
             most -= len(part)
 
     def store_all(self, database: sqlite3.Connection) -> None:
         """Stores all of them. Raises sqlite3.Error."""
-        while self._left:
-            database.executemany(*self._left.pop())
+        self.store(database, sys.maxsize)
 
 
-_STATEMENTS = (
-    "UPDATE node SET died=? WHERE path=? AND born=?",
-    "DELETE FROM node WHERE path=? AND born=?",
-    PUT_NODE,
-    "UPDATE name SET died=? WHERE parent=? AND name=? AND born=?",
-    "DELETE FROM name WHERE parent=? AND name=? AND born=?",
-    PUT_NAME,
-    "UPDATE extent SET died=? WHERE path=? AND start=? AND born=?",
-    "DELETE FROM extent WHERE path=? AND start=? AND born=?",
-    PUT_EXTENT,
+_STATEMENTS: tuple[tuple[str, Table | None], ...] = (
+    (_close(NODE, "path, born"), None),
+    ("DELETE FROM node WHERE path=? AND born=?", None),
+    (_put(NODE, "path, born"), NODE),
+    (_close(NAME, "parent, name, born"), None),
+    ("DELETE FROM name WHERE parent=? AND name=? AND born=?", None),
+    (_put(NAME, "parent, name, born"), NAME),
+    (_close(EXTENT, "path, start, born"), None),
+    ("DELETE FROM extent WHERE path=? AND start=? AND born=?", None),
+    (_put(EXTENT, "path, start, born"), EXTENT),
 )
+"""What is done with each list of ``Rows``, and the table by which its rows are summed."""

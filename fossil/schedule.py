@@ -95,8 +95,7 @@ class Schedule:
         self._system = system
         self._history = history
         self._archive = archive
-        rows = system.database.execute("SELECT name, value FROM setting WHERE name LIKE 'snaptime %'")
-        found = {name.removeprefix("snaptime "): value for name, value in rows}
+        found = {name.removeprefix("snaptime "): value for name, value in system.settings.all().items()}
         self.when = SnapTime(*(found.get(name) for name in SnapTime._fields))
         self._slot = self._slot_now()
         self._tried = ""
@@ -107,12 +106,13 @@ class Schedule:
 
     def set(self, when: SnapTime) -> None:
         """Changes the settings, which outlast a restart. Raises ``FileSystemFull``, ``WritesStopped``."""
-        with self._system.transaction() as database:
+        settings = self._system.settings
+        with self._system.transaction():
             for name, value in when._asdict().items():
                 if value is None:
-                    database.execute("DELETE FROM setting WHERE name=?", (f"snaptime {name}",))
+                    settings.remove(f"snaptime {name}")
                 else:
-                    database.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (f"snaptime {name}", value))
+                    settings.set(f"snaptime {name}", value)
         self.when = when
         self._slot = self._slot_now()
         self._tried = ""

@@ -2,90 +2,92 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from fossil import head
 from fossil.errors import DamagedData
+from fossil.tables import ALIVE, EXTENT, FETCHED, INDEXES, TABLES, Table
+from fossil.upgrade import NEWEST, upgrade
 
-FORMAT = 4
-ALIVE = 1 << 62
-"""The epoch of death of what lives."""
+log = logging.getLogger(__name__)
 
-TABLES = f"""
-CREATE TABLE setting (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE node (
-    path INTEGER NOT NULL, born INTEGER NOT NULL, died INTEGER NOT NULL DEFAULT {ALIVE},
-    parent INTEGER NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, mode INTEGER NOT NULL,
-    atime INTEGER NOT NULL, mtime INTEGER NOT NULL, length INTEGER NOT NULL,
-    uid TEXT NOT NULL, gid TEXT NOT NULL, muid TEXT NOT NULL, changed INTEGER NOT NULL,
-    PRIMARY KEY (path, born)) WITHOUT ROWID;
-CREATE TABLE name (
-    parent INTEGER NOT NULL, name TEXT NOT NULL, born INTEGER NOT NULL, died INTEGER NOT NULL DEFAULT {ALIVE},
-    child INTEGER NOT NULL, PRIMARY KEY (parent, name, born)) WITHOUT ROWID;
-CREATE TABLE extent (
-    path INTEGER NOT NULL, start INTEGER NOT NULL, born INTEGER NOT NULL, died INTEGER NOT NULL DEFAULT {ALIVE},
-    length INTEGER NOT NULL, place INTEGER NOT NULL, skip INTEGER NOT NULL, stored INTEGER NOT NULL,
-    digest BLOB NOT NULL, PRIMARY KEY (path, start, born)) WITHOUT ROWID;
-CREATE INDEX extent_place ON extent (place);
-CREATE INDEX node_died ON node (died) WHERE died < {ALIVE};
-CREATE INDEX name_died ON name (died) WHERE died < {ALIVE};
-CREATE INDEX extent_died ON extent (died) WHERE died < {ALIVE};
-CREATE TABLE snapshot (
-    epoch INTEGER PRIMARY KEY, time INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, score TEXT,
-    shown INTEGER NOT NULL DEFAULT 0, top INTEGER NOT NULL DEFAULT 2);
-CREATE UNIQUE INDEX snapshot_name ON snapshot (kind, name);
-"""
-
-ARCHIVES = """
-CREATE TABLE archived (
-    path INTEGER NOT NULL, changed INTEGER NOT NULL, entries BLOB NOT NULL, PRIMARY KEY (path, changed)) WITHOUT ROWID;
-CREATE TABLE source (id INTEGER PRIMARY KEY, entry BLOB NOT NULL UNIQUE);
-CREATE TABLE fetched (
-    source INTEGER NOT NULL, number INTEGER NOT NULL, place INTEGER NOT NULL, stored INTEGER NOT NULL,
-    digest BLOB NOT NULL, PRIMARY KEY (source, number)) WITHOUT ROWID;
-CREATE UNIQUE INDEX fetched_place ON fetched (place);
-CREATE TABLE unlisted (
-    path INTEGER NOT NULL, born INTEGER NOT NULL, died INTEGER NOT NULL, entries BLOB NOT NULL,
-    PRIMARY KEY (path, born)) WITHOUT ROWID;
-CREATE INDEX unlisted_died ON unlisted (died);
-"""
-
-TRUST = "CREATE TABLE IF NOT EXISTS venti (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID"
-"""What is known of the venti that answered last. Older programs do without it."""
-
-UPGRADES = {
-    1: f"""
-ALTER TABLE archived RENAME TO older;
-{ARCHIVES}
-INSERT INTO archived SELECT path, changed, entries FROM older;
-DROP TABLE older;
-""",
-    2: "",
-    3: """
-ALTER TABLE snapshot ADD COLUMN shown INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE snapshot ADD COLUMN top INTEGER NOT NULL DEFAULT 2;
-UPDATE snapshot SET shown=epoch;
-""",
-}
-"""What brings a database of an older format to the next one."""
+FORMAT = NEWEST
 
 
 class DamagedDatabase(DamagedData, sqlite3.DatabaseError):
     """SQLite cannot make sense of a page."""
 
 
+class OtherFormat(DamagedData):
+    """A database of a format that this program does not know."""
+
+
+class DamagedRow(DamagedData):
+    """The checksum of a row is wrong."""
+
+    def __init__(self, table: Table, row: tuple[Any, ...]) -> None:
+        key = ", ".join(str(value) for value in row[:2])
+        super().__init__(f"a row of the table {table.name} ({key}) is damaged: see what 'check' says")
+
+
 class Database(sqlite3.Connection):
-    """A connection that tells what is wrong with which file.
+    """A connection that tells what is wrong with which file, and checks the rows that it reads.
 
     Attributes:
         path: of the file.
     """
 
     path: Path
+
+    def rows(self, table: Table, rest: str, parameters: Any = ()) -> list[Any]:
+        """The rows of a table as ``Table.selected`` has them; ``rest`` is what comes after FROM and the table.
+
+        Raises:
+            DamagedRow: the checksum of one is wrong.
+            DamagedDatabase
+        """
+        found = self.execute(f"SELECT {table.selected} FROM {table.name} {rest}", parameters).fetchall()
+        verified = table.verified
+        for at, row in enumerate(found):
+            if not verified(row):
+                found[at] = _mended(table, row)
+        return found
+
+    def row(self, table: Table, rest: str, parameters: Any = ()) -> Any:
+        """The first of such rows, or None. Raises as ``rows`` does."""
+        found = self.execute(f"SELECT {table.selected} FROM {table.name} {rest}", parameters).fetchone()
+        if found is not None and not table.verified(found):
+            return _mended(table, found)
+        return found
+
+    def sound(self, table: Table, rest: str, parameters: Any = ()) -> Any:
+        """The first of such rows, or None, also where it is damaged: for what can be done without."""
+        try:
+            return self.row(table, rest, parameters)
+        except DamagedRow as error:
+            log.error("%s", error)
+            return None
+
+    def sound_rows(self, table: Table, rest: str, parameters: Any = ()) -> list[Any]:
+        """Those of such rows that are not damaged; the others are told in the log."""
+        found = []
+        for row in self.execute(f"SELECT {table.selected} FROM {table.name} {rest}", parameters).fetchall():
+            try:
+                found.append(row if table.verified(row) else _mended(table, row))
+            except DamagedRow as error:
+                log.error("%s", error)
+        return found
+
+    def put(self, table: Table, values: tuple[Any, ...], died: int = ALIVE) -> None:
+        """Writes a row, in the place of the one with its key. Raises sqlite3.Error."""
+        self.execute(table.insert, table.row(values, died))
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         """Raises ``DamagedDatabase``, and sqlite3.Error for what is no damage."""
@@ -101,27 +103,72 @@ class Database(sqlite3.Connection):
         return damage
 
 
+def _mended(table: Table, row: tuple[Any, ...]) -> Any:
+    """What a row that was read has to say, if its checksum tells what it was and it was found where it belongs."""
+    found = table.mended(row)
+    if found is None or found[: table.key] != row[: table.key] or (table.dies and found[-2] != row[-2]):
+        raise DamagedRow(table, row)
+    log.warning("one byte is damaged in a row of the table %s (%s): 'check fix' repairs it", table.name, row[0])
+    return found
+
+
 class _Cursor(sqlite3.Cursor):
+    """A cursor whose rows are fetched once: by one ``fetchone`` or one ``fetchall``."""
+
     connection: Database
+    _asked: tuple[str, Any]
 
     def execute(self, sql: str, parameters: Any = (), /) -> _Cursor:
+        self._asked = sql, parameters
         try:
             super().execute(sql, parameters)
         except sqlite3.DatabaseError as error:
             raise self.connection.damaged(error) from error
+        except UnicodeDecodeError as error:
+            # The message has a piece of the schema.
+            raise self.connection.damaged(_malformed(str(error))) from error
         return self
 
     def fetchone(self) -> Any:
         try:
             return super().fetchone()
         except sqlite3.DatabaseError as error:
+            if _no_text(error):
+                return next(iter(self._leniently()), None)
             raise self.connection.damaged(error) from error
 
     def fetchall(self) -> list[Any]:
         try:
             return super().fetchall()
         except sqlite3.DatabaseError as error:
+            if _no_text(error):
+                return self._leniently()
             raise self.connection.damaged(error) from error
+
+    def _leniently(self) -> list[Any]:
+        """All rows once more, where one has a text that is no UTF-8: its checksum is wrong then."""
+        connection = self.connection
+        connection.text_factory = _any_text
+        try:
+            return sqlite3.Connection.execute(connection, *self._asked).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise connection.damaged(error) from error
+        finally:
+            connection.text_factory = str
+
+
+def _malformed(text: str) -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError(f"malformed database schema ({text})")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
+def _no_text(error: sqlite3.DatabaseError) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and "decode to UTF-8" in str(error)
+
+
+def _any_text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
 
 
 def sync_database(path: Path) -> None:
@@ -151,9 +198,18 @@ def checkpoint(path: Path) -> None:
         database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
     finally:
         database.close()
+    keep_head(path)
 
 
-def open_reader(path: Path) -> sqlite3.Connection:
+def keep_head(path: Path) -> None:
+    """Keeps the first page of the database a second time, if it can; in any thread."""
+    try:
+        head.keep(path, FORMAT)
+    except OSError as error:
+        log.warning("%s: its first page cannot be kept a second time: %s", path, error.strerror)
+
+
+def open_reader(path: Path) -> Database:
     """A second connection to an open database, for looking at one state of it while it changes; in any thread."""
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=Database)
     database.path = path
@@ -173,13 +229,30 @@ def faults(path: Path, most: int) -> list[str]:
     return [line for text in said for line in text.splitlines() if line != "ok"][:most]
 
 
-def end_of_data(database: sqlite3.Connection) -> int:
-    """Where the last piece of the data log ends that the database speaks of."""
-    last = (
-        database.execute(f"SELECT place + stored FROM {table} WHERE place>=0 ORDER BY place DESC LIMIT 1").fetchone()
-        for table in ("extent", "fetched")
-    )
-    return max((row[0] for row in last if row is not None), default=0)
+def end_of_data(database: Database, data: Path) -> int:
+    """Where the last piece of the data log ends that the database speaks of; where that is damaged, the end of all."""
+    ends = [0]
+    for table in (EXTENT, FETCHED):
+        place, stored = (table.columns.split(", ").index(column) for column in ("place", "stored"))
+        try:
+            rows = database.execute(f"SELECT {table.selected} FROM {table.name} WHERE place>=0 ORDER BY place DESC")
+            while (row := rows.fetchone()) is not None:
+                if table.verified(row):
+                    ends.append(row[place] + row[stored])
+                    break
+        except DamagedDatabase as error:
+            log.error("%s", error)
+            return data.stat().st_size
+    return max(ends)
+
+
+def has_unlisted(database: Database) -> bool:
+    """Whether there may be directories whose names are in venti alone."""
+    try:
+        return database.execute("SELECT 1 FROM unlisted LIMIT 1").fetchone() is not None
+    except DamagedDatabase as error:
+        log.error("%s", error)
+        return True
 
 
 @contextmanager
@@ -193,13 +266,39 @@ def pinned(reader: sqlite3.Connection) -> Iterator[None]:
         reader.execute("ROLLBACK")
 
 
-def open_database(path: Path, *, durable: bool) -> sqlite3.Connection:
+def open_database(path: Path, *, durable: bool, boot: str = "") -> Database:
     """Opens or makes the database; statements commit by themselves unless a transaction was begun.
+
+    ``boot`` tells which start of the machine this is: the redo log of an older format counts for that alone. A first
+    page that is damaged is brought back.
 
     Raises:
         DamagedData: the file is something else, or of a later format.
     """
+    try:
+        if head.counts_wrong(path):
+            _bring_back(path)
+        return _opened(path, durable=durable, boot=boot)
+    except OtherFormat:
+        if not head.has_schema_of(path) or not _bring_back(path):
+            raise
+    except DamagedData:
+        if not _bring_back(path):
+            raise
+    return _opened(path, durable=durable, boot=boot)
+
+
+def _bring_back(path: Path) -> bool:
+    done = head.bring_back(path)
+    if done:
+        log.warning("the first page of %s was damaged and has been brought back", path)
+    return done
+
+
+def _opened(path: Path, *, durable: bool, boot: str) -> Database:
     fresh = not path.exists()
+    if fresh:
+        head.forget(path)
     database = sqlite3.connect(
         path, isolation_level=None, cached_statements=256, check_same_thread=False, factory=Database
     )
@@ -210,16 +309,21 @@ def open_database(path: Path, *, durable: bool) -> sqlite3.Connection:
         database.execute("PRAGMA wal_autocheckpoint=0" if not durable else "PRAGMA wal_autocheckpoint=4000")
         database.execute("PRAGMA cache_size=-65536")
         database.execute("PRAGMA temp_store=MEMORY")
-        if fresh or not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            database.executescript(f"BEGIN;{TABLES}{ARCHIVES}PRAGMA user_version={FORMAT};COMMIT;")
-        database.execute(TRUST)
-        found = database.execute("PRAGMA user_version").fetchone()[0]
-        while found in UPGRADES:
-            database.executescript(f"BEGIN;{UPGRADES[found]}PRAGMA user_version={found + 1};COMMIT;")
-            found += 1
-        if found != FORMAT:
-            raise DamagedData(f"{path} has format {found}, this program knows {FORMAT}: use a newer program")
-    except DamagedDatabase:
+        database.execute("PRAGMA cell_size_check=1")
+        schema = _schema_of(database)
+        if fresh or not (schema or head.is_kept(path)):
+            database.executescript(f"BEGIN;{TABLES}{INDEXES}PRAGMA user_version={FORMAT};COMMIT;")
+            return database
+        (found,) = database.execute("PRAGMA user_version").fetchone()
+        if found > FORMAT or found < 1:
+            raise OtherFormat(f"{path} has format {found}, this program knows {FORMAT}: use a newer program")
+        if found < FORMAT:
+            if schema == _expected():
+                raise OtherFormat(f"{path} says that it has format {found}, and has not: restore it from a copy")
+            upgrade(database, path.parent, found, boot)
+        elif schema != _expected():
+            raise DamagedData(f"{path} is damaged in its schema: restore it from a copy")
+    except DamagedData:
         database.close()
         raise
     except sqlite3.DatabaseError as error:
@@ -229,3 +333,16 @@ def open_database(path: Path, *, durable: bool) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _schema_of(database: sqlite3.Connection) -> set[tuple[str, str]]:
+    rows = database.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    return {(name, sql) for name, sql in rows}
+
+
+@cache
+def _expected() -> set[tuple[str, str]]:
+    """The tables and indexes of the newest format."""
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.executescript(TABLES + INDEXES)
+        return _schema_of(database)

@@ -14,7 +14,7 @@ import trio
 
 from fossil.archiver import Archiver
 from fossil.away import Away
-from fossil.errors import WritesStopped
+from fossil.errors import DamagedData, WritesStopped
 from fossil.eviction import Evictor
 from fossil.filesystem import FileSystem
 from fossil.headroom import is_full
@@ -140,6 +140,8 @@ class Fossil:
                 await self._release()
                 if mark is None or mark.length < LONG_LOG:
                     break
+        except DamagedData as error:
+            log.error("%s", error)
         except (WritesStopped, FileSystemFull):
             # What failed is in the log already, and the system remembers it.
             return
@@ -174,9 +176,13 @@ class Fossil:
             await trio.sleep(SETTLE)
 
     async def _sweep(self) -> None:
-        with suppress(WritesStopped, FileSystemFull):
+        try:
             while self.history.sweep():
                 await trio.lowlevel.checkpoint()
+        except (WritesStopped, FileSystemFull):
+            return
+        except DamagedData as error:
+            log.error("what only forgotten snapshots show is not taken away: %s", error)
 
 
 @asynccontextmanager

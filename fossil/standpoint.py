@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import Counter
 
+from fossil import tables
 from fossil.filesystem import FileSystem
 from fossil.history import ARCHIVE, SNAPSHOT, History
 from fossil.ids import FossilIds
@@ -58,8 +59,8 @@ class Standpoint(FileTree):
         database = self.system.database
         state = database.execute(f"SELECT count(*), max(epoch), total(epoch) FROM snapshot WHERE {SHOWN}").fetchone()
         if state != self._shelf_state:
-            rows = database.execute(f"SELECT epoch, time, kind, name FROM snapshot WHERE {SHOWN} ORDER BY epoch")
-            self._shelf = shelved((ARCHIVE, SNAPSHOT), (Shelved(*row) for row in rows))
+            rows = database.sound_rows(tables.SNAPSHOT, f"WHERE {SHOWN} ORDER BY epoch")
+            self._shelf = shelved((ARCHIVE, SNAPSHOT), (Shelved(*row[:4]) for row in rows))
             self._shelf_state = state
         shelf: Shelf | int | None = self._shelf
         for name in names:

@@ -10,17 +10,20 @@ is forgotten, too.
 
 from __future__ import annotations
 
+import logging
 from typing import Any, NamedTuple
 
 from fossil.filesystem import FileSystem
-from fossil.schema import ALIVE
+from fossil.tables import ALIVE, EXTENT, NAME, NODE, UNLISTED, Table
+
+log = logging.getLogger(__name__)
 
 FORGOTTEN = "forgotten"
 """The kind of a snapshot that can no longer be looked at and whose rows have not all been taken away."""
 BATCH = 250
 """Rows looked at in one step."""
 
-_KEYS = {"extent": "path, start, born", "name": "parent, name, born", "node": "path, born", "unlisted": "path, born"}
+_KEYS = {EXTENT: "path, start, born", NAME: "parent, name, born", NODE: "path, born", UNLISTED: "path, born"}
 
 
 class _Range(NamedTuple):
@@ -30,7 +33,7 @@ class _Range(NamedTuple):
     before: int
     after: int
     last: bool
-    tables: tuple[str, ...]
+    tables: tuple[Table, ...]
     place: tuple[Any, ...]
 
 
@@ -54,6 +57,12 @@ class Sweep:
 
     def _next(self) -> _Range | None:
         run = self._system.database.execute
+        if run("SELECT 1 FROM snapshot WHERE kind=?", (FORGOTTEN,)).fetchone() is None:
+            return None
+        if not self._system.settings.snapshots_whole():
+            # What a snapshot shows that is lost from the table would be taken for what nobody shows.
+            log.error("the table of snapshots is damaged: nothing of forgotten snapshots is taken away")
+            return None
         forgotten = run(
             "SELECT epoch FROM snapshot WHERE kind=? AND epoch NOT IN (SELECT shown FROM snapshot WHERE kind<>?) "
             "ORDER BY epoch",
@@ -81,18 +90,21 @@ class Sweep:
         keys = _KEYS[table]
         count = keys.count(",") + 2
         beyond = f"AND (died, {keys}) > ({', '.join('?' * count)})" if place else ""
-        more = ", place, stored" if table == "extent" else ""
+        more = ", place, stored" if table is EXTENT else ""
         with self._system.transaction() as database:
             rows = database.execute(
-                f"SELECT died, {keys}{more} FROM {table} WHERE died>? AND died<=? AND died<{ALIVE} {beyond} "
-                f"ORDER BY died, {keys} LIMIT {BATCH}",
+                f"SELECT died, {keys}{more}, {table.selected} FROM {table.name} "
+                f"WHERE died>? AND died<=? AND died<{ALIVE} {beyond} ORDER BY died, {keys} LIMIT {BATCH}",
                 (epoch, after, *place),
             ).fetchall()
-            gone = [row for row in rows if row[count - 1] > before]
+            first = count + 2 * bool(more)
+            # A row that is damaged may be one that somebody sees.
+            gone = [row[:first] for row in rows if row[count - 1] > before and table.verified(row[first:])]
             where = " AND ".join(f"{key}=?" for key in keys.split(", "))
-            database.executemany(f"DELETE FROM {table} WHERE {where}", [row[1:count] for row in gone])
+            database.executemany(f"DELETE FROM {table.name} WHERE {where}", [row[1:count] for row in gone])
             if len(rows) < BATCH and len(tables) == 1 and not last:
                 database.execute("DELETE FROM snapshot WHERE epoch=?", (epoch,))
+                self._system.settings.count_snapshots()
         if more:
             self._system.freed.add(row[count:] for row in gone)
         if len(rows) == BATCH:

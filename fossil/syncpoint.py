@@ -6,7 +6,6 @@ One at a time: a note of an older mark must not come behind a newer one. Clients
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ import trio
 from fossil import settled
 from fossil.datalog import DataLog
 from fossil.errors import WritesStopped
-from fossil.schema import sync_database
+from fossil.schema import Database, sync_database
 from fossil.settled import Mark, NoteFile
 from ninep.disk import is_full
 from ninep.errors import FileSystemFull
@@ -30,7 +29,7 @@ class Keeper(Protocol):
 
     durable: bool
     log: DataLog
-    database: sqlite3.Connection
+    database: Database
 
     def check(self) -> None:
         """Raises ``WritesStopped`` after a failure that nothing can be promised behind."""

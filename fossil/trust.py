@@ -22,6 +22,7 @@ import trio
 from fossil.errors import FossilError
 from fossil.filesystem import FileSystem
 from fossil.history import ARCHIVE
+from fossil.tables import VENTI
 from ninep.errors import FileError
 from ninep.tasks import for_each
 from venti.blocktype import BlockType
@@ -105,9 +106,9 @@ class Trust:
 
     def get(self, name: str) -> Any:
         """A value that was kept, or None."""
-        row = self._system.database.execute("SELECT value FROM venti WHERE name=?", (name,)).fetchone()
+        row = self._system.database.sound(VENTI, "WHERE name=?", (name,))
         try:
-            return None if row is None else json.loads(row[0])
+            return None if row is None else json.loads(row[1])
         except ValueError:
             return None
 
@@ -117,7 +118,7 @@ class Trust:
             if value is None:
                 database.execute("DELETE FROM venti WHERE name=?", (name,))
             else:
-                database.execute("INSERT OR REPLACE INTO venti VALUES (?, ?)", (name, json.dumps(value)))
+                database.put(VENTI, (name, json.dumps(value)))
 
     def keep(self, mark: Score) -> None:
         """Whoever has this mark has all that was noted until now."""

@@ -16,7 +16,7 @@ from fossil.livefile import LONGEST_NAME, LiveFile
 from fossil.node import Node
 from fossil.unixview import LONGEST_TARGET
 from ninep import stat as st
-from ninep.attributes import SECOND, SetAttributes, device_extension, plan9_mode
+from ninep.attributes import SetAttributes, device_extension, plan9_mode
 from ninep.emulation import changed_mode
 from ninep.errors import (
     DirectoryNotEmpty,
@@ -271,12 +271,10 @@ class UnixFile(LiveFile):
                 self._may(node, WRITE)
         settings = Stat(
             mode=NO32 if changes.mode is None else changed_mode(node.mode, changes.mode),
-            atime=NO32 if changes.atime is None else changes.atime // SECOND & NO32,
-            mtime=NO32 if changes.mtime is None else changes.mtime // SECOND & NO32,
             length=NO64 if changes.size is None else changes.size,
         )
         try:
-            self._change(settings, uid, gid)
+            self._change(settings, uid, gid, atime=changes.atime, mtime=changes.mtime)
         except FossilError as error:
             raise InputOutput from error
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from fossil.extents import LONGEST
 from fossil.node import Node
 from fossil.storedfile import StoredFile
 from ninep import stat as st
@@ -85,18 +84,14 @@ class UnixView(StoredFile):
         ]
 
     def getattr(self, mask: int) -> Maybe[Attributes]:
-        """What is stored. Times have seconds, and what changes the entry alone leaves no time."""
+        """What is stored."""
         return then(self.stat(), self._attributes)
 
     def _attributes(self, stat: Stat) -> Attributes:
+        node = self._node
         found = attributes_of(stat, self._tree.ids)
-        # Small files are taken to have no holes: then nothing has to be asked of most files.
-        blocks = found.blocks if found.size <= LONGEST else self._stored() + 511 >> 9
-        return found._replace(nlink=self._links(), blocks=blocks)
-
-    def _stored(self) -> int:
-        """Bytes that are not holes."""
-        return self._tree.system.stored(self._node)
+        blocks = found.blocks if node.mode & st.DMDIR else max(0, node.holds) + 511 >> 9
+        return found._replace(nlink=self._links(), blocks=blocks, atime=node.atime, mtime=node.mtime, ctime=node.ctime)
 
     def _links(self) -> int:
         return 0 if self._node.removed else 1

@@ -11,10 +11,8 @@ from typing import NamedTuple
 from ninep import stat as st
 from ninep.ids import Ids
 from ninep.qid import Qid
+from ninep.stat import SECOND as SECOND
 from ninep.stat import Stat
-
-SECOND = 1_000_000_000
-"""Nanoseconds."""
 
 MODE = 0x1
 NLINK = 0x2

@@ -315,12 +315,17 @@ def _joined(names: Sequence[str]) -> bytes:
     return b"".join([name.encode("utf-8", "surrogateescape") + b"\0" for name in names])
 
 
+def _time(seconds: int, nanoseconds: int) -> int:
+    """Nanoseconds since 1970. Seconds before that are negative, and stand in a message as such in 64 bits."""
+    return (seconds - (seconds >> 63 << 64)) * SECOND + nanoseconds
+
+
 def settings(request: lm.Tsetattr, clock: Clock) -> SetAttributes:
     """What a setattr asks for, with the present where it asks for that."""
     valid = request.valid
     now = clock() if valid & (lm.SET_ATIME | lm.SET_MTIME) else 0
-    atime = request.atime_sec * SECOND + request.atime_nsec if valid & lm.SET_ATIME_SET else now
-    mtime = request.mtime_sec * SECOND + request.mtime_nsec if valid & lm.SET_MTIME_SET else now
+    atime = _time(request.atime_sec, request.atime_nsec) if valid & lm.SET_ATIME_SET else now
+    mtime = _time(request.mtime_sec, request.mtime_nsec) if valid & lm.SET_MTIME_SET else now
     return SetAttributes(
         request.mode & 0o7777 if valid & lm.SET_MODE else None,
         request.uid if valid & lm.SET_UID else None,

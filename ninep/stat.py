@@ -58,6 +58,11 @@ NO16 = 0xFFFF
 NO32 = 0xFFFFFFFF
 NO64 = 0xFFFFFFFFFFFFFFFF
 
+SECOND = 1_000_000_000
+"""Nanoseconds."""
+LATEST = NO32 - 1
+"""The last second that an entry can tell, in the year 2106: one later means "don't touch"."""
+
 _HEAD = Struct("<HHIBIQIIIQH")
 _REST = _HEAD.size - 2
 _COUNT = Struct("<H")
@@ -201,6 +206,12 @@ _UNTOUCHED = Stat()
 def listed_only(name: str, qid: Qid, kind: int) -> Stat:
     """The entry of a file of which its directory alone knows: ``kind`` has the high bits of its mode."""
     return Stat(0, 0, qid, kind | qid.type << 24, name=name)
+
+
+def seconds(time: int) -> int:
+    """A time in nanoseconds since 1970 as an entry can tell it: what is before 1970 or after 2106 as the nearest."""
+    found = time // SECOND
+    return found if 0 <= found <= LATEST else 0 if found < 0 else LATEST
 
 
 def unpack_directory(data: Buffer, unpack: Callable[[Buffer], Stat] = Stat.unpack) -> list[Stat]:

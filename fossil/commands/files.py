@@ -209,6 +209,7 @@ async def wstat(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     node.set_mode(mode)
     node.uid = node.uid if uid == KEEP else uid
     node.gid = node.gid if gid == KEEP else gid
+    node.ctime = system.time()
     system.touch(node)
     system.commit()
     return f"\told: w{before}\n\tnew: w{_described(path, look(fsys, path))}\n"

@@ -18,6 +18,7 @@ from fossil.retrieval import bring_back
 from fossil.versions import Version, versions
 from fossil.views import Views, names_of
 from fossil.words import Given
+from ninep.stat import SECOND, seconds
 
 SHOWN = "%Y-%m-%d %H:%M:%S"
 
@@ -45,7 +46,7 @@ async def history(speaker: Speaker, fsys: Fsys, given: Given) -> str:
         elif node is None:
             lines.append(f"{_taken(version)} {place} removed")
         else:
-            when = time.strftime(SHOWN, time.localtime(node.mtime))
+            when = time.strftime(SHOWN, time.localtime(seconds(node.mtime)))
             lines.append(f"{when} {place} {node.length} [{users[node.muid]}]")
     return "".join(f"{line}\n" for line in lines)
 
@@ -68,7 +69,7 @@ def _file(node: Node | None) -> dict[str, Any] | None:
         "version": node.version,
         "mode": modetext.text(node.mode),
         "length": node.length,
-        "mtime": node.mtime,
+        "mtime": node.mtime // SECOND,
         "uid": node.uid,
         "gid": node.gid,
         "muid": node.muid,

@@ -22,13 +22,15 @@ from fossil.headroom import Headroom
 from fossil.ledger import FEW, MOST, Ledger
 from fossil.redolog import SIZE, RedoLog
 from fossil.rows import Rows
-from fossil.schema import ALIVE
+from fossil.schema import Database
+from fossil.settings import Settings
 from fossil.settled import boot
+from fossil.tables import ALIVE, NAME, NODE
 from ninep.errors import FileSystemFull
 
 
 def rows(number: int) -> Rows:
-    node = (number, 1, 2, f"file-{number}", 0, 0o644, 1, 1, 5, "glenda", "glenda", "glenda", 1)
+    node = (number, 1, 2, f"file-{number}", 0, 0o644, 1, 1, 1, 5, 5, "glenda", "glenda", "glenda", 1, None)
     extent = (number, 0, 1, 5, number * 5, 0, 5, bytes(range(32)))
     return Rows(
         [(3, number, 1)], [], [node], [], [(2, "gone", 1)], [(2, f"file-{number}", 1, number)], [], [], [extent]
@@ -260,8 +262,10 @@ def test_other_changes_of_the_database_come_after_those_in_the_log(system: FileS
     make(system, "a")
     make(system, "b")
     with system.transaction() as database:
-        database.execute("UPDATE name SET name='moved' WHERE name='a'")
-        database.execute("UPDATE node SET name='moved' WHERE name='a'")
+        for table in (NAME, NODE):
+            (row,) = database.rows(table, "WHERE name='a'")
+            database.execute(f"DELETE FROM {table.name} WHERE name='a'")
+            database.put(table, tuple("moved" if value == "a" else value for value in row[: table.width]))
     assert content(killed(system, tmp_path)) == {"moved": b"a", "b": b"b"}
 
 
@@ -384,11 +388,11 @@ def test_redoing_on_a_full_disk(system: FileSystem, tmp_path: Path) -> None:
         make(system, f"{number:0200}")
     copy = killed(system, tmp_path)
     log = (copy / "redo").read_bytes()
-    database = sqlite3.connect(copy / "metadata", isolation_level=None)
+    database = sqlite3.connect(copy / "metadata", isolation_level=None, factory=Database)
     (pages,) = database.execute("PRAGMA page_count").fetchone()
     database.execute(f"PRAGMA max_page_count={pages}")
     with pytest.raises(OSError, match="make room"):
-        Ledger(database, copy / "redo", Headroom(copy / "metadata"), durable=False)
+        Ledger(database, Settings(database), copy / "redo", Headroom(copy / "metadata"), durable=False)
     database.close()
     assert (copy / "redo").read_bytes() == log
     assert len(content(copy)) == 60

@@ -16,8 +16,8 @@ from contracts.served_file import OWNER
 from fossil.filesystem import ROOT
 from fossil.history import ARCHIVE, SNAPSHOT
 from fossil.restored import restore
-from fossil.schema import ALIVE
 from fossil.service import open_fossil
+from fossil.tables import ALIVE
 from ninep import messages as m
 from ninep import stat as st
 from ninep.wire.dialect import Buffer

@@ -11,7 +11,7 @@ from contracts.opened_fossil import Opened, client
 from contracts.served_file import OWNER
 from fossil.filesystem import ROOT
 from fossil.history import ARCHIVE, SNAPSHOT
-from fossil.schema import ALIVE
+from fossil.tables import ALIVE
 from ninep import messages as m
 from ninep.wire.dialect import Buffer
 
