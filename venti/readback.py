@@ -21,6 +21,9 @@ from venti.store import BlockStore
 SAMPLES: Final = 16
 """Blocks of a batch that are read back when there is no reason for doubt."""
 
+MOST: Final = 16384
+"""Blocks that are remembered until a sync where all are read back."""
+
 Written = tuple[Score, BlockType, int]
 """A block that was acknowledged: its score, its type and its size in bytes."""
 
@@ -58,31 +61,42 @@ class ReadBack:
         self.doubtful = doubtful
         self._store = store
         self._written: dict[tuple[Score, int], Written] = {}
+        self._last: Written | None = None
+        self._stride = 1
+        self._count = 0
 
     async def read(self, score: Score, type: BlockType, limit: int) -> bytes:
         """See ``BlockStore``."""
         return await self._store.read(score, type, limit)
 
     async def write(self, type: BlockType, data: Buffer) -> Score:
-        """See ``BlockStore``."""
+        """See ``BlockStore``. Syncs where too many blocks would have to be remembered; may raise ``LostBlock``."""
         score = await self._store.write(type, data)
         if score != ZERO_SCORE:
-            self._written[score, type.wire] = (score, type, len(data))
+            self._last = (score, type, len(data))
+            self._count += 1
+            if self.doubtful or self._count % self._stride == 0:
+                await self._note(self._last)
         return score
+
+    async def _note(self, block: Written) -> None:
+        self._written[block[0], block[1].wire] = block
+        if self.doubtful:
+            if len(self._written) >= MOST:
+                await self.sync()
+        elif len(self._written) > 2 * SAMPLES:
+            self._written = dict(list(self._written.items())[::2])
+            self._stride *= 2
 
     async def sync(self) -> None:
         """See ``BlockStore``. Raises ``LostBlock``, too."""
-        covered, self._written = self._written, {}
-        try:
-            await self._store.sync()
-            asked = list(covered.values())
-            # The last blocks are the ones that lead to the others.
-            await read_back(
-                self._store, asked if self.doubtful else asked[:: max(1, len(asked) // SAMPLES)] + asked[-1:]
-            )
-        except BaseException:
-            self._written = covered | self._written
-            raise
+        covered, last = dict(self._written), self._last
+        await self._store.sync()
+        # The last block is the one that leads to the others.
+        await read_back(self._store, [*covered.values(), *([] if last is None else [last])])
+        for key in covered:
+            self._written.pop(key, None)
+        self._stride = 1
 
     async def aclose(self) -> None:
         """Syncs. The store behind belongs to whoever opened it and stays open."""

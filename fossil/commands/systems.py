@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from fossil.condition import conditions
+from fossil.condition import conditions, look_at_venti
 from fossil.errors import ConsoleRefused
 from fossil.fsys import Fsys
 from fossil.registry import FSYS, Speaker, fsys_command
@@ -37,7 +37,8 @@ async def unconfig(speaker: Speaker, fsys: Fsys, given: Given) -> str:
 
 @fsys_command("venti [address]", most=1, closed=True, all=False, vital=True)
 async def venti(speaker: Speaker, fsys: Fsys, given: Given) -> str:
-    """Says where the archive is; if the file system is open, calls there now, and goes on with archives that wait.
+    """Says where the archive is; if the file system is open, calls there now, tells what is wrong there, and goes on
+    with archives that wait.
 
     An empty address ('') means the usual one again.
     """
@@ -50,7 +51,8 @@ async def venti(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     fsys.fossil.vault.redial()
     async with fsys.fossil.vault.use():
         fsys.fossil.archiver.wake()
-    return ""
+    found = await look_at_venti(fsys.fossil)
+    return "" if found is None or not found.wrong else Report(f"{found.text}\n", Verdict.WRONG)
 
 
 @fsys_command("open [-APVWar] [-c ncache]", flags="APVWar", valued="c", closed=True, all=False, vital=True)
