@@ -35,7 +35,7 @@ PATIENCE: Final = 120.0
 """Seconds without a connection after which the calls that wait for one fail."""
 
 PROOFS: Final = 8
-"""Blocks of each sync that a server must still have when it comes back."""
+"""Blocks of each sync that are read back, and that a server must still have when it comes back."""
 MOST_PROOFS: Final = 512
 
 FIRST_PAUSE: Final = 0.25
@@ -148,22 +148,27 @@ class RedialledStore:
             store = await self._connected()
             # What is not acknowledged now need not be covered by this sync.
             covered = [key for key, kept in self._kept.items() if kept.acknowledged]
+            proofs = self._proofs_of(covered)
             try:
                 await store.sync()
+                await read_back(store, proofs)
             except ConnectionLost:
                 self._lost(store)
             else:
-                self._remember(covered)
+                self._remember(proofs)
                 for key in covered:
                     if (kept := self._kept.pop(key, None)) is not None:
                         self._size -= len(kept.block)
                 return
 
-    def _remember(self, covered: list[tuple[Score, int]]) -> None:
-        """Notes some of the blocks that a sync covered, the last one among them."""
-        for key in covered[-1 :: -max(1, len(covered) // PROOFS)][:PROOFS]:
-            if (kept := self._kept.get(key)) is not None:
-                self._proofs.append((key[0], kept.type, len(kept.block)))
+    def _proofs_of(self, covered: list[tuple[Score, int]]) -> list[Written]:
+        """Some of the blocks that a sync covers, the last one among them."""
+        some = covered[-1 :: -max(1, len(covered) // PROOFS)][:PROOFS]
+        return [(key[0], self._kept[key].type, len(self._kept[key].block)) for key in some]
+
+    def _remember(self, proofs: list[Written]) -> None:
+        """Keeps them for the next time that the server comes back."""
+        self._proofs += proofs
         if len(self._proofs) > MOST_PROOFS:
             # The newest say most: an older state of a store has the oldest.
             self._proofs = self._proofs[: MOST_PROOFS // 2 : 2] + self._proofs[MOST_PROOFS // 2 :]

@@ -201,6 +201,19 @@ async def test_what_the_server_believes_to_have_is_not_taken_for_safe(autojump_c
             await store.read(lost, DATA, 10)
 
 
+async def test_a_server_that_keeps_nothing(autojump_clock: MockClock) -> None:
+    """It acknowledges everything, and nothing has to break for somebody to notice."""
+
+    class Empty(MemoryStore):
+        def write_nowait(self, type: BlockType, data: Buffer) -> Score:
+            return Score.of(data)
+
+    async with redialled(Network(Empty()).dial) as store:
+        await store.write(DATA, b"block")
+        with pytest.raises(LostBlock, match="no block with score"):
+            await store.sync()
+
+
 @pytest.mark.parametrize("kept", [0, 1, 2])
 async def test_a_server_that_comes_back_with_another_store(autojump_clock: MockClock, kept: int) -> None:
     """An empty one, or an older state of its own: what earlier syncs covered is not there any more."""
