@@ -104,7 +104,8 @@ class CachedDialectContract(DialectContract):
                         await remote.root.link("other", file)
                     return
                 await remote.root.link("other", file)
-                await remote.write_bytes("other", b"both")
+                async with remote.open("other", m.OWRITE | m.OTRUNC) as other:
+                    await other.write_range(0, b"both")
                 assert await remote.read_bytes("file") == b"both"
                 assert (await remote.stat("other")).qid == (await remote.stat("file")).qid
                 assert (await file.getattr()).nlink == (2 if version == lm.VERSION else 1)

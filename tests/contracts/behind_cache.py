@@ -169,5 +169,8 @@ async def grid(
 async def cached(tree: FileTree, directory: Path, **options: Any) -> AsyncIterator[FileTree]:
     """``tree`` through the cache, as a tree."""
     async with grid(tree, directory, **options) as one, trio.open_nursery() as nursery:
-        yield CachedTree(one.cache, Upstream(one.dial, nursery))
+        upstream = Upstream(one.dial, nursery)
+        # As for a client that has a connection: renamings look for its files.
+        one.cache.clients.add(upstream)
+        yield CachedTree(one.cache, upstream)
         nursery.cancel_scope.cancel()
