@@ -9,8 +9,9 @@ server says that the file has several names and shows the same attributes for bo
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Set
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Final
 
 import trio
 
@@ -35,6 +36,10 @@ LEAST_FIDS = 16
 """The same where the server says that it has no more."""
 
 
+NOBODY: Final[Set[Any]] = frozenset()
+"""Has most files open. Millions of files may be known: what few of them have is made when it is needed."""
+
+
 class Node:
     """A file that the kernel may ask for.
 
@@ -49,6 +54,8 @@ class Node:
         kept: the qid version that the kernel's cached pages belong to.
         file: its fid, not open; None while it is given up.
         users: requests that are using ``file`` at the moment.
+        lock: held while it is walked to again; None until that is needed.
+        opened: who has it open.
         spares: fids that were given up while requests used them.
     """
 
@@ -73,20 +80,20 @@ class Node:
         self.inode = inode
         self.file = file
         self.qid = qid
-        self.places: dict[tuple[Node, str], None] = {}
+        self.places: tuple[tuple[Node, str], ...] = ()
         self.children: dict[str, Node] = {}
         self.lookups = 0
         self.changes = 0
         self.kept: int | None = None
-        self.lock = trio.Lock()
-        self.opened: set[Any] = set()
+        self.lock: trio.Lock | None = None
+        self.opened: Set[Any] = NOBODY
         self.users = 0
-        self.spares: list[RemoteFile] = []
+        self.spares: tuple[RemoteFile, ...] = ()
 
     @property
     def place(self) -> tuple[Node, str] | None:
         """Where it was found last, if it has a name."""
-        return next(reversed(self.places), None)
+        return self.places[-1] if self.places else None
 
     def may_be(self, qid: Qid) -> bool:
         """Whether a file with this qid, in the same place, is this one."""
@@ -95,7 +102,15 @@ class Node:
     @property
     def is_idle(self) -> bool:
         """Whether its fid can be given up: nobody is using it, and nobody has the file open."""
-        return not (self.users or self.opened or self.lock.locked())
+        return not (self.users or self.opened or (self.lock is not None and self.lock.locked()))
+
+    def opens(self, file: Any) -> None:
+        """Somebody has it open now: ``file``, an ``OpenFile``."""
+        self.opened = {*self.opened, file}
+
+    def closes(self, file: Any) -> None:
+        """The same, the other way."""
+        self.opened = self.opened - {file} or NOBODY
 
 
 class Use:
@@ -155,7 +170,7 @@ class Nodes:
         """A request that used the fid has ended."""
         node.users -= 1
         if node.spares and not node.users:
-            spares, node.spares = node.spares, []
+            spares, node.spares = node.spares, ()
             for file in spares:
                 await file.leave()
 
@@ -238,6 +253,8 @@ class Nodes:
             ConnectionLost: there is no connection at the moment.
         """
         if _gone(node.file):
+            if node.lock is None:
+                node.lock = trio.Lock()
             async with node.lock:
                 if _gone(node.file):
                     if node.opened and not node.places:
@@ -290,7 +307,7 @@ class Nodes:
         if node.lookups <= 0 and not node.opened:
             del self._nodes[inode]
             self._used.pop(inode, None)
-            for place in list(node.places):
+            for place in node.places:
                 self._unplace(node, place)
             await self._give_up(node)
 
@@ -349,12 +366,12 @@ class Nodes:
         before = parent.children.get(name)
         if before is not None and before is not node:
             self._unplace(before, place)
-        node.places.pop(place, None)
-        node.places[place] = None
+        if node.place != place:
+            node.places = (*(other for other in node.places if other != place), place)
         parent.children[name] = node
 
     def _unplace(self, node: Node, place: tuple[Node, str]) -> None:
-        node.places.pop(place, None)
+        node.places = tuple(other for other in node.places if other != place)
         parent, name = place
         if parent.children.get(name) is node:
             del parent.children[name]
@@ -379,7 +396,7 @@ class Nodes:
 
     async def _leave(self, node: Node, file: RemoteFile) -> None:
         if node.users:
-            node.spares.append(file)
+            node.spares = (*node.spares, file)
         else:
             await file.leave()
 

@@ -51,7 +51,7 @@ class OpenFile:
         self._lost: FileError | None = None
         self._ahead = ReadAhead(file)
         self._window = WriteWindow(file, self._again)
-        node.opened.add(self)
+        node.opens(self)
 
     async def _again(self) -> None:
         await self._connected()
@@ -119,7 +119,7 @@ class OpenFile:
 
     async def close(self) -> None:
         """Gives the fid up. Raises what went wrong with a write."""
-        self.node.opened.discard(self)
+        self.node.closes(self)
         try:
             await self._window.settle()
         finally:

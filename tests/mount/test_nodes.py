@@ -176,7 +176,7 @@ async def test_what_is_open_keeps_its_fid() -> None:
     nodes = made()
     one = await found(nodes, nodes.root, "a", Told(17))
     other = await found(nodes, nodes.root, "b", Told(18))
-    one.opened.add("somebody")
+    one.opens("somebody")
     assert await nodes.shed()
     assert one.file is not None
     assert other.file is None
