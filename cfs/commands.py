@@ -167,7 +167,10 @@ async def warm(arguments: argparse.Namespace) -> None:
         with status_line("warming") as progress:
             warmth = Warmth(tree, progress)
             for path in arguments.path:
-                await warmth.warm(path)
+                try:
+                    await warmth.warm(path)
+                except FileError as error:
+                    raise type(error)(f"{path}: {error}") from error
             await warmth.finished()
     print(f"{warmth.files} files, {warmth.size} bytes")
 

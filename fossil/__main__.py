@@ -20,7 +20,16 @@ from fossil import checking, formatting
 from fossil.checking import CODES
 from fossil.condition import look_at_venti
 from fossil.console import open_console
-from fossil.errors import ArchiveAway, BadConfiguration, ConsoleRefused, DamagedData, FossilError, NoSnapshot, NotServed
+from fossil.errors import (
+    ArchiveAway,
+    BadConfiguration,
+    ConsoleRefused,
+    DamagedData,
+    FossilError,
+    NoFileSystem,
+    NoSnapshot,
+    NotServed,
+)
 from fossil.fileserver import FileServer, Surroundings, open_file_server
 from fossil.fsys import Fsys
 from fossil.interpreter import Interpreter
@@ -46,7 +55,7 @@ from ninep.wire.listen import where
 from venti.client import connect
 from venti.commands.score import named
 from venti.disk import open_disk_store
-from venti.errors import BlockNotFound, DamagedArchive, DamagedBlock, DamagedStore, LostBlock, VentiError
+from venti.errors import BlockNotFound, DamagedArchive, DamagedBlock, DamagedStore, LostBlock, NoStore, VentiError
 
 DEFAULT_LISTEN = "/net.alt/tcp!*!564"
 
@@ -305,6 +314,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     codes = {
         NoSnapshot: NOT_FOUND,
+        NoFileSystem: NOT_FOUND,
+        NoStore: NOT_FOUND,
         BadConfiguration: USAGE,
         NotServed: UNREACHABLE,
         DamagedData: DAMAGED,

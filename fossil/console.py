@@ -18,7 +18,7 @@ from typing import Protocol
 
 import trio
 
-from fossil.errors import ConsoleRefused, FossilError, NoSnapshot, NotServed
+from fossil.errors import ConsoleRefused, FossilError, NoFileSystem, NoSnapshot, NotServed
 from fossil.report import Report, Verdict, verdict_of
 from ninep.wire.accept import accept, has_spoken
 
@@ -183,6 +183,11 @@ async def open_console(path: Path) -> AsyncIterator[Line]:
         ) from error
     except OSError as error:
         socket.close()
+        if not path.parent.exists():
+            raise NoFileSystem(
+                f"{path.parent}: no such directory: name the one that is served with --data, or make a file system "
+                f"with 'python -m fossil serve --data {path.parent}'"
+            ) from error
         raise NotServed(
             f"no file server is running on {path.parent} ({error.strerror}): start it with "
             f"'python -m fossil serve --data {path.parent}', or name its directory with --data"

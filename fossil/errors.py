@@ -43,6 +43,10 @@ class NotServed(FossilError):
     """No file server answers on the console of a directory; the text says what to do."""
 
 
+class NoFileSystem(FossilError):
+    """There is none in a directory; the text says what to name."""
+
+
 class DataInUse(FossilError):
     """Another process has the directory open; the text names it."""
 

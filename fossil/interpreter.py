@@ -59,7 +59,7 @@ class Interpreter:
         if name == "fsys":
             return await self._fsys(rest)
         if name not in FSYS:
-            raise ConsoleRefused(f"{name}: - eh?")
+            raise ConsoleRefused(f"{name}: - eh? (say help)")
         if self.current is None:
             raise ConsoleRefused(f"{name}: no current fsys; say 'fsys NAME', or 'fsys NAME {name}'")
         return await self._for(self.current, words)
@@ -134,6 +134,6 @@ def understand(line: str) -> Understood:
     elif name in FSYS:
         command = FSYS[name]
     else:
-        raise ConsoleRefused(f"{name}: - eh?")
+        raise ConsoleRefused(f"{name}: - eh? (say help)")
     command.usage.parse(rest)
     return Understood(command.vital)

@@ -25,7 +25,7 @@ from ninep.remote_linux import LinuxFile
 from ninep.remote_unix import UnixFile
 from ninep.tasks.nursery import outlived
 from ninep.wire.client import Call, Client
-from ninep.wire.errors import ConnectionLost, NoFreeTag, Unreachable
+from ninep.wire.errors import ConnectionLost, Malformed, NoFreeTag, Unreachable
 from ninep.wire.taskless import in_task
 
 PATIENCE = 20.0
@@ -44,6 +44,8 @@ _SIMPLER = {
 }
 """What a server may answer to each proposal."""
 _FILES: dict[str, type[RemoteFile]] = {m.VERSION: RemoteFile, m.VERSION_UNIX: UnixFile, lm.VERSION: LinuxFile}
+
+_NOT_9P = "is this a 9P server, and is its address perhaps a tls! one?"
 
 
 class Connection:
@@ -117,6 +119,10 @@ class Connection:
         except FileError as error:
             hint = "" if self.version == lm.VERSION else f"; perhaps it does speak {lm.VERSION}"
             raise NinepError(f"the server does not speak {m.VERSION}: it answers {str(error)!r}{hint}") from error
+        except ConnectionLost as error:
+            raise ConnectionLost(f"{error} before the first answer: {_NOT_9P}") from error
+        except Malformed as error:
+            raise Malformed(f"{error}: {_NOT_9P}") from error
         except trio.TooSlowError as error:
             raise Unreachable(f"the server does not answer within {PATIENCE:g} seconds: does it speak 9P?") from error
         assert reply is not None

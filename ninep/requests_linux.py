@@ -11,7 +11,7 @@ from ninep import messages as m
 from ninep import messages_linux as lm
 from ninep.attributes import SECOND, SetAttributes, device
 from ninep.conversation import Conversation, directory, standing, unopened
-from ninep.errors import BadFidUse, FileExists, InvalidArgument, IsDirectory, NotDirectory, UnknownFid
+from ninep.errors import BadFidUse, FileExists, FileTooBig, InvalidArgument, IsDirectory, NotDirectory, UnknownFid
 from ninep.fids import Fid
 from ninep.files import File
 from ninep.maybe import arrived, later, then
@@ -29,6 +29,9 @@ Clock = Callable[[], int]
 
 _MODES = (m.OREAD, m.OWRITE, m.ORDWR, m.OREAD)
 """The open mode for each of Linux's; the last is for none, which a client uses to have a file and do nothing to it."""
+
+LARGEST_FILE = (1 << 63) - 1
+"""Bytes; lengths are signed where they are kept."""
 
 
 class LinuxRequests:
@@ -323,6 +326,8 @@ def _time(seconds: int, nanoseconds: int) -> int:
 def settings(request: lm.Tsetattr, clock: Clock) -> SetAttributes:
     """What a setattr asks for, with the present where it asks for that."""
     valid = request.valid
+    if valid & lm.SET_SIZE and request.size > LARGEST_FILE:
+        raise FileTooBig
     now = clock() if valid & (lm.SET_ATIME | lm.SET_MTIME) else 0
     atime = _time(request.atime_sec, request.atime_nsec) if valid & lm.SET_ATIME_SET else now
     mtime = _time(request.mtime_sec, request.mtime_nsec) if valid & lm.SET_MTIME_SET else now

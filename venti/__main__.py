@@ -22,6 +22,7 @@ from venti.errors import (
     DamagedBlock,
     DamagedStore,
     LostBlock,
+    NoStore,
     NotInArchive,
     VentiError,
 )
@@ -64,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         BadSettings: USAGE,
         BlockNotFound: NOT_FOUND,
         NotInArchive: NOT_FOUND,
+        NoStore: NOT_FOUND,
         DamagedArchive: DAMAGED,
         DamagedBlock: DAMAGED,
         DamagedStore: DAMAGED,

@@ -13,6 +13,7 @@
 * ``DamagedArchive``: sound blocks that do not hold what the format of trees and archives says.
 * ``NotInArchive``: an archive has no file of that name.
 * ``StoreInUse``: another process has the store open.
+* ``NoStore``: there is none in that place; the text says what to name.
 * ``CannotOpenStore``: the system does not let us; the text says where, why, and what to do.
 * ``BadSettings``: a person's mistake in a file of settings or a flag.
 """
@@ -128,6 +129,10 @@ class NotInArchive(VentiError):
 
 class StoreInUse(VentiError):
     """Another process has the store open; the text names it."""
+
+
+class NoStore(VentiError):
+    """There is no store in a place; the text says which, and what to name."""
 
 
 class CannotOpenStore(VentiError):

@@ -14,6 +14,8 @@ LINE = b"venti-" + ":".join(VERSIONS).encode() + b"-ninegrid\n"
 LONGEST_LINE = 1022
 """Bytes of a line, its newline not counted."""
 
+_HUNG_UP = "the other side hung up before it said its version: is it a venti, and is its address perhaps a tls! one?"
+
 
 def choose(line: bytes) -> str | None:
     """The version to speak with whoever sent ``line``: the first of the peer's that is ours, None if there is none.
@@ -44,10 +46,10 @@ async def exchange_versions(stream: trio.abc.Stream) -> tuple[str, FrameBuffer]:
         while (line := buffer.take_line(LONGEST_LINE)) is None:
             data = await stream.receive_some(4096)
             if not data:
-                raise ConnectionLost("the other side hung up before it said its version; is it a venti?")
+                raise ConnectionLost(_HUNG_UP)
             buffer.feed(bytes(data))
     except trio.BrokenResourceError as error:
-        raise ConnectionLost("the other side hung up before it said its version") from error
+        raise ConnectionLost(_HUNG_UP) from error
     version = choose(line)
     if version is None:
         raise Malformed(f"no common version: the other side says {line.decode('ascii')!r}")

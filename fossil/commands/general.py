@@ -24,8 +24,11 @@ async def dot(speaker: Speaker, given: Given) -> str:
     try:
         with path.open("rb") as file:
             text = file.read(LARGEST_SCRIPT + 1).decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConsoleRefused(f". {path}: {getattr(error, 'strerror', None) or 'is no text in UTF-8'}") from error
+    except UnicodeDecodeError as error:
+        raise ConsoleRefused(f". {path}: is not text in UTF-8") from error
+    except (OSError, ValueError) as error:
+        # A name with a NUL in it is a ValueError.
+        raise ConsoleRefused(f". {str(path)!r}: {getattr(error, 'strerror', None) or error}") from error
     if len(text) > LARGEST_SCRIPT:
         raise ConsoleRefused(f". {path}: longer than any file of commands")
     said = []
@@ -101,7 +104,7 @@ async def help_(speaker: Speaker, given: Given) -> str:
     lines = []
     for name in given.words:
         if name not in known:
-            raise ConsoleRefused(f"{name}: - eh?")
+            raise ConsoleRefused(f"{name}: - eh? (say help)")
         command = known[name]
         lines.append(f"usage: {command.usage.text}\n\t{' '.join((command.run.__doc__ or '').split())}\n")
     return "".join(lines)

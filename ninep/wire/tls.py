@@ -18,6 +18,10 @@ import trio
 
 from ninep.wire.errors import BadAddress
 
+_OTHER_NAME = frozenset((62, 64))
+"""X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of OpenSSL."""
+_OTHER_TIME = frozenset((9, 10))
+"""X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED."""
 GOODBYE = 1.0
 """Seconds that saying the end of a conversation may take, where the peer takes nothing any more."""
 
@@ -58,6 +62,10 @@ def client_context(authorities: str = "", certificate: str = "") -> ssl.SSLConte
 def reason(error: BaseException | None) -> str:
     """Why a handshake failed, in words."""
     if isinstance(error, ssl.SSLCertVerificationError):
+        if error.verify_code in _OTHER_NAME:
+            return f"its certificate is for another address: {error.verify_message}: dial it by a name that it is for"
+        if error.verify_code in _OTHER_TIME:
+            return f"{error.verify_message}: its server needs a new one, or this machine's clock is wrong"
         return f"its certificate is not to be trusted: {error.verify_message}: name its authority with --tls-ca"
     if isinstance(error, ssl.SSLError):
         text = (error.reason or str(error)).lower().replace("_", " ")

@@ -70,7 +70,7 @@ def test_who_has_no_account(words: tuple[str, ...], code: int, said: str, tmp_pa
         (("venti", "stats"), "name the store with --store"),
         (("fossil", "serve", "--listen", ADDRESS), "choose another --data"),
         (("fossil", "format"), "choose another --data"),
-        (("fossil", "status"), "name its directory with --data"),
+        (("fossil", "status"), "with --data"),
     ],
 )
 @pytest.mark.parametrize("home", ["/dev/null", "/proc/nowhere"])

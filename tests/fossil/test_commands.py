@@ -38,7 +38,7 @@ TRANSCRIPTS = {
         > epoch
             low 1 hi 1
         > foo
-            foo: - eh?
+            foo: - eh? (say help)
         > fsys main foo
             unknown command - 'foo'
         > halt
@@ -392,7 +392,7 @@ TRANSCRIPTS = {
             usage: echo [-n] ...
             Prints its words; with -n without a newline behind them.
         > help nosuch
-            nosuch: - eh?
+            nosuch: - eh? (say help)
         > listen -d nowhere
             listen: 'nowhere' not found
         > srv -d nowhere

@@ -21,7 +21,7 @@ def test_lines_that_are_no_commands_are_all_named(tmp_path: Path) -> None:
         f"{path}:2: unknown command - 'opn'",
         f"{path}:5: usage: srv [-AINPWdp] [service]",
         f"{path}:6: usage: listen [-dIN] [address]",
-        f"{path}:7: foo: - eh?",
+        f"{path}:7: foo: - eh? (say help)",
         f"{path}:8: unmatched quote",
     ]
 

@@ -34,10 +34,12 @@ async def test_a_file_of_commands(tmp_path: Path) -> None:
     async with served(tmp_path / "data") as server:
         interpreter = Interpreter(server)
         said = await say(interpreter, f". {script}")
-        assert said == f"one\nfoo: foo: - eh?\ntwo\nerrors in . '{script}'\n"
+        assert said == f"one\nfoo: foo: - eh? (say help)\ntwo\nerrors in . '{script}'\n"
         script.write_text("echo fine")
         assert await say(interpreter, f". {script}") == "fine\n"
         assert "No such file" in await say(interpreter, f". {tmp_path}/nosuch")
+        assert "null" in await say(interpreter, ". \0")
+        assert "too long" in await say(interpreter, f". {'x' * 300}")
         script.write_bytes(b"\xff")
         assert "UTF-8" in await say(interpreter, f". {script}")
 

@@ -41,7 +41,7 @@ def test_a_configuration_and_what_the_commands_say(tmp_path: Path) -> None:
         done = fossil("con", *at, stdin=script)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         done = fossil("con", "--data", str(data), stdin="fsys main\nstat /active/dir/a\nfoo\n")
-        assert (done.returncode, done.stderr) == (1, "foo: - eh?\n")
+        assert (done.returncode, done.stderr) == (1, "foo: - eh? (say help)\n")
         assert done.stdout == "\tstat /active/dir/a a adm adm 664 0\n"
         snap = fossil("snap", *at).stdout.strip()
         fossil("con", *at, "wstat /active/dir/a - - - - 5")
@@ -66,7 +66,12 @@ def test_a_configuration_and_what_the_commands_say(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "words", "code", "text"),
     [
-        ("fsys main config *\nfsys main opn\n\nfoo\n", [], 2, "conf:2: unknown command - 'opn'\n{}/conf:4: foo: - eh?"),
+        (
+            "fsys main config *\nfsys main opn\n\nfoo\n",
+            [],
+            2,
+            "conf:2: unknown command - 'opn'\n{}/conf:4: foo: - eh? (say",
+        ),
         ("fsys main open\n", [], 1, "conf:1: fsys main open: fsys: 'main' not found"),
         ("listen tcp!*!0\n", [], 1, "conf:1: listen tcp!*!0: "),
         ("", ["-c", "srv -z"], 2, "-c: usage: srv"),
@@ -91,5 +96,5 @@ def test_data_of_another_version(tmp_path: Path) -> None:
     assert done.returncode == 4
     assert "format 99" in done.stderr
     done = fossil("con", "--data", str(tmp_path / "nowhere"))
-    assert done.returncode == 3
+    assert done.returncode == 5
     assert "python -m fossil serve --data" in done.stderr

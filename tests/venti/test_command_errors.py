@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from contracts.programs import free_port
-from ninep.cli.codes import DAMAGED, FAILED, UNREACHABLE, USAGE
+from ninep.cli.codes import DAMAGED, FAILED, NOT_FOUND, UNREACHABLE, USAGE
 from venti.__main__ import main
 
 SCORE = "da39a3ee5e6b4b0d3255bfef95601890afd80709"
@@ -37,13 +37,14 @@ def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             FAILED,
             "DIR/file/arenas: see to that",
         ),
+        (["serve", "tcp!127.0.0.1!PORT", "--store", "/etc"], NOT_FOUND, "/etc holds other files ("),
         (["serve", "tcp!127.0.0.1!PORT", "--store", "/proc/x"], FAILED, "cannot have a store in /proc/x: "),
         (
             ["serve", "tcp!127.0.0.1!PORT", "--store", "DIR/other"],
             DAMAGED,
             "store 99', which this program",
         ),
-        (["serve", "tcp!127.0.0.1!PORT", "--read-only", "--store", "DIR/none"], DAMAGED, "DIR/none holds no store"),
+        (["serve", "tcp!127.0.0.1!PORT", "--read-only", "--store", "DIR/none"], NOT_FOUND, "DIR/none holds no store"),
     ],
 )
 def test_mistakes(words: list[str], code: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

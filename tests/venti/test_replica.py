@@ -251,10 +251,11 @@ async def test_bad_input(source: Path, copy: Path, capsys: pytest.CaptureFixture
         cases = [
             (["mirror", address, copy], 2, "nobody can ask a server"),
             (["mirror", source, source], 2, "one directory"),
-            (["mirror", copy / "absent", copy], 2, "no such directory"),
+            (["mirror", copy / "absent", copy], 5, "no such directory"),
+            (["mirror", source, "/etc"], 5, "/etc holds other files ("),
             (["mirror", source, "tcp!127.0.0.1!1"], 3, "tcp!127.0.0.1!1"),
             (["export", "--store", source, "-h", "tcp!127.0.0.1!1"], 3, "tcp!127.0.0.1!1"),
-            (["export", "--store", copy / "absent", "-h", address], 2, "no such directory"),
+            (["export", "--store", copy / "absent", "-h", address], 5, "no such directory"),
         ]
         for words, code, text in cases:
             assert await venti(*words) == code, words

@@ -22,7 +22,7 @@ from venti.disk import claim, open_disk_store
 from venti.disk.clump import HEADER, pack_header
 from venti.disk.files import OsFolder
 from venti.disk.index import Place, pack_place
-from venti.errors import BlockNotFound, DamagedBlock, DamagedStore, ReadOnlyStore, StoreInUse, VentiError
+from venti.errors import BlockNotFound, DamagedBlock, DamagedStore, NoStore, ReadOnlyStore, StoreInUse, VentiError
 from venti.score import Score
 
 DATA = BlockType.DATA
@@ -232,7 +232,7 @@ async def test_read_only(tmp_path: Path, index: bool) -> None:
         with pytest.raises(StoreInUse, match=str(os.getpid())):
             async with open_disk_store(tmp_path, read_only=True):
                 pass
-    with pytest.raises(DamagedStore, match="holds no store"):
+    with pytest.raises(NoStore, match="holds no store"):
         async with open_disk_store(tmp_path / "nothing", read_only=True):
             pass
 

@@ -305,9 +305,9 @@ async def test_stored_again(tmp_path: Path) -> None:
 async def test_bad_input(tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     for path, code, text in [
-        (tmp_path / "absent", 2, "no such directory"),
-        (tmp_path / "file", 2, "no such directory"),
-        (tmp_path, 4, "is no store"),
+        (tmp_path / "absent", 5, "no such directory"),
+        (tmp_path / "file", 5, "no such directory"),
+        (tmp_path, 5, "is not a store"),
     ]:
         assert await venti(command, "--store", path) == code
         err = capsys.readouterr().err
@@ -341,7 +341,7 @@ async def test_repair_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[st
             (["--from", "tcp!127.0.0.1!1", "--store", tmp_path], 3),
             (["--from", address, "-h", address], 2),
             (["--from", address, "--store", tmp_path, "44" * 20], 2),
-            (["--from", address, "--store", tmp_path / "absent"], 2),
+            (["--from", address, "--store", tmp_path / "absent"], 5),
             (["--from", address, "-h", address, "vac:12"], 2),
             (["--from", address, "-h", address, "44" * 20], 5),
         ]:

@@ -17,10 +17,10 @@ from contracts.programs import environment
 from ninep.client import connect
 from ninep.ramfs import RamTree
 from ninep.server import serve
-from ninep.wire import BadAddress, CannotListen, Unreachable, dial, listen
+from ninep.wire import BadAddress, CannotListen, ConnectionLost, Unreachable, dial, listen
 from ninep.wire.listen import where
 from ninep.wire.passed import passed
-from ninep.wire.tls import client_context, server_context
+from ninep.wire.tls import client_context, reason, server_context
 
 trustme = pytest.importorskip("trustme", reason="trustme is not installed: pip install 'ninegrid[test]'")
 
@@ -95,7 +95,7 @@ async def test_tls_where_there_is_none_and_none_where_there_is(papers: Papers) -
         await nursery.start(serve, RamTree("glenda"), secured)
         with pytest.raises(Unreachable, match="is it a tcp! address"):
             await dial(where(plain[0]).replace("tcp", "tls"), service="9fs")
-        with pytest.raises(Exception, match=r"closed|lost|reset"):
+        with pytest.raises(ConnectionLost, match="perhaps a tls! one"):
             async with connect(where(secured[0]).replace("tls", "tcp"), uname="glenda"):
                 pass
         nursery.cancel_scope.cancel()
@@ -184,3 +184,18 @@ async def test_a_socket_from_systemd(tmp_path: Path) -> None:
 def test_no_socket_from_systemd(variables: dict[str, str]) -> None:
     with pytest.raises(CannotListen, match=r"systemd\.socket"):
         passed("", variables)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "said"),
+    [
+        (62, "Hostname mismatch", "for another address: Hostname mismatch: dial it by a name that it is for"),
+        (64, "IP address mismatch", "for another address: IP address mismatch"),
+        (10, "certificate has expired", "certificate has expired: its server needs a new one"),
+        (19, "self-signed certificate", "not to be trusted: self-signed certificate: name its authority with --tls-ca"),
+    ],
+)
+def test_what_is_wrong_with_a_certificate_is_told(code: int, text: str, said: str) -> None:
+    error = ssl.SSLCertVerificationError()
+    error.verify_code, error.verify_message = code, text
+    assert said in reason(error)

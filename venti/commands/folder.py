@@ -13,7 +13,7 @@ from ninep.wire.errors import BadAddress
 from venti.commands.connection import Parsers, archive
 from venti.disk import DiskStore, open_disk_store
 from venti.disk.claim import says_its_format
-from venti.errors import DamagedStore
+from venti.errors import NoStore
 from venti.store import BlockStore
 
 
@@ -35,7 +35,8 @@ def folder(arguments: argparse.Namespace) -> Path:
     """The directory of a store that exists and may be read.
 
     Raises:
-        BadAddress, DamagedStore: it is none.
+        NoStore: there is none.
+        BadAddress: it may not be read.
     """
     return existing(arguments.store or data_home() / "venti")
 
@@ -44,18 +45,26 @@ def existing(name: str | Path) -> Path:
     """``name``, if there is a store in it.
 
     Raises:
-        BadAddress: there is no such directory, or it must not be read.
-        DamagedStore: there is one, and no store in it, or one of a format that this program does not know.
+        NoStore: there is no such directory, or no store in it.
+        BadAddress: it must not be read.
+        DamagedStore: it is one of a format that this program does not know.
     """
     path = Path(name)
-    if not path.is_dir():
-        raise BadAddress(f"{path}: no such directory: name the store with --store DIR")
+    if not _is_directory(path):
+        raise NoStore(f"{path}: no such directory: name the store with --store DIR")
     if not os.access(path, os.R_OK | os.X_OK):
         raise BadAddress(f"{path}: permission denied: run this as the owner of the store")
     if not (path / "arenas").is_dir():
-        raise DamagedStore(f"{path} is no store: it has no directory 'arenas'")
+        raise NoStore(f"{path} is not a store: name the directory that has 'arenas' in it with --store DIR")
     says_its_format(path)
     return path
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except PermissionError:
+        raise BadAddress(f"{path}: permission denied: run this as the owner of the store") from None
 
 
 def writable(path: Path) -> Path:

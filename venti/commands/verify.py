@@ -74,7 +74,11 @@ def print_index(look: Verification) -> None:
         print(f"index: {difference}")
     if look.differing > len(look.differences):
         print(f"index: and {look.differing - len(look.differences)} more")
-    if look.trouble:
+    if look.clumps and not look.entries and not look.trouble:
+        print(
+            "the index was not compared: the server that has the store open has written nothing of it yet: look later"
+        )
+    elif look.trouble:
         print(f"the index {'is damaged' if look.index_damaged else 'was not compared'}: {look.trouble}")
     else:
         print(f"index: {look.entries} entries: {look.differing} differences")

@@ -14,11 +14,14 @@ from venti.disk import arena as arenas
 from venti.disk.arena import arena_name
 from venti.disk.files import OsFolder
 from venti.disk.survey import numbers
-from venti.errors import CannotOpenStore, DamagedStore, StoreInUse
+from venti.errors import CannotOpenStore, DamagedStore, NoStore, StoreInUse
 
 log = logging.getLogger(__name__)
 
 FORMAT = "ninegrid venti store 1\n"
+_STORE = frozenset(("arenas", "format", "index"))
+"""What says that a directory is a store, each by itself: the others may be lost."""
+_OURS = frozenset(("arenas", "format", "index", "lock", "lost+found"))
 _LINE = re.compile(r"ninegrid venti store ([1-9][0-9]*)\n")
 
 
@@ -31,10 +34,13 @@ def claimed(path: Path, *, read_only: bool = False) -> Iterator[None]:
     Raises:
         CannotOpenStore: the system does not let us.
         StoreInUse: another process has it open; the text says which.
+        NoStore: there is none to be read, or the directory is full of other files.
         DamagedStore: it is no store, or one of a later format.
     """
+    if not read_only:
+        _check_free(path)
     if read_only and not (path / "arenas").is_dir():
-        raise DamagedStore(f"{path} holds no store: to read one, name the directory that has 'arenas' in it")
+        raise NoStore(f"{path} holds no store: to read one, name the directory that has 'arenas' in it")
     try:
         if not read_only:
             make_folders(path / "arenas")
@@ -55,6 +61,19 @@ def claimed(path: Path, *, read_only: bool = False) -> Iterator[None]:
     finally:
         if lock is not None:
             lock.release()
+
+
+def _check_free(path: Path) -> None:
+    """Raises ``NoStore`` for a directory in which something else is kept: a store is not strewn among it."""
+    try:
+        names = set(os.listdir(path))
+    except OSError:
+        # Not there, or whoever makes the store in it will say what is wrong.
+        return
+    others = sorted(names - _OURS)
+    if others and not names & _STORE:
+        some = ", ".join(others[:3]) + (" ..." if len(others) > 3 else "")
+        raise NoStore(f"{path} holds other files ({some}) and no store: name an empty directory, or one to be made")
 
 
 def _lock(path: Path, read_only: bool) -> LockFile | None:

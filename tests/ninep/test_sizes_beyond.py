@@ -1,0 +1,21 @@
+"""A length that no file can have is refused by every tree, and changes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from contracts.opened_export import exported
+from ninep import messages_linux as lm
+from ninep.attributes import SetAttributes
+from ninep.errors import FileTooBig
+
+
+@pytest.mark.parametrize("size", [1 << 63, (1 << 64) - 1])
+async def test_a_length_beyond_63_bits(size: int, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("content")
+    async with exported(tmp_path, lm.VERSION) as tree, await tree.walk("file") as file:
+        with pytest.raises(FileTooBig):
+            await file.setattr(SetAttributes(size=size))
+    assert (tmp_path / "file").read_text() == "content"
