@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import codecs
 import io
+import itertools
 import logging
 import os
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, TypeVar, cast
 
 from ninep.client import RemoteTree
 from ninep.client import connect as connect_async
@@ -52,7 +53,8 @@ class BlockingTree:
     def __init__(self, loop: LoopThread[RemoteTree]) -> None:
         self.tree = loop.thing
         self._loop = loop
-        self._files: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._files: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+        self._count = itertools.count()
 
     def _run(self, work: Callable[..., Awaitable[T]], *arguments: Any) -> T:
         try:
@@ -70,11 +72,12 @@ class BlockingTree:
         if self._loop.is_elsewhere:
             return
         first: BaseException | None = None
-        for file in list(self._files):
+        # What is wrapped around a file was opened after it, and may hold something of it still.
+        for file, _ in sorted(self._files.items(), key=lambda item: item[1], reverse=True):
             try:
                 file.close()
-            except (NinepError, WireError, ValueError) as error:
-                log.log(logging.WARNING if failed else logging.DEBUG, "closing %s: %s", file.name, error)
+            except (NinepError, WireError, ValueError, OSError) as error:
+                log.log(logging.WARNING if failed else logging.DEBUG, "closing a file: %s", error)
                 first = first or error
         if first is not None and not failed:
             try:
@@ -194,9 +197,7 @@ class BlockingTree:
         """
         text = "b" not in mode
         if text:
-            # What is wrong with this must be known before the file is truncated.
-            io.TextIOWrapper(io.BytesIO(), encoding or "utf-8", errors, newline)
-            codecs.lookup_error(errors or "strict")
+            check_text(encoding, errors, newline)
         elif "t" in mode:
             raise ValueError(f"{mode!r}: a file has either text or bytes")
         elif (encoding, errors, newline) != (None, None, None):
@@ -209,13 +210,33 @@ class BlockingTree:
             buffered = io.BufferedReader(raw, BUFFER)
         else:
             buffered = io.BufferedWriter(raw, BUFFER)
-        file = io.TextIOWrapper(buffered, encoding or "utf-8", errors, newline) if text else buffered
-        self._files.add(file)
+        self.adopt(buffered)
+        if not text:
+            return cast("IO[Any]", buffered)
+        file = io.TextIOWrapper(buffered, encoding or "utf-8", errors, newline)
+        self.adopt(file)
         return file
+
+    def forget_files(self) -> None:
+        """Leaves the files that are open to those who have them."""
+        self._files.clear()
+
+    def adopt(self, file: Any) -> None:
+        """Closes ``file`` at the end, if it is open then: one of this tree, or what is wrapped around one."""
+        self._files[file] = next(self._count)
 
     def run(self, work: Callable[..., Awaitable[T]], *arguments: Any) -> T:
         """Runs an async function of the client itself, for what has no blocking name here."""
         return self._run(work, *arguments)
+
+
+def check_text(encoding: str | None = None, errors: str | None = None, newline: str | None = None) -> None:
+    """Raises ``ValueError``, ``LookupError`` or ``TypeError`` for what no text is written with.
+
+    That must be known before a file is truncated.
+    """
+    io.TextIOWrapper(io.BytesIO(), encoding or "utf-8", errors, newline)
+    codecs.lookup_error(errors or "strict")
 
 
 class RawFile(io.RawIOBase):

@@ -15,7 +15,7 @@ from contextlib import aclosing, asynccontextmanager
 from ninep import messages as m
 from ninep import messages_linux as lm
 from ninep.cli.identity import Nameless, user_name
-from ninep.connection import Connection, connected
+from ninep.connection import Connection, check_version, connected
 from ninep.dialect import MSIZE
 from ninep.errors import CrossDevice, FileError, FileExists, FileNotFound, IsDirectory, NinepError
 from ninep.file_object import FileObject, open_mode
@@ -111,12 +111,22 @@ class RemoteTree:
             TypeError: ``data`` is no bytes.
         """
         view = memoryview(data)
+        async with self.replacing(path, perm, size=view.nbytes) as file:
+            await file.write_range(0, view)
+
+    @asynccontextmanager
+    async def replacing(self, path: str, perm: int = 0o666, *, size: int | None = None) -> AsyncIterator[RemoteFile]:
+        """An empty file, open for writing, that is at ``path`` when the context has ended without an error.
+
+        Until then, and after an error, there is what was there before; see ``replacing.replacing``. ``size`` is how
+        many bytes are going to be written, if that is known.
+        """
         folder, name = _place(path)
         async with (
             await self.root.walk(folder) as directory,
-            replacing(directory, name, perm, size=view.nbytes) as file,
+            replacing(directory, name, perm, size=size) as file,
         ):
-            await file.write_range(0, view)
+            yield file
 
     async def mkdir(self, path: str, perm: int = 0o777) -> None:
         """Makes a directory. Raises ``FileExists``."""
@@ -268,6 +278,7 @@ async def connect(
         FileError: the server does not let us attach.
         NinepError: it does not speak our 9P.
     """
+    check_version(version)
     user = uname if uname is not None else local_user()
     stream = await dial(address, service="9fs", networks=networks, context=context)
     async with connected(stream, msize=msize, version=version) as connection:

@@ -48,6 +48,12 @@ _FILES: dict[str, type[RemoteFile]] = {m.VERSION: RemoteFile, m.VERSION_UNIX: Un
 _NOT_9P = "is this a 9P server, and is its address perhaps a tls! one?"
 
 
+def check_version(version: str) -> None:
+    """Raises ``ValueError`` for a dialect that there is not."""
+    if version not in DIALECTS:
+        raise ValueError(f"{version!r} is no dialect that can be asked for: say {', '.join(DIALECTS)}")
+
+
 class Connection:
     """One connection of a client. ``connected`` makes one; by hand it takes ``run`` in a task, then ``negotiate``.
 
@@ -70,8 +76,7 @@ class Connection:
         """``version`` is the highest dialect wanted: the server may agree to a simpler one. ``ids`` by default are
         those of this machine.
         """
-        if version not in DIALECTS:
-            raise ValueError(f"{version!r} is no dialect that can be asked for: say {', '.join(DIALECTS)}")
+        check_version(version)
         if not LEAST_MSIZE <= msize < m.NOFID:
             raise ValueError(f"messages of {msize} bytes cannot be: take {LEAST_MSIZE} to {MSIZE}")
         self._dialect = NinePDialect()

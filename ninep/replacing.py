@@ -22,6 +22,7 @@ from ninep import messages as m
 from ninep import messages_linux as lm
 from ninep.errors import (
     FileError,
+    FileExists,
     FileNotFound,
     FileSystemFull,
     IsDirectory,
@@ -66,6 +67,39 @@ async def create(directory: RemoteFile, name: str, perm: int, mode: int = m.OWRI
         await file.clunk()
         raise
     return file
+
+
+async def rename_over(directory: RemoteFile, name: str, newname: str) -> None:
+    """Renames a file within ``directory``, which is not open; a file that has the new name is replaced.
+
+    Raises:
+        IsDirectory: the new name is that of a directory.
+        FileError: it cannot be renamed; unless the text says more, nothing has changed.
+    """
+    if name == newname:
+        return
+    if directory.connection.version == lm.VERSION:
+        await directory.renameat(name, directory, newname)
+        return
+    async with await directory.walk([name]) as file:
+        try:
+            await file.wstat(Stat(name=newname))
+        except FileError as refusal:
+            if (old := await _found(directory, newname)) is None:
+                raise
+            if old.qid.is_directory or file.qid.is_directory:
+                await old.leave()
+                raise (FileExists if file.qid.is_directory else IsDirectory) from refusal
+
+            async def swap() -> None:
+                await old.remove()
+                try:
+                    await file.wstat(Stat(name=newname))
+                except NinepError as error:
+                    raise FileError(f"{newname} is removed, and what was to replace it is {name}: {error}") from error
+
+            if not await has_ended(swap, PATIENCE):
+                raise FileError(f"{newname} may be called {name}: the server does not answer") from None
 
 
 async def masked(directory: RemoteFile, perm: int) -> int:
@@ -186,13 +220,13 @@ class _Replacement:
         connection = self._directory.connection
         if connection.renames is False:
             return None
-        file = await self._create(_name_beside(self._name), perm)
+        file = await self._create(name_beside(self._name), perm)
         if file is None:
             return None
         try:
             if connection.renames is None:
                 try:
-                    await self._rename(file, _name_beside(self._name))
+                    await self._rename(file, name_beside(self._name))
                     connection.renames = True
                 except FileError as refusal:
                     log.info("files are written in their place, as this server does not rename: %s", refusal)
@@ -321,7 +355,8 @@ async def _entry(file: RemoteFile) -> Stat | None:
         return None
 
 
-def _name_beside(name: str) -> str:
+def name_beside(name: str) -> str:
+    """A name that nothing has, for what is going to be ``name``."""
     return f".{name[:KEPT_NAME]}.{secrets.token_hex(6)}.part"
 
 

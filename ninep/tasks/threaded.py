@@ -151,14 +151,15 @@ class LoopThread(Generic[T]):
         """
         if self._closing or self.is_elsewhere:
             return
-        if threading.current_thread() is self._thread:
-            raise RuntimeError("called from the thread of the connection itself, which would wait for itself for ever")
         self._closing = True
         try:
             if self._token is not None and self._leave is not None:
                 self._token.run_sync_soon(self._leave.set)
         except trio.RunFinishedError:
             pass
+        if threading.current_thread() is self._thread:
+            # The garbage collector runs in whichever thread it likes; this one cannot wait for itself.
+            return
         try:
             while self._thread.is_alive():
                 self._thread.join(LOOK)

@@ -113,11 +113,24 @@ def test_closing_ends_those_that_wait(loop: LoopThread[Shop]) -> None:
 
 def test_the_loop_s_own_thread_does_not_wait_for_itself(loop: LoopThread[Shop]) -> None:
     async def within() -> None:
-        for ask in (lambda: loop.run(twice, 4), loop.close):
-            with pytest.raises(RuntimeError, match="would wait for itself"):
-                ask()
+        with pytest.raises(RuntimeError, match="would wait for itself"):
+            loop.run(twice, 4)
 
     loop.run(within)
+
+
+def test_the_loop_s_own_thread_may_close_it() -> None:
+    """The garbage collector may do so there."""
+    loop = LoopThread(Shop().open, name="shop")
+
+    async def within() -> None:
+        loop.close()
+        await trio.sleep_forever()
+
+    with pytest.raises(LoopEnded):
+        loop.run(within)
+    with pytest.raises(LoopEnded):
+        loop.run(twice, 4)
 
 
 def test_a_forked_child_does_not_wait_for_its_parent_s_loop(loop: LoopThread[Shop]) -> None:
