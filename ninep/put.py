@@ -60,17 +60,23 @@ class Put(Transfer):
     async def _fill(self, branch: Branch) -> None:
         with os.scandir(branch.path) as entries:
             found = sorted(entries, key=lambda entry: entry.name, reverse=True)
-        for entry in found:
-            if entry.is_dir(follow_symlinks=False):
-                self.add(branch, entry.path, self._directory, entry.name)
         links = self.tree.connection.version != m.VERSION
+        # What is added last is done first: files before directories.
         for entry in found:
-            if links and entry.is_symlink():
-                self.add(branch, entry.path, self._symlink, entry.name)
-            elif entry.is_file():
-                self.add(branch, entry.path, self._file, entry.name)
-            elif not entry.is_dir(follow_symlinks=False):
-                log.warning("%s: left out, as it is neither a file nor a directory", shown(entry.path))
+            if _is_directory(entry):
+                self.add(branch, entry.path, self._directory, entry.name)
+        for entry in found:
+            if _is_directory(entry):
+                continue
+            try:
+                if links and entry.is_symlink():
+                    self.add(branch, entry.path, self._symlink, entry.name)
+                elif entry.is_file():
+                    self.add(branch, entry.path, self._file, entry.name)
+                else:
+                    log.warning("%s: left out, as it is neither a file nor a directory", shown(entry.path))
+            except OSError as error:
+                self.failed(branch, entry.path, error)
         await branch.end()
 
     async def _file(self, branch: Branch, path: str, name: str) -> None:
@@ -198,6 +204,14 @@ async def _lengthen(file: RemoteFile, size: int) -> None:
         except FileError:
             # A server that sets no lengths takes a byte at the end.
             await file.write_range(size - 1, b"\0")
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    """Whether it is one; what cannot be looked at is told when it is to be copied."""
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:
+        return False
 
 
 def _copied(status: os.stat_result, *, directory: bool = False) -> Stat:

@@ -21,6 +21,7 @@ from ninep.connection import DIALECTS, connected
 from ninep.errors import FileError, FileNotFound, FileRemoved, InputOutput, PermissionDenied
 from ninep.get import Get
 from ninep.ids import Ids
+from ninep.put import Put
 from ninep.ramfile import RamFile
 from ninep.ramfs import RamTree
 from ninep.remove import Remove
@@ -136,6 +137,28 @@ async def test_what_can_be_looked_at_later_is_copied_whole(
     assert (tmp_path / "d/locked").read_bytes() == b"text"
     assert (tmp_path / "d/locked").stat().st_mtime == (tmp_path / "d/a").stat().st_mtime
     assert (tmp_path / "d/folder").is_dir()
+
+
+@every_dialect
+async def test_what_cannot_be_looked_at_here_is_named_and_the_rest_is_put(
+    version: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A link to itself, in a dialect that follows links."""
+    (tmp_path / "d/inner").mkdir(parents=True)
+    for name in ("a", "z", "inner/file"):
+        (tmp_path / "d" / name).write_bytes(b"text")
+    for name in ("loop", "inner/loop"):
+        (tmp_path / "d" / name).symlink_to("loop")
+    async with client(RamTree(OWNER), version) as remote:
+        if version == DIALECTS[0]:
+            with pytest.raises(Incomplete):
+                await Put(remote).put(tmp_path / "d", "d", recursive=True)
+            for name in ("loop", "inner/loop"):
+                assert f"{tmp_path}/d/{name}: Too many levels of symbolic links" in caplog.text
+        else:
+            await Put(remote).put(tmp_path / "d", "d", recursive=True)
+        for name in ("a", "z", "inner/file"):
+            assert await remote.read_bytes(f"d/{name}") == b"text"
 
 
 SERVED = """

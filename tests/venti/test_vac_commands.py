@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import socket
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -237,6 +239,11 @@ def test_files_that_tell_no_length(venti: Run, here: Path) -> None:
     with subprocess.Popen(["sleep", "60"]) as process:
         try:
             names = ("smaps", "maps", "limits")
+            smaps = Path(f"/proc/{process.pid}/smaps")
+            deadline = time.monotonic() + 60
+            while len(before := smaps.read_bytes()) <= 4096 or smaps.read_bytes() != before:
+                assert time.monotonic() < deadline, "the program does not begin"
+                time.sleep(0.05)
             wanted = {name: Path(f"/proc/{process.pid}/{name}").read_bytes() for name in names}
             assert len(wanted["smaps"]) > 4096
             score = venti("vac", f"/proc/{process.pid}")[1].strip()
@@ -364,3 +371,16 @@ def test_a_pattern_that_matches_nothing_is_told(tmp_path: Path, venti: Run, monk
     code, _, err = venti("vac", "-e", "cache", "tree")
     assert code == DONE
     assert "-e cache: left nothing out" in err
+
+
+def test_sockets_are_named_and_left_out(here: Path, venti: Run) -> None:
+    (here / "dir").mkdir()
+    (here / "dir/file").write_bytes(b"x")
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind("dir/socket")
+        code, out, err = venti("vac", "dir")
+        assert code == DONE
+        assert "dir/socket: a socket, left out" in err
+        assert venti("unvac", "-t", out.strip())[1].split() == ["dir/", "dir/file"]
+        code, out, err = venti("vac", "dir/socket")
+        assert (code, "dir/socket: a socket, left out" in err) == (DONE, True)

@@ -36,12 +36,14 @@ class Found(NamedTuple):
         size: bytes of a plain file, 0 for everything else.
         data: its contents if they were read, for links and devices what stands for them.
         error: why it cannot be read.
+        unfit: whether it has no place in an archive, such as a socket.
     """
 
     info: DirEntry
     size: int = 0
     data: bytes | None = None
     error: OSError | None = None
+    unfit: bool = False
 
 
 def look(path: str, name: str) -> Found | None:
@@ -80,22 +82,23 @@ def scan(
         found = []
         for name in sorted(filter(wanted, os.listdir(descriptor)), key=name_key):
             one = _one(descriptor, name, unchanged, budget)
-            if one is not None:
-                found.append(one)
-                budget -= len(one.data or b"")
+            found.append(one)
+            budget -= len(one.data or b"")
         return found
     finally:
         os.close(descriptor)
 
 
-def _one(parent: int, name: str, unchanged: Callable[[DirEntry, int], bool], budget: int) -> Found | None:
+def _one(parent: int, name: str, unchanged: Callable[[DirEntry, int], bool], budget: int) -> Found:
     try:
         status = os.stat(name, dir_fd=parent, follow_symlinks=False)
         info = attributes(name, status)
     except OSError as error:
         return Found(DirEntry(name, 0), error=error)
-    if info is None or info.directory:
-        return info and Found(info)
+    if info is None:
+        return Found(DirEntry(name, 0), unfit=True)
+    if info.directory:
+        return Found(info)
     try:
         if not stat.S_ISREG(status.st_mode):
             return Found(info, 0, _stand_in(name, status, parent))

@@ -127,7 +127,7 @@ class Packer:
                 self._failed(path, error)
                 continue
             if found is None:
-                log.info("%s: a socket, left out", path)
+                log.warning("%s: a socket, left out", path)
             elif not self._excluded(path):
                 if self._merge is not None and name.endswith(SUFFIX) and 0 < found.size <= LARGEST:
                     found = found._replace(data=await trio.to_thread.run_sync(local.read_small, path))
@@ -190,6 +190,8 @@ class Packer:
             old = frame.old.get(name)
             if one.error is not None:
                 self._failed(path, one.error)
+            elif one.unfit:
+                log.warning("%s: a socket, left out", path)
             elif one.info.directory:
                 frame.waiting.append(one.info)
             elif self._merge is not None and (score := holds_archive(name, one.data)) is not None:
