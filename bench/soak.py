@@ -247,10 +247,10 @@ class Soak:
             await trio.aclose_forcefully(stream)
 
     async def _stay(self, life: Life) -> None:
-        """A client that stays for some hundred pieces of work."""
+        """A client that stays for a hundred pieces of work."""
         async with connect(life.address, version=lm.VERSION) as tree:
             folder = await self._folder(tree, "resident")
-            for _ in range(300):
+            for _ in range(100):
                 await self._work(tree, folder)
                 await trio.sleep(self._pause / 2)
 

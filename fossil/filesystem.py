@@ -9,11 +9,9 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from weakref import WeakValueDictionary
 
 from fossil import contained, settled
 from fossil import extents as ranges
@@ -28,6 +26,7 @@ from fossil.freed import Freed, Piece
 from fossil.fresh import cannot_fetch, make_root
 from fossil.headroom import Headroom, is_full
 from fossil.ledger import Ledger
+from fossil.loaded import LoadedNodes
 from fossil.node import Node
 from fossil.room import Room, statfs
 from fossil.schema import DamagedDatabase, Database, end_of_data, has_unlisted, keep_head, open_database
@@ -47,8 +46,6 @@ ROOT = 2
 """The path of the root of the live tree."""
 FIRST_PATH = 16
 """Smaller paths are those of directories that are not in the database."""
-CACHED = 100_000
-"""Nodes kept in memory although nobody uses them."""
 CHANGE = 8
 """Rows that one request changes at most, but for the extents of what it cuts."""
 _OF_PARENT = f"WHERE parent=? AND died={ALIVE}"
@@ -109,8 +106,7 @@ class FileSystem:
             self.sync_point = SyncPoint(self, folder)
             undo.pop_all()
         self.content = Content(self.log)
-        self._nodes: WeakValueDictionary[int, Node] = WeakValueDictionary()
-        self._kept: deque[Node] = deque(maxlen=CACHED)
+        self._nodes = LoadedNodes()
         self.pending = self.ledger.pending
         self.writer = FileWriter(self)
         self.locks = LockTable()
@@ -144,8 +140,8 @@ class FileSystem:
             row = self.database.row(NODE, f"{_OF_PATH} ORDER BY born DESC LIMIT 1", (path,))
             if row is None or row[0] != path:
                 raise DamagedData(f"the database names file {path:x} and does not have it")
-            node = self._nodes[path] = Node.loaded(row)
-            self._kept.append(node)
+            node = Node.loaded(row)
+            self._nodes.add(node)
         return node
 
     def loaded(self, path: int) -> Node | None:
@@ -154,8 +150,7 @@ class FileSystem:
 
     def enter(self, node: Node) -> None:
         """Takes a node in that is new and is to be written."""
-        self._nodes[node.path] = node
-        self._kept.append(node)
+        self._nodes.add(node)
         self.pending.nodes[node.path] = node
 
     def take_path(self) -> int:
@@ -284,6 +279,7 @@ class FileSystem:
                 node.held = [extent.place for extent in extents]
                 self.log.hold(node.held)
         node.removed = True
+        self._nodes.let_go(node)
         self.pending.nodes[node.path] = node
         self._directory_changed(parent, uid)
 
@@ -477,7 +473,7 @@ class FileSystem:
 
     def waiting_to_be_freed(self) -> list[Piece]:
         """Pieces without a row that must stay for now: not yet durably gone, or open somewhere."""
-        held = [piece for node in list(self._nodes.values()) if node.orphans for piece in node.orphans]
+        held = [piece for node in self._nodes if node.orphans for piece in node.orphans]
         return [*self.freed.pieces, *self.freed.settling, *held]
 
     def close(self) -> None:
