@@ -27,7 +27,7 @@ from fossil.trust import Trust
 from fossil.vault import OpenStore, Vault
 from ninep.errors import FileError
 from ninep.wire.errors import WireError
-from venti.errors import VentiError
+from venti.errors import LostBlock, VentiError
 from venti.store import BlockStore
 
 log = logging.getLogger(__name__)
@@ -131,6 +131,8 @@ class Archiver:
                 self.trouble = None
             except (FossilError, VentiError, WireError, FileError, OSError) as error:
                 noted = str(error) or type(error).__name__
+                if isinstance(error, VentiError) and not isinstance(error, LostBlock):
+                    noted = f"venti{self._trust.name()}: {noted}"
                 if noted != self.trouble:
                     log.warning("archiving is gone on with later: %s", noted)
                 self.trouble = noted

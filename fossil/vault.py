@@ -69,6 +69,13 @@ class Vault:
         self._changed = trio.lowlevel.ParkingLot()
         self._hurry = trio.Event()
         self.trouble: str | None = None
+        self._told: str | None = None
+
+    def _tell(self, text: str, unforeseen: Exception | None = None) -> None:
+        """Says in the log why venti is away, once: whoever asks for the status has it called again each time."""
+        if text != self._told:
+            log.warning("venti is away: %s", text, exc_info=unforeseen)
+        self._told = text
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[BlockStore]:
@@ -115,9 +122,7 @@ class Vault:
                 wait = FIRST_WAIT
             except Exception as error:
                 text = str(error) or SILENT
-                if self.trouble is None:
-                    foreseen = isinstance(error, (*_lost, VentiError))
-                    log.warning("venti is away: %s", text, exc_info=None if foreseen else error)
+                self._tell(text, None if isinstance(error, (*_lost, VentiError)) else error)
                 self.trouble = text
                 self._changed.unpark_all()
                 self._hurry = trio.Event()
@@ -135,9 +140,10 @@ class Vault:
             async with self._open_store() as store:
                 await self._meet(store)
                 opening.deadline = float("inf")
-                if self.trouble is not None:
+                if self._told is not None:
                     log.warning("venti is back")
-                self.trouble, self._store = None, store
+                self._told = self.trouble = None
+                self._store = store
                 self._changed.unpark_all()
                 try:
                     async with background() as nursery:
@@ -159,7 +165,7 @@ class Vault:
                     await store.ping()
                 if asking.cancelled_caught:
                     self.trouble = SILENT
-                    log.warning("venti is away: %s", SILENT)
+                    self._tell(SILENT)
                     raise Unreachable(SILENT)
 
     async def _until_unused(self) -> None:

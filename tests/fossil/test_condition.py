@@ -103,7 +103,7 @@ async def test_a_venti_that_takes_nothing(
         fossil.history.take(ARCHIVE)
         with pytest.raises(FossilError, match=str(error)):
             await fossil.archiver.idle()
-        assert f"archiver: {error}" in await wrong(fossil)
+        assert f"archiver: venti tcp!there!17034: {error}" in await wrong(fossil)
         tries = venti.dialled
         await trio.sleep(600)
         # It is not tried in a circle.
