@@ -1,4 +1,4 @@
-"""How many names a plain file has: what 9P2000 does not tell, asked in 9P2000.L at the same time as the rest."""
+"""What 9P2000 does not tell of a plain file, asked in 9P2000.L at the same time as the rest: its names, exact times."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ PATIENCE = 2.0
 """Seconds that is waited for the connection that can tell."""
 
 
-def names_of(handle: Handle) -> Callable[[], Coroutine[Any, Any, int]]:
-    """Waits for the number of names, when it is called; 1 where nobody can tell.
+def told_of(handle: Handle) -> Callable[[], Coroutine[Any, Any, Attributes | None]]:
+    """Waits for what the file server tells, when it is called; None where nobody can tell.
 
     What can be sent at once is sent before this returns.
     """
     root = handle.upstream.unix().rooted(handle.uname, handle.aname)
     call: Call[Any] | None = None
     if root is not None and root.connection.version != lm.VERSION:
-        return _one
+        return _nothing
     if root is not None and len(handle.names) <= m.MAXWELEM and root.connection.in_order:
         call = _asked(root, handle)
 
-    async def names() -> int:
+    async def told() -> Attributes | None:
         try:
             if root is not None and call is not None:
                 found: Attributes | None = (await root.connection.client.wait(call)).attributes
             else:
                 found = await _sought(handle)
         except (NinepError, WireError):
-            return 1
-        return found.nlink if found is not None and found.qid.path == handle.qid.path else 1
+            return None
+        return found if found is not None and found.qid.path == handle.qid.path else None
 
-    return names
+    return told
 
 
 def _asked(root: RemoteFile, handle: Handle) -> Call[Any] | None:
@@ -59,8 +59,8 @@ def _asked(root: RemoteFile, handle: Handle) -> Call[Any] | None:
     return call
 
 
-async def _one() -> int:
-    return 1
+async def _nothing() -> None:
+    return None
 
 
 async def _sought(handle: Handle) -> Attributes | None:

@@ -17,7 +17,7 @@ from cfs.cache import Cache
 from cfs.errors import ServerGone, StaleFile
 from cfs.handle import Handle
 from cfs.knowledge import Knowledge, Names
-from cfs.linkcount import names_of
+from cfs.linkcount import told_of
 from ninep.attributes import NLINK, Attributes, SetAttributes, Statfs, attributes_of, device_extension, link_count
 from ninep.emulation import setattr as set_by_wstat
 from ninep.errors import CrossDevice, FileError, FileNotFound, NinepError, NotPermitted
@@ -27,7 +27,7 @@ from ninep.messages import NOFID, OREAD, Twalk
 from ninep.names import good_names
 from ninep.qid import Qid
 from ninep.remote import RemoteFile
-from ninep.stat import DMDEVICE, DMSYMLINK, Stat
+from ninep.stat import DMDEVICE, DMSYMLINK, SECOND, Stat, seconds
 from ninep.tasks.nursery import open_nursery
 from ninep.wire import WireError
 from ninep.wire.dialect import Buffer, Maybe
@@ -47,25 +47,31 @@ class UnixSide(File):
     _knowledge: Knowledge
 
     def getattr(self, mask: int) -> Maybe[Attributes]:
-        """What ``stat`` tells, and how many names a plain file has. Of what is remembered that is not asked."""
+        """What ``stat`` tells, and of a plain file its names and times. Of what is remembered that is not asked."""
         handle, era = self._handle, self._knowledge.era
         stat = self.stat()
         if not isinstance(stat, CoroutineType) or self.qid.type or not mask & NLINK or handle.proven is not None:
             return then(stat, lambda stat: attributes_of(stat, self.ids))
-        return self._counted(stat, names_of(handle), era)
+        return self._counted(stat, told_of(handle), era)
 
     async def _counted(
-        self, asking: Coroutine[Any, Any, Stat], names_of_it: Callable[[], Coroutine[Any, Any, int]], era: int
+        self,
+        asking: Coroutine[Any, Any, Stat],
+        telling: Callable[[], Coroutine[Any, Any, Attributes | None]],
+        era: int,
     ) -> Attributes:
-        stat = await asking
-        if (names := await names_of_it()) > 1:
-            stat = stat._replace(extension=link_count(names))
+        stat, told = await asking, await telling()
+        if told is None:
+            return attributes_of(stat, self.ids)
+        if told.nlink > 1:
+            stat = stat._replace(extension=link_count(told.nlink))
             self._knowledge.saw_stat(self._handle.names, stat, era)
-        return attributes_of(stat, self.ids)
+        return attributes_of(stat, self.ids)._replace(atime=told.atime, mtime=told.mtime, ctime=told.ctime)
 
     async def setattr(self, changes: SetAttributes) -> None:
         """By a wstat of 9P2000 if that can say it, or if the file has lost its name and is open."""
-        if changes.uid is not None or changes.gid is not None or changes.mode is not None:
+        exact = any(time is not None and seconds(time) * SECOND != time for time in (changes.atime, changes.mtime))
+        if exact or changes.uid is not None or changes.gid is not None or changes.mode is not None:
             with suppress(StaleFile):
                 await self._change(lambda file: file.setattr(changes))
                 return

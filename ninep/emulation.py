@@ -9,13 +9,13 @@ import stat as unix
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from ninep.attributes import SECOND, SetAttributes, plan9_mode
+from ninep.attributes import SetAttributes, plan9_mode
 from ninep.errors import CrossDevice, FileError, InvalidArgument, IsDirectory, NotDirectory, NotPermitted
 from ninep.ids import Ids
 from ninep.maybe import arrived
 from ninep.messages import OREAD, OWRITE
 from ninep.qid import Qid
-from ninep.stat import DMDIR, DMSETGID, DMSETUID, DMSETVTX, DMSYMLINK, NO32, NO64, Stat
+from ninep.stat import DMDIR, DMSETGID, DMSETUID, DMSETVTX, DMSYMLINK, NO32, NO64, Stat, seconds
 from ninep.wire.dialect import Maybe
 
 T = TypeVar("T")
@@ -54,8 +54,8 @@ def as_wstat(ids: Ids, changes: SetAttributes, current: Stat) -> Stat:
     gid = "" if changes.gid is None else ids.group(changes.gid)
     return Stat(
         mode=NO32 if changes.mode is None else changed_mode(current.mode, changes.mode),
-        atime=NO32 if changes.atime is None else changes.atime // SECOND & NO32,
-        mtime=NO32 if changes.mtime is None else changes.mtime // SECOND & NO32,
+        atime=NO32 if changes.atime is None else seconds(changes.atime),
+        mtime=NO32 if changes.mtime is None else seconds(changes.mtime),
         length=NO64 if changes.size is None else changes.size,
         gid="" if gid == current.gid else gid,
     )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ninep.errors import FileError, FileExists, FileNotFound, IsDirectory, NinepError, NotDirectory, PermissionDenied
-from ninep.stat import DMDEVICE, DMNAMEDPIPE, DMSOCKET, DMSYMLINK, Stat
+from ninep.stat import DMDEVICE, DMNAMEDPIPE, DMSOCKET, DMSYMLINK, SECOND, Stat, changed_at
 from ninep.wire.errors import BadAddress, WireError
 
 _KINDS: tuple[tuple[type[FileError], type[OSError]], ...] = (
@@ -70,7 +70,7 @@ def entry_of(path: str, stat: Stat) -> dict[str, Any]:
         "name": path,
         "size": stat.length if stat.is_known else None,
         "type": "directory" if stat.is_directory else "other" if special else "file",
-        "mtime": stat.mtime,
+        "mtime": changed_at(stat) // SECOND,
         "mode": stat.mode & 0o777,
         "uid": stat.uid,
         "gid": stat.gid,

@@ -12,13 +12,12 @@ from ninep.disk import Destination
 from ninep.errors import IllegalName, NinepError, NotDirectory
 from ninep.listing import shown
 from ninep.remote import RemoteFile
-from ninep.stat import DMSYMLINK, Stat
+from ninep.stat import DMSYMLINK, Stat, changed_at
 from ninep.transfer import Branch, NeedsRecursion, Transfer, listed, local
 
 log = logging.getLogger(__name__)
 
 RIGHTS = 0o777
-SECOND = 10**9
 
 
 class _LocalBranch(Branch):
@@ -88,7 +87,7 @@ class Get(Transfer):
         async with await branch.file.walk([entry.name]) as file:
             if entry.mode & DMSYMLINK:
                 if self.tree.connection.version != m.VERSION:
-                    _link(await file.readlink(), path, entry.mtime)
+                    _link(await file.readlink(), path, changed_at(entry if entry.is_known else await file.stat()))
                     self.done(0)
                     return
                 log.warning("%s: a symbolic link, becomes a file that holds its target: say -D 9P2000.L", shown(path))
@@ -113,7 +112,7 @@ class Get(Transfer):
         assert isinstance(branch, _LocalBranch)
         try:
             os.chmod(branch.path, branch.stat.mode & RIGHTS)
-            os.utime(branch.path, (branch.stat.mtime, branch.stat.mtime))
+            os.utime(branch.path, ns=(changed_at(branch.stat),) * 2)
         except OSError as error:
             self.failed(branch, branch.path, error)
         await branch.file.leave()
@@ -126,18 +125,18 @@ class Get(Transfer):
             async for piece in file.reading(length=stat.length):
                 size += len(piece)
                 await local(len(piece), place.write, piece)
-            place.commit(mode=stat.mode & RIGHTS, mtime_ns=stat.mtime * SECOND)
+            place.commit(mode=stat.mode & RIGHTS, mtime_ns=changed_at(stat))
         self.done(size)
 
 
 def _link(target: str, path: str, mtime: int) -> None:
-    """A symbolic link. What stands in the way is replaced, but no directory is."""
+    """A symbolic link of a time in nanoseconds. What stands in the way is replaced, but no directory is."""
     try:
         os.symlink(target, path)
     except FileExistsError:
         os.unlink(path)
         os.symlink(target, path)
-    os.utime(path, (mtime, mtime), follow_symlinks=False)
+    os.utime(path, ns=(mtime, mtime), follow_symlinks=False)
 
 
 def _checked(name: str) -> None:

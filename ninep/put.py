@@ -17,7 +17,7 @@ from ninep.qid import QTSYMLINK
 from ninep.remote import RemoteFile
 from ninep.remote_io import Writing
 from ninep.replacing import quietly, replacing, settle
-from ninep.stat import DMDIR, NO32, Stat
+from ninep.stat import DMDIR, Stat, timed
 from ninep.transfer import SMALL, Branch, NeedsRecursion, Transfer, local
 
 log = logging.getLogger(__name__)
@@ -217,4 +217,4 @@ def _is_directory(entry: os.DirEntry[str]) -> bool:
 def _copied(status: os.stat_result, *, directory: bool = False) -> Stat:
     """The time and permissions of a local file, for one on the server."""
     mode = status.st_mode & RIGHTS | (DMDIR if directory else 0)
-    return Stat(mtime=max(0, min(int(status.st_mtime), NO32 - 1)), mode=mode)
+    return timed(Stat(mode=mode), status.st_mtime_ns)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ninep import stat as st
 from ninep.attributes import BASIC as EVERY
-from ninep.attributes import BTIME, DATA_VERSION, GEN, SECOND, Attributes, link_count, unix_mode
+from ninep.attributes import BTIME, DATA_VERSION, GEN, Attributes, link_count, unix_mode
 from ninep.ids import Ids
 from ninep.qid import Qid
 from ninep.sparse import SparseBytes
-from ninep.stat import NO32, Stat
+from ninep.stat import NO32, Stat, seconds
 
 
 class Node:
@@ -87,8 +87,8 @@ class Node:
             0,
             self.qid,
             self.mode,
-            self.atime // SECOND & NO32,
-            self.mtime // SECOND & NO32,
+            seconds(self.atime),
+            seconds(self.mtime),
             self.content.length,
             name,
             self.uid,

@@ -35,7 +35,7 @@ from ninep.errors import (
 from ninep.qid import QTDIR, QTSYMLINK, Qid
 from ninep.remote import RemoteFile, check_length
 from ninep.remote_methods import UnixMethods
-from ninep.stat import DMDEVICE, DMDIR, NO32, NO64, Stat, listed_only
+from ninep.stat import DMDEVICE, DMDIR, NO32, NO64, Stat, changed_at, listed_only, seconds, timed
 from ninep.wire.errors import Malformed
 
 if TYPE_CHECKING:
@@ -114,13 +114,13 @@ class LinuxFile(RemoteFile):
 
     def _entry(self, found: Attributes, name: str, target: str = "") -> Stat:
         mode = plan9_mode(found.mode) | found.qid.type << 24
-        return Stat(
+        entry = Stat(
             0,
             0,
             found.qid,
             mode,
-            found.atime // SECOND & NO32,
-            found.mtime // SECOND & NO32,
+            seconds(found.atime),
+            seconds(found.mtime),
             0 if mode & DMDIR else found.size,
             name,
             self.ids.user(found.uid),
@@ -130,6 +130,7 @@ class LinuxFile(RemoteFile):
             found.uid,
             found.gid,
         )
+        return timed(entry, found.mtime)
 
     async def setattr(self, changes: SetAttributes) -> None:
         mode, uid, gid, size, atime, mtime, atime_now, mtime_now = changes
@@ -160,7 +161,7 @@ class LinuxFile(RemoteFile):
                 gid=None if not changes.gid else self.ids.gid(changes.gid),
                 size=None if changes.length == NO64 or self.qid.type & QTDIR else changes.length,
                 atime=None if changes.atime == NO32 else changes.atime * SECOND,
-                mtime=None if changes.mtime == NO32 else changes.mtime * SECOND,
+                mtime=None if changes.mtime == NO32 else changed_at(changes),
             )
         )
 

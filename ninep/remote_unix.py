@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ninep import messages as m
 from ninep import stat as st
-from ninep.attributes import SECOND, SetAttributes, device_extension, plan9_mode
+from ninep.attributes import SetAttributes, device_extension, plan9_mode
 from ninep.emulation import changed_mode
 from ninep.errors import CrossDevice, InvalidArgument
 from ninep.remote import RemoteFile
-from ninep.stat import NO32, NO64, Stat
+from ninep.stat import NO32, NO64, Stat, seconds
 
 
 class UnixFile(RemoteFile):
@@ -25,8 +25,8 @@ class UnixFile(RemoteFile):
             mode = changed_mode((await self.stat()).mode, changes.mode)
         wstat = Stat(
             mode=mode,
-            atime=NO32 if changes.atime is None else changes.atime // SECOND & NO32,
-            mtime=NO32 if changes.mtime is None else changes.mtime // SECOND & NO32,
+            atime=NO32 if changes.atime is None else seconds(changes.atime),
+            mtime=NO32 if changes.mtime is None else seconds(changes.mtime),
             length=NO64 if changes.size is None else changes.size,
             n_uid=NO32 if changes.uid is None else changes.uid,
             n_gid=NO32 if changes.gid is None else changes.gid,

@@ -200,7 +200,35 @@ def _unpacked(data: Buffer, least: int, strings: int) -> tuple[list[Any], int]:
     return fields, at
 
 
+class TimedStat(Stat):
+    """An entry that comes from 9P2000.L or goes there, where times are not in whole seconds and not of 32 bits.
+
+    Attributes:
+        mtime_ns: last change, in nanoseconds since 1970; None is not known.
+    """
+
+    mtime_ns: int | None = None
+
+    def _replace(self, **changes: Any) -> TimedStat:
+        found = TimedStat(*Stat(*self)._replace(**changes))
+        found.mtime_ns = None if "mtime" in changes else self.mtime_ns
+        return found
+
+
 _UNTOUCHED = Stat()
+
+
+def changed_at(stat: Stat) -> int:
+    """The time of the last change in nanoseconds since 1970, as exactly as it is known."""
+    exact = stat.mtime_ns if isinstance(stat, TimedStat) else None
+    return stat.mtime * SECOND if exact is None else exact
+
+
+def timed(stat: Stat, mtime_ns: int) -> Stat:
+    """The entry with this time of the last change, in nanoseconds since 1970."""
+    found = TimedStat(*stat)._replace(mtime=seconds(mtime_ns))
+    found.mtime_ns = mtime_ns
+    return found
 
 
 def listed_only(name: str, qid: Qid, kind: int) -> Stat:

@@ -89,6 +89,7 @@ class TestTrustingFossil(TestCachedFossil):
 
 class CachedDialectContract(DialectContract):
     counts_holes = False
+    renames_are_changes = False
 
     def tree(self) -> AbstractAsyncContextManager[FileTree]:
         raise NotImplementedError

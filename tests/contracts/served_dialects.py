@@ -54,6 +54,8 @@ class EveryDialectContract:
     """An empty tree whose root belongs to ``OWNER``, mode at least 0755."""
 
     counts_holes = True
+    renames_are_changes = True
+    """Whether a rename is seen at once in the time of the last change."""
     """Whether blocks of a file are told apart from holes."""
     aname = ""
 
@@ -436,6 +438,40 @@ class DialectContract(EveryDialectContract):
                 found = await file.getattr()
                 assert found.mtime > 1_600_000_000 * SECOND
                 assert found.atime == 7 * SECOND
+
+    async def test_times_that_32_bits_do_not_have(self) -> None:
+        """Before 1970, after 2106 and between two seconds. An entry has the nearest that it can tell."""
+        async with self.client(lm.VERSION) as remote:
+            await remote.write_bytes("file", b"x")
+            for moment in (-1, -2 * SECOND, -86_400 * SECOND + 5, (1 << 32) * SECOND + 7, 1_700_000_000_123_456_789):
+                async with await remote.walk("file") as file:
+                    await file.setattr(SetAttributes(atime=moment, mtime=moment))
+                    found = await file.getattr()
+                    assert (found.mtime, found.atime) == (moment, moment)
+                assert (await remote.stat("file")).mtime == min(max(moment // SECOND, 0), 0xFFFFFFFE)
+
+    async def test_what_changes_an_entry_moves_its_change_time(self) -> None:
+        """chmod, a rename and a time that is set, and neither a look nor a time of change that is older."""
+        async with self.client(lm.VERSION) as remote:
+            await remote.write_bytes("file", b"x")
+            async with await remote.walk("file") as file, await remote.walk("") as root:
+
+                async def changed() -> bool:
+                    nonlocal last
+                    before, last = last, (await file.getattr()).ctime
+                    return last > before
+
+                last = 0
+                assert await changed()
+                assert not await changed()
+                for changes in (SetAttributes(mode=0o640), SetAttributes(mtime=5 * SECOND), SetAttributes(size=3)):
+                    await trio.sleep(0.02)
+                    await file.setattr(changes)
+                    assert await changed(), changes
+                if self.renames_are_changes:
+                    await trio.sleep(0.02)
+                    await root.renameat("file", root, "other")
+                    assert await changed()
 
     async def test_holes_take_no_blocks(self) -> None:
         """``du`` and ``cp --sparse`` go by them; there are no fewer than what was written."""

@@ -12,7 +12,7 @@ from ninep import stat as st
 from ninep.attributes import SECOND, attributes_of, device, device_extension, device_numbers, plan9_mode, unix_mode
 from ninep.ids import Ids
 from ninep.qid import Qid
-from ninep.stat import Stat
+from ninep.stat import LATEST, Stat, changed_at, seconds, timed
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,17 @@ def test_from_a_directory_entry() -> None:
     assert attributes_of(stat._replace(extension="HARDLINKCOUNT 3"), ids).nlink == 3
     assert attributes_of(stat._replace(extension="HARDLINKCOUNT x"), ids).nlink == 1
     assert attributes_of(stat._replace(extension="HARDLINKCOUNT 3", mode=st.DMSYMLINK), ids).nlink == 1
+
+
+@pytest.mark.parametrize(
+    ("time", "shown"), [(-1, 0), (0, 0), (5 * SECOND - 1, 4), ((1 << 32) * SECOND, LATEST), (1 << 80, LATEST)]
+)
+def test_times_that_an_entry_cannot_tell(time: int, shown: int) -> None:
+    """The nearest that it can: all ones would mean "don't touch"."""
+    assert seconds(time) == shown
+    entry = timed(Stat(name="file"), time)
+    assert entry.mtime == shown
+    assert changed_at(entry) == time
+    assert changed_at(entry._replace(name="other")) == time
+    assert changed_at(entry._replace(mtime=7)) == 7 * SECOND
+    assert changed_at(Stat(mtime=7)) == 7 * SECOND
