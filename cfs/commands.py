@@ -33,7 +33,7 @@ from ninep.errors import FileError, FileNotFound
 from ninep.status_line import status_line
 from ninep.wire.address import parse
 from ninep.wire.dial import dial
-from ninep.wire.edge import listening, networks_of
+from ninep.wire.edge import can_listen, listening, networks_of
 from ninep.wire.errors import Unreachable
 from ninep.wire.listen import where
 
@@ -74,18 +74,19 @@ async def serve(arguments: argparse.Namespace) -> None:
     await _first(connect, arguments.wait)
     directory = arguments.cache or cache_home() / "cfs" / re.sub(r"[^\w.-]+", "_", server).strip("_")
     frozen = OF_FOSSIL if arguments.immutable is None else [text for text in arguments.immutable if text != "none"]
-    listeners = await listening(arguments, arguments.listen, service="9fs")
-    try:
-        prepare(directory)
-        with opened(directory, arguments.size, server, frozen=frozen, trust=arguments.trust) as cache:
+    await can_listen(arguments, arguments.listen, service="9fs")
+    prepare(directory)
+    with opened(directory, arguments.size, server, frozen=frozen, trust=arguments.trust) as cache:
+        listeners = await listening(arguments, arguments.listen, service="9fs")
+        try:
             places = ", ".join(where(listener) for listener in listeners)
             announce(f"cfs: serving {server} on {places}, cache {directory} of {arguments.size} bytes")
             await until_signalled(
                 lambda: serve_cache(cache, connect, listeners, patience=arguments.patience, offline=arguments.offline)
             )
-    finally:
-        for listener in listeners:
-            await trio.aclose_forcefully(listener)
+        finally:
+            for listener in listeners:
+                await trio.aclose_forcefully(listener)
 
 
 def prepare(directory: Path) -> None:

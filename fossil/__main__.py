@@ -49,7 +49,7 @@ from ninep.cli.sizes import size_above_zero
 from ninep.cli.streams import print_result
 from ninep.server import serve
 from ninep.tasks.nursery import open_nursery
-from ninep.wire.edge import add_listen_flags, add_network_flags, listening, networks_of, run_program
+from ninep.wire.edge import add_listen_flags, add_network_flags, can_listen, listening, networks_of, run_program
 from ninep.wire.errors import BadAddress
 from ninep.wire.listen import where
 from venti.client import connect
@@ -107,11 +107,12 @@ async def run_serve(arguments: argparse.Namespace) -> None:
 async def _serve_one(arguments: argparse.Namespace, server: FileServer) -> None:
     """The one file system of a data directory; an address that cannot be listened on is told before it is touched."""
     addresses = arguments.listen or [DEFAULT_LISTEN]
-    listeners = [await server.surroundings.listen(address) for address in addresses]
+    for address in addresses:
+        await can_listen(arguments, address, service="9fs")
     server.configure(NAME, "*")
     await server.open(server.fsys(NAME), Rules(permissions=not arguments.no_permissions), archiving=True)
-    for address, found in zip(addresses, listeners, strict=True):
-        await server.listen(address, found)
+    for address in addresses:
+        await server.listen(address, await server.surroundings.listen(address))
 
 
 def _announce(server: FileServer, fsys: Fsys) -> None:
@@ -149,11 +150,12 @@ async def run_vacfs(arguments: argparse.Namespace) -> None:
     )
 
     async def run() -> None:
-        listeners = await listening(arguments, address, service="9fs")
+        await can_listen(arguments, address, service="9fs")
         tree = VacTree(VaultStore(vault), score, permissions=not arguments.no_permissions)
         async with open_nursery() as nursery:
             nursery.start_soon(vault.run)
             await tree.top()
+            listeners = await listening(arguments, address, service="9fs")
             places = " ".join(where(listener) for listener in listeners)
             announce(f"serving vac:{score} on {places}, read-only")
             await serve(tree, listeners)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import ssl
 import tomllib
@@ -17,7 +18,7 @@ from ninep.cli.errors import BadUsage
 from ninep.cli.homes import config_home
 from ninep.wire import busypoll, memory, tls
 from ninep.wire.errors import BadAddress, ConnectionLost, Unreachable, WireError
-from ninep.wire.listen import Listener, listen
+from ninep.wire.listen import Listener, listen, where
 from ninep.wire.networks import Networks
 
 CODES: Mapping[type[Exception], int] = {
@@ -95,6 +96,28 @@ async def listening(
         context=tls.server_context(arguments.tls_cert, arguments.tls_clients) if arguments.tls_cert else None,
         environment=environment,
     )
+
+
+async def can_listen(
+    arguments: argparse.Namespace, address: str, *, service: str, environment: Mapping[str, str] = os.environ
+) -> None:
+    """Finds out whether ``listening`` would do, without keeping anybody waiting: raises what that does.
+
+    A server asks this before it opens its data, and listens when it can answer: a client that comes in between is
+    refused, and neither waits for nothing nor is reset.
+    """
+    if not address.startswith("systemd!"):
+        await close_listeners(await listening(arguments, address, service=service, environment=environment))
+
+
+async def close_listeners(listeners: Sequence[Listener]) -> None:
+    """Closes them, also where they never came to be used, and takes their names out of the file system."""
+    for listener in listeners:
+        kind, _, path = where(listener).partition("!")
+        await trio.aclose_forcefully(listener)
+        if kind == "unix":
+            with contextlib.suppress(OSError):
+                os.unlink(path)
 
 
 def networks_of(arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Networks:

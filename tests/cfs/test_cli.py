@@ -84,7 +84,7 @@ def test_warm_stats_and_pins(serving: Site, tmp_path: Path) -> None:
     assert cfs("unpin", "tree") == ""
     assert serving.fails("unpin", "-a", serving.cache_address, "tree")[0] == 1
     code, text = serving.fails("warm", "-a", serving.cache_address, "nowhere")
-    assert (code, text) == (5, "cfs: file does not exist")
+    assert (code, text) == (5, "cfs: nowhere: file does not exist")
 
 
 def test_who_is_no_cache(serving: Site) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import socket
 import subprocess
@@ -14,7 +15,8 @@ import pytest
 import trio
 import trio.testing
 
-from ninep.wire import BadAddress, CannotListen, Networks, dial, listen
+from ninep.wire import BadAddress, CannotListen, Networks, Unreachable, dial, listen
+from ninep.wire.edge import add_listen_flags, can_listen
 from ninep.wire.listen import where
 
 
@@ -162,3 +164,19 @@ async def test_somebody_elses_live_socket_is_not_replaced() -> None:
             assert "somebody else's" in said
             async with await dial(where(listener), service="9fs"):
                 pass
+
+
+async def test_asking_whether_one_can_listen_keeps_nobody_waiting(tmp_path: Path) -> None:
+    parser = argparse.ArgumentParser()
+    add_listen_flags(parser)
+    arguments = parser.parse_args([])
+    (listener,) = await listen("tcp!127.0.0.1!0", service="9fs")
+    with pytest.raises(CannotListen, match="taken"):
+        await can_listen(arguments, where(listener), service="9fs", environment={})
+    address = where(listener)
+    await listener.aclose()
+    for one in (address, f"unix!{tmp_path}/socket"):
+        await can_listen(arguments, one, service="9fs", environment={})
+        with pytest.raises(Unreachable):
+            await dial(one, service="9fs")
+    assert os.listdir(tmp_path) == []

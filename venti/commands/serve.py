@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-import trio
-
 from ninep.cli.serving import announce, until_signalled
-from ninep.wire.edge import add_listen_flags, listening, networks_of
-from ninep.wire.listen import Listener, where
+from ninep.wire.edge import add_listen_flags, can_listen, listening, networks_of
+from ninep.wire.listen import where
 from venti.commands.connection import Parsers
 from venti.commands.settings import add_flags, settings_of
 from venti.commands.upkeep import looked_after
@@ -37,10 +33,9 @@ async def run(arguments: argparse.Namespace) -> None:
         request_bytes=settings["request-bytes"],
         reply_bytes=settings["reply-bytes"],
     )
-    listeners = await listening(arguments, settings["address"], service="venti")
+    await can_listen(arguments, settings["address"], service="venti")
     with running(settings["workers"]) as workers:
         async with (
-            closed(listeners),
             open_disk_store(
                 path,
                 arena_size=settings["arena-size"],
@@ -57,18 +52,9 @@ async def run(arguments: argparse.Namespace) -> None:
                 networks=networks_of(arguments),
             ) as store,
         ):
+            listeners = await listening(arguments, settings["address"], service="venti")
             announce(f"serving {path} on {' '.join(where(listener) for listener in listeners)}")
             await until_signalled(lambda: serve(store, listeners, limits=limits, connections=settings["connections"]))
-
-
-@asynccontextmanager
-async def closed(listeners: Sequence[Listener]) -> AsyncIterator[None]:
-    """Closes the listeners at the end, also where they never came to be used."""
-    try:
-        yield
-    finally:
-        for listener in listeners:
-            await trio.aclose_forcefully(listener)
 
 
 def add(commands: Parsers) -> None:
