@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cfs.errors import CacheInUse, NotACache
 from cfs.layout import INDEX, LOCK, segment_number
-from ninep.disk import AlreadyLocked, LockFile, make_folders
+from ninep.disk import AlreadyLocked, LockFile, make_folders, sync_folder
 
 
 class Directory:
@@ -27,13 +27,17 @@ class Directory:
         """
         self.path = path
         make_folders(path, 0o700)
-        if not (path / LOCK).exists() and any(path.iterdir()):
+        fresh = not (path / LOCK).exists()
+        if fresh and any(path.iterdir()):
             raise NotACache(path)
         try:
             self._lock = LockFile(path / LOCK)
         except AlreadyLocked as error:
             raise CacheInUse(path, error.holder) from error
         self._lock.note()
+        if fresh:
+            # What marks the directory is on the disk before anything else of it.
+            sync_folder(path)
 
     @property
     def empty(self) -> bool:

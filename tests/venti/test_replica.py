@@ -347,3 +347,28 @@ async def test_an_export_is_noted_up_to_what_is_durable(source: Path) -> None:
         assert at_most(source, end) == reached
         assert at_most(source, Position(0, START)) == (0, START)
     assert at_most(source, end) == end
+
+
+async def test_a_copy_of_which_only_the_end_came_to_the_disk(source: Path, copy: Path) -> None:
+    """A loss of power in the middle: neither a footer nor the last bytes say that what was before is there."""
+    await fill(source, WRITTEN)
+    mirror(source, copy)
+    whole = files(copy)
+    for number in (0, len(whole) - 1):
+        path = arena_path(copy / "arenas", number)
+        path.chmod(0o600)
+        data = path.read_bytes()
+        path.write_bytes(bytes(512) + data[512:1024] + bytes(len(data) // 2) + data[1024 + len(data) // 2 :])
+    mirror(source, copy)
+    assert files(copy) == whole
+
+
+async def test_rot_of_the_original_is_not_copied_over_a_sound_block(source: Path, copy: Path) -> None:
+    places = await fill(source, WRITTEN[:10], arena_size=1 << 30)
+    mirror(source, copy)
+    whole = files(copy)
+    harm(source, places[3])
+    await fill(source, WRITTEN[:12], arena_size=1 << 30)
+    mirror(source, copy)
+    assert files(copy)["00000000.arena"].startswith(whole["00000000.arena"])
+    assert len(files(copy)["00000000.arena"]) > len(whole["00000000.arena"])

@@ -10,15 +10,15 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from venti.disk import arena as arenas
-from venti.disk.arena import START, arena_name
+from venti.disk.arena import START, Gap, arena_name
 from venti.disk.files import ArenaFile, ArenaFolder
 from venti.disk.survey import numbers
 from venti.errors import DamagedStore
 
 STEP = 8 * 1024 * 1024
 """Bytes between two looks at the world."""
-_TAIL = 1024 * 1024
-"""Bytes at the end of a copy that are compared with the original before more is added."""
+_STRIDE = 1024 * 1024
+"""Bytes of copy and original that are compared at once."""
 
 
 class Step(NamedTuple):
@@ -91,7 +91,7 @@ class _Arena:
         return end
 
     def _is_there(self, original: ArenaFile) -> bool:
-        """Whether the copy is sealed with the same footer."""
+        """Whether the copy is sealed with the same footer, and whole: its end may be all that came to the disk."""
         if not self._exists or _size(self._destination, self._number) != original.size():
             return False
         copy = self._destination.open(self._name, writable=False)
@@ -100,7 +100,9 @@ class _Arena:
             if start is None or start != arenas.sealed_at(original):
                 return False
             size = original.size() - start
-            return copy.read(size, start) == original.read(size, start)
+            if copy.read(size, start) != original.read(size, start):
+                return False
+            return self._destination.protected(self._name) or _is_sound(copy)
         finally:
             copy.close()
 
@@ -127,30 +129,26 @@ class _Arena:
     def _common(self, original: ArenaFile, copy: ArenaFile, size: int, end: int) -> int:
         """How much of the copy is the beginning of the original; what a crash left behind that does not count.
 
+        All of it is compared: after a loss of power the last that was written may be there, and what was before not.
+
         Raises:
             DamagedStore: the copy has blocks that the original has not.
         """
-        start = max(0, size - _TAIL)
-        ends = ((0, min(START, size)), (start, size - start))
-        if size <= end and all(original.read(count, at) == copy.read(count, at) for at, count in ends):
+        if size <= end and _same(original, copy, 0, size):
             return size
-        for found in arenas.clumps(copy, START, size):
-            length = found.end - found.offset
-            same = original.read(length, found.offset) == copy.read(length, found.offset)
-            if not same and arenas.is_genuine(copy, found):
+        common = size if not arenas.head_fault(copy, self._number) else 0
+        gaps: list[Gap] = []
+        for found in arenas.clumps(copy, START, size, gaps):
+            if _same(original, copy, found.offset, found.end):
+                continue
+            if not arenas.is_genuine(copy, found):
+                common = min(common, found.offset)
+            elif found.end > end or _is_genuine(original, found.offset, end):
                 raise DamagedStore(
                     f"{self._destination.where(self._name)} is not a copy of {self._source.where(self._name)}: "
                     "if it holds nothing that is needed, move it away and it is copied anew"
                 )
-        at = 0
-        while at < min(size, end):
-            here, there = original.read(min(_TAIL, end - at), at), copy.read(min(_TAIL, end - at), at)
-            if here != there:
-                return at + next(
-                    (n for n, pair in enumerate(zip(here, there, strict=False)) if pair[0] != pair[1]), len(there)
-                )
-            at += len(here)
-        return min(size, end)
+        return min([common, end, *(gap.start for gap in gaps)])
 
     def _verify(self, original: ArenaFile) -> Iterator[Step]:
         copy = self._destination.open(self._name, writable=False)
@@ -175,3 +173,25 @@ def _size(folder: ArenaFolder, number: int) -> int:
         return file.size()
     finally:
         file.close()
+
+
+def _same(original: ArenaFile, copy: ArenaFile, start: int, end: int) -> bool:
+    return all(
+        original.read(min(_STRIDE, end - at), at) == copy.read(min(_STRIDE, end - at), at)
+        for at in range(start, end, _STRIDE)
+    )
+
+
+def _is_genuine(file: ArenaFile, offset: int, end: int) -> bool:
+    """Whether a block is whole there."""
+    found = next(arenas.clumps(file, offset, end), None)
+    return found is not None and found.offset == offset and arenas.is_genuine(file, found)
+
+
+def _is_sound(file: ArenaFile) -> bool:
+    """Whether a sealed arena is what it was."""
+    try:
+        arenas.verify_seal(file)
+    except DamagedStore:
+        return False
+    return True
