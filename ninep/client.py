@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -204,8 +205,11 @@ class RemoteTree:
             return False
 
 
-def split(path: str) -> list[str]:
-    """The elements of a path."""
+def split(path: str | os.PathLike[str]) -> list[str]:
+    """The elements of a path, a ``str`` or something like ``PurePosixPath``. Raises ``TypeError`` for anything else."""
+    path = os.fspath(path)
+    if not isinstance(path, str):
+        raise TypeError(f"a path is a str, and not {type(path).__name__}")
     return [name for name in path.split("/") if name not in ("", ".")]
 
 

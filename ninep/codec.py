@@ -266,7 +266,9 @@ decode_reply: Callable[[memoryview], tuple[int, m.Reply]] = reply_decoder(REPLIE
 
 
 def string(text: str) -> bytes:
-    """A string with its count."""
+    """A string with its count. Raises ``ValueError`` for one with NUL, with which the peer would end the connection."""
+    if "\0" in text:
+        raise ValueError(f"no string of 9P can hold NUL: {text[:100]!r}")
     data = text.encode("utf-8", "surrogateescape")
     return _COUNT.pack(len(data)) + data
 

@@ -154,6 +154,7 @@ def _number(number: object) -> int:
 
 def _cut(text: str) -> str:
     """``text`` in the bytes that Plan 9 keeps, whole characters only."""
+    text = text.replace("\0", "\ufffd")
     data = text.encode("utf-8", "replace")
     if len(data) >= m.ERRMAX:
         return data[: m.ERRMAX - 1].decode("utf-8", "ignore")

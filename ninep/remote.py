@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from ninep import messages as m
-from ninep.errors import FileError, NameTooLong, NotDirectory
+from ninep.errors import FileError, IllegalName, NameTooLong, NotDirectory
 from ninep.ids import Ids
 from ninep.qid import QTEXCL, Qid
 from ninep.remote_io import Reading, Writing
@@ -270,7 +270,9 @@ class RemoteFile(UnixMethods):
 
 
 def check_length(name: str) -> None:
-    """Raises ``NameTooLong`` for a name that no message can carry."""
+    """Raises ``NameTooLong`` or ``IllegalName`` for a name that no message can carry."""
+    if "\0" in name:
+        raise IllegalName(f"no name can hold NUL: {name[:100]!r}")
     if len(name.encode("utf-8", "surrogateescape")) > LONGEST_NAME:
         raise NameTooLong
 
@@ -280,6 +282,8 @@ def _parts(names: Sequence[str], msize: int) -> list[list[str]]:
     parts: list[list[str]] = [[]]
     room = msize - WALK_HEAD
     for name in names:
+        if "\0" in name:
+            raise IllegalName(f"no name can hold NUL: {name[:100]!r}")
         size = 2 + len(name.encode("utf-8", "surrogateescape"))
         if size > min(LONGEST_NAME, msize - WALK_HEAD):
             raise NameTooLong

@@ -125,10 +125,12 @@ class Stat(NamedTuple):
         """The entry with its own size field, in 9P2000.
 
         Raises:
-            ValueError: the strings are too long for 16-bit counts.
+            ValueError: the strings are too long for 16-bit counts, or hold NUL.
         """
         # Listings make many of these, so it is all here and nothing is taken apart twice.
         type_, dev, (kind, version, path), mode, atime, mtime, length, name, uid, gid, muid, _, _, _, _ = self
+        if "\0" in name:
+            raise ValueError(f"no string of 9P can hold NUL: {name[:100]!r}")
         encoded = name.encode("utf-8", "surrogateescape")
         names = _owners(uid, gid, muid)
         count = len(encoded)
@@ -140,6 +142,8 @@ class Stat(NamedTuple):
 
     def pack_unix(self) -> bytes:
         """The same in 9P2000.u."""
+        if "\0" in self.extension:
+            raise ValueError(f"no string of 9P can hold NUL: {self.extension[:100]!r}")
         extension = self.extension.encode("utf-8", "surrogateescape")
         if len(extension) > LARGEST:
             raise ValueError(f"extension of {len(extension)} bytes")
@@ -174,6 +178,8 @@ class Stat(NamedTuple):
 @lru_cache(1024)
 def _owners(*names: str) -> bytes:
     """Strings with their counts; who owns files is the same for many entries."""
+    if any("\0" in name for name in names):
+        raise ValueError("no string of 9P can hold NUL: there is one in the name of a user")
     encoded = [name.encode("utf-8", "surrogateescape") for name in names]
     if max(map(len, encoded)) > LARGEST:
         raise ValueError(f"directory entry with a name of {max(map(len, encoded))} bytes")

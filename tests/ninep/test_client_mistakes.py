@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
@@ -16,10 +17,11 @@ from ninep import messages_linux as lm
 from ninep.cli import identity
 from ninep.client import RemoteTree, connect, connected
 from ninep.connection import Connection
-from ninep.errors import IsDirectory, NinepError, NotDirectory
+from ninep.errors import FileError, IsDirectory, NinepError, NotDirectory
 from ninep.ramfs import RamTree
 from ninep.server import serve_stream
 from ninep.stat import DMDIR, Stat
+from ninep.synthetic import SyntheticTree
 
 OWNER = "glenda"
 DIALECTS = pytest.mark.parametrize("version", [m.VERSION, m.VERSION_UNIX, lm.VERSION])
@@ -110,3 +112,62 @@ async def test_content_of_a_wrong_type_destroys_nothing(version: str, wrong: Any
             with pytest.raises(TypeError):
                 await file.write(wrong)
         assert await tree.read_bytes("file") == b"content"
+
+
+WRONG = [None, 5, -1, 1 << 70, "", b"x", [], ["a"], object(), "\0", "a\0b", "x" * 70_000, "\ud800", 1.5, True]
+BY_PATH = ["walk", "read_bytes", "mkdir", "listdir", "stat", "readlink", "remove", "exists", "open_file"]
+
+
+@DIALECTS
+async def test_no_argument_whatever_costs_the_connection(version: str) -> None:
+    """A string with NUL, say, would make the server hang up."""
+    async with client(version) as tree:
+        for name in BY_PATH:
+            for wrong in WRONG:
+                if name == "remove" and wrong == "":
+                    continue
+                try:
+                    found = await getattr(tree, name)(wrong)
+                    if name == "walk":
+                        await found.clunk()
+                except (NinepError, TypeError, ValueError):
+                    pass
+        for wrong in WRONG:
+            for ask in (
+                lambda wrong=wrong: tree.write_bytes(wrong, b"x"),
+                lambda wrong=wrong: tree.rename("none", wrong),
+                lambda wrong=wrong: tree.symlink("dir/link", wrong),
+                lambda wrong=wrong: tree.wstat("file", Stat(gid=wrong)),
+                lambda wrong=wrong: tree.wstat("file", wrong),
+                lambda wrong=wrong: tree.connection.attach(wrong),
+            ):
+                try:
+                    await ask()
+                except (NinepError, TypeError, ValueError, AttributeError):
+                    pass
+        assert tree.connection.lost is None
+        assert await tree.read_bytes("file") == b"content"
+
+
+async def test_a_path_may_be_one_of_pathlib() -> None:
+    async with client() as tree:
+        assert await tree.read_bytes(PurePosixPath("/file")) == b"content"
+        with pytest.raises(TypeError, match="a path is a str"):
+            await tree.read_bytes(b"file")  # type: ignore[arg-type]  # that is the mistake
+
+
+async def test_a_refusal_with_a_strange_text_does_not_cost_the_connection() -> None:
+    made = SyntheticTree(OWNER)
+
+    @made.file("strange")
+    def strange() -> str:
+        raise ValueError("a\0b" + "x" * 100_000 + "\ud800")
+
+    near, far = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve_stream, far, made)
+        async with connected(near) as connection:
+            tree = RemoteTree(await connection.attach(OWNER))
+            with pytest.raises(FileError, match="a\ufffdb"):
+                await tree.read_bytes("strange")
+            assert await tree.exists("strange")

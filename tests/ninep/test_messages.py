@@ -109,7 +109,17 @@ def test_too_many_names() -> None:
 
 def test_nul_in_a_string() -> None:
     with pytest.raises(Malformed, match="NUL"):
-        codec.decode_request(memoryview(encoded(7, m.Twalk(1, 2, ["a\0b"])))[4:])
+        codec.decode_request(memoryview(encoded(7, m.Twalk(1, 2, ["a!b"])).replace(b"!", b"\0"))[4:])
+    for message in (
+        m.Twalk(1, 2, ["a\0b"]),
+        m.Tcreate(1, "a\0b", 0o644, 0),
+        m.Tattach(1, 2, "a\0b", "", 0),
+        m.Rerror("a\0b", 0),
+        m.Twstat(1, Stat(name="a\0b")),
+        m.Twstat(1, Stat(gid="a\0b")),
+    ):
+        with pytest.raises(ValueError, match="NUL"):
+            encoded(7, message)
 
 
 def test_bytes_that_are_no_utf8_survive() -> None:
