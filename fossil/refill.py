@@ -14,12 +14,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
+
+import trio
 
 from fossil.errors import FossilError
 from fossil.filesystem import ROOT, FileSystem
 from fossil.history import ARCHIVE, History
+from fossil.schema import open_reader
 from fossil.sources import Sources
 from fossil.tables import ARCHIVED, SNAPSHOT, SOURCE, UNLISTED
 from fossil.trust import Trust, new_mark, tops
@@ -144,9 +149,7 @@ class Refill:
         begun = state.get("stage")
         place: Any = state.get("place")
         first = STAGES.index(begun) if begun in STAGES and isinstance(place, list) else 0
-        run = self._system.database.execute
-        tables = (*STAGES[:-1], "snapshot WHERE score<>''")
-        self.progress.total = sum(run(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables)
+        self.progress.total = await trio.to_thread.run_sync(_count, self._system.database.path)
         mark: Score | None = None
         for number in range(first, len(STAGES)):
             stage = STAGES[number]
@@ -156,7 +159,9 @@ class Refill:
                 wanted = _Wanted(store, sources, self.progress)
                 lost = await self._look(wanted, rows, below)
                 mark = await wanted.note()
-                self._forget(stage, lost)
+                for row in lost:
+                    self._forget(stage, row)
+                    await trio.lowlevel.checkpoint()
                 place = rows[-1].key
                 self._trust.set("refill", {"stage": stage, "place": place, "mark": str(mark)})
                 self.progress.seen += len(rows)
@@ -244,20 +249,19 @@ class Refill:
 
     # What is nowhere
 
-    def _forget(self, stage: str, lost: Sequence[_Item]) -> None:
-        system = self._system
-        run = system.database.execute
-        for row in lost:
-            if stage == "archived":
-                self._forget_version(*row.key)
-            elif stage == "snapshot":
-                self._forget_archives(row.key[0])
-            elif stage == "unlisted":
-                self._lose(row, self._name(row.key[0]))
-            else:
-                user = run("SELECT path FROM extent WHERE place=? LIMIT 1", (-row.key[0],)).fetchone()
-                if user is not None:
-                    self._lose(row, self._name(user[0]))
+    def _forget(self, stage: str, row: _Item) -> None:
+        if stage == "archived":
+            self._forget_version(*row.key)
+        elif stage == "snapshot":
+            self._forget_archives(row.key[0])
+        elif stage == "unlisted":
+            self._lose(row, self._name(row.key[0]))
+        else:
+            user = self._system.database.execute(
+                "SELECT path FROM extent WHERE place=? LIMIT 1", (-row.key[0],)
+            ).fetchone()
+            if user is not None:
+                self._lose(row, self._name(user[0]))
 
     def _lose(self, row: _Item, name: str) -> None:
         self._names.append(name)
@@ -316,6 +320,13 @@ class Refill:
             path = row[0]
             names.append(row[1])
         return "/" + "/".join(reversed(names))
+
+
+def _count(path: Path) -> int:
+    """How many rows there are to look at; in any thread, since that goes through the tables."""
+    with closing(open_reader(path)) as reader:
+        tables = (*STAGES[:-1], "snapshot WHERE score<>''")
+        return sum(reader.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables)
 
 
 def _tops(entries: bytes) -> list[Link]:
