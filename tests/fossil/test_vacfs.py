@@ -14,6 +14,7 @@ import trio
 from contracts import recorded_archives
 from contracts.ninep_client import Raw, connected
 from contracts.programs import Program, free_port, run
+from contracts.walked_tree import all_of, check_unique
 from fossil.errors import ArchiveAway
 from fossil.vacfs import VacTree
 from fossil.vault import Vault
@@ -96,6 +97,18 @@ async def test_all_of_an_archive(recorded: dict[str, Any]) -> None:
                     assert await raw.read(fid, offset, 100) == await file.read(offset, 100)
             paths.append(stat.qid.path)
         assert len(set(paths)) == len(paths)
+
+
+@recorded
+async def test_no_two_files_have_one_qid_path(recorded: dict[str, Any]) -> None:
+    """Whatever ids the archive has, and the same at every start."""
+    found = []
+    for _ in range(2):
+        tree = VacTree(recorded_archives.store(), label.parse(recorded["vac"]), permissions=False)
+        async with client(tree) as raw:
+            found.append(await all_of(raw))
+            check_unique(found[-1])
+    assert found[0] == found[1]
 
 
 async def made(store: MemoryStore, names: dict[str, bytes], **info: Any) -> Score:

@@ -12,6 +12,7 @@ import trio
 import trio.testing
 
 from contracts.ninep_client import connected
+from contracts.walked_tree import all_of, check_unique
 from ninep import messages as m
 from ninep.errors import FileError
 from ninep.files import File, FileTree
@@ -385,3 +386,24 @@ async def test_names_that_no_file_has(names: list[Any], told: str) -> None:
     tree.names("jobs/{job}")(lambda: names)
     async with connected(tree) as raw:
         assert await raw.refused(m.Tread(await raw.open("jobs"), 0, 1000)) == told
+
+
+async def test_no_two_files_have_one_qid_path() -> None:
+    """Nor the same function at different names."""
+    tree = SyntheticTree()
+
+    @tree.names("jobs/{job}")
+    def jobs() -> list[str]:
+        return ["1", "2", "jobs"]
+
+    for path in ("jobs/{job}/status", "jobs/{job}/deep/status", "status", "other/status"):
+
+        @tree.file(path)
+        def status(job: str = "") -> str:
+            return job
+
+    async with connected(tree) as raw:
+        found = await all_of(raw)
+        assert len(found) == 17
+        check_unique(found)
+        assert await all_of(raw) == found
