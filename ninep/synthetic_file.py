@@ -212,9 +212,13 @@ class SyntheticFile(File):
         found = [self._tree.stat(child, (*self.place, name)) for name, child in entry.children.items()]
         if entry.below is None or entry.lister is None:
             return found
-        below = entry.below
+        below, fixed = entry.below, entry.children
         return then(
-            self._names(), lambda names: [*found, *(self._tree.stat(below, (*self.place, name)) for name in names)]
+            self._names(),
+            lambda names: [
+                *found,
+                *(self._tree.stat(below, (*self.place, name)) for name in dict.fromkeys(names) if name not in fixed),
+            ],
         )
 
     def stat(self) -> Stat:

@@ -394,9 +394,9 @@ async def test_no_two_files_have_one_qid_path() -> None:
 
     @tree.names("jobs/{job}")
     def jobs() -> list[str]:
-        return ["1", "2", "jobs"]
+        return ["1", "2", "jobs", "1", "fixed"]
 
-    for path in ("jobs/{job}/status", "jobs/{job}/deep/status", "status", "other/status"):
+    for path in ("jobs/fixed", "jobs/{job}/status", "jobs/{job}/deep/status", "status", "other/status"):
 
         @tree.file(path)
         def status(job: str = "") -> str:
@@ -404,6 +404,6 @@ async def test_no_two_files_have_one_qid_path() -> None:
 
     async with connected(tree) as raw:
         found = await all_of(raw)
-        assert len(found) == 17
+        assert len(found) == 18
         check_unique(found)
         assert await all_of(raw) == found
