@@ -5,7 +5,7 @@ from __future__ import annotations
 from ninep.errors import NinepError
 from ninep.remote import RemoteFile
 from ninep.stat import Stat
-from ninep.transfer import Branch, Transfer, listed
+from ninep.transfer import PIECE, Branch, Listing, Transfer
 
 
 class Warmth(Transfer):
@@ -27,9 +27,19 @@ class Warmth(Transfer):
             await branch.end()
 
     async def _fill(self, branch: Branch) -> None:
-        for entry in reversed(await listed(branch.file)):
-            self.add(branch, f"{branch.path}/{entry.name}", self._below, entry)
+        await self._some(branch, await Listing.begin(branch.file))
         await branch.end()
+
+    async def _rest(self, branch: Branch, _: str, listing: Listing) -> None:
+        await self._some(branch, listing)
+
+    async def _some(self, branch: Branch, listing: Listing) -> None:
+        """Some entries of a directory; the next when those are done, as jobs that were added last are done first."""
+        entries = await listing.next()
+        if len(entries) == PIECE:
+            self.add(branch, branch.path, self._rest, listing)
+        for entry in reversed(entries):
+            self.add(branch, f"{branch.path}/{entry.name}", self._below, entry)
 
     async def _below(self, branch: Branch, path: str, entry: Stat) -> None:
         file = await branch.file.walk([entry.name])

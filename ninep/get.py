@@ -13,7 +13,7 @@ from ninep.errors import IllegalName, NinepError, NotDirectory
 from ninep.listing import shown
 from ninep.remote import RemoteFile
 from ninep.stat import DMSYMLINK, Stat, changed_at
-from ninep.transfer import Branch, NeedsRecursion, Transfer, listed, local
+from ninep.transfer import PIECE, Branch, Listing, NeedsRecursion, Transfer, local
 
 log = logging.getLogger(__name__)
 
@@ -73,14 +73,23 @@ class Get(Transfer):
         return branch
 
     async def _fill(self, branch: Branch) -> None:
-        entries = await listed(branch.file)
+        await self._some(branch, await Listing.begin(branch.file))
+        await branch.end()
+
+    async def _rest(self, branch: Branch, _: str, listing: Listing) -> None:
+        await self._some(branch, listing)
+
+    async def _some(self, branch: Branch, listing: Listing) -> None:
+        """Some entries of a directory; the next when those are done, as jobs that were added last are done first."""
+        entries = await listing.next()
+        if len(entries) == PIECE:
+            self.add(branch, branch.path, self._rest, listing)
         for entry in reversed(entries):
             if entry.is_directory:
                 self.add(branch, f"{branch.path}/{entry.name}", self._directory, entry)
         for entry in reversed(entries):
             if not entry.is_directory:
                 self.add(branch, f"{branch.path}/{entry.name}", self._file, entry)
-        await branch.end()
 
     async def _file(self, branch: Branch, path: str, entry: Stat) -> None:
         _checked(entry.name)

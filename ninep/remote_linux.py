@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from ninep import messages as m
@@ -167,31 +168,35 @@ class LinuxFile(RemoteFile):
 
     async def readdir(self) -> list[Entry]:
         """The names in this directory, which is open, in the server's order, without ``.`` and ``..``."""
+        return [entry async for entries in self._readdir() for entry in entries]
+
+    async def _readdir(self) -> AsyncGenerator[list[Entry], None]:
+        """The same, as they come."""
         if not self.qid.is_directory:
             raise NotDirectory
         if self._listing is None:
             raise BadFidUse("a directory has to be open before it is listed")
-        found: list[Entry] = []
         cookie = 0
         while True:
             ask = lm.Treaddir(self._listing.fid, cookie, self.connection.iounit)
             entries = unpack_entries((await self.connection.ask(ask)).data)
             if not entries:
-                return found
+                return
             last, cookie = cookie, entries[-1][1]
             if cookie == last:
                 raise Malformed("a directory goes on from where it was")
-            found += [Entry(qid, kind, name) for qid, _, kind, name in entries if name not in (".", "..")]
+            yield [Entry(qid, kind, name) for qid, _, kind, name in entries if name not in (".", "..")]
 
     async def scan(self) -> AsyncGenerator[Stat, None]:
         """The entries of this directory, which is open, some at a time. One that goes away meanwhile is left out.
 
         Of one that cannot be looked at there is what the directory knows, kind and qid: see ``Stat.is_known``.
         """
-        entries = await self.readdir()
-        for start in range(0, len(entries), AT_ONCE):
-            for entry in await self._entries(entries[start : start + AT_ONCE]):
-                yield entry
+        async with aclosing(self._readdir()) as batches:
+            async for entries in batches:
+                for start in range(0, len(entries), AT_ONCE):
+                    for entry in await self._entries(entries[start : start + AT_ONCE]):
+                        yield entry
 
     async def _entries(self, listed: Sequence[Entry]) -> Stats:
         """The entries of some names: all walks together, then all attributes, then all links."""

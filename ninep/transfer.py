@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 64
 """Jobs under way at the same time."""
+PIECE = 1000
+"""Entries of a directory that are looked at before the next are asked for."""
 SMALL = 256 * 1024
 """Bytes of local I/O that are worth a thread."""
 _HOPELESS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS))
@@ -142,6 +144,44 @@ class Transfer:
         if self.failures:
             some = "one of them" if self.failures == 1 else f"{self.failures} of them"
             raise Incomplete(f"not everything is done: {some} failed, {self.files} files are done")
+
+
+class Listing:
+    """The entries of a directory some at a time: of one that has no end there are never more in memory."""
+
+    def __init__(self, file: RemoteFile) -> None:
+        """``file`` is open for reading; it is given up at the end."""
+        self._file = file
+        self._entries = file.scan()
+
+    @classmethod
+    async def begin(cls, directory: RemoteFile) -> Listing:
+        """Of a directory that is not open."""
+        file = await directory.walk([])
+        try:
+            await file.open()
+        except BaseException:
+            await file.leave()
+            raise
+        return cls(file)
+
+    async def next(self) -> list[Stat]:
+        """The next ``PIECE`` entries; fewer, and perhaps none, at the end."""
+        found: list[Stat] = []
+        try:
+            async for entry in self._entries:
+                found.append(entry)
+                if len(found) == PIECE:
+                    return found
+        except BaseException:
+            await self._close()
+            raise
+        await self._close()
+        return found
+
+    async def _close(self) -> None:
+        await self._entries.aclose()
+        await self._file.leave()
 
 
 async def listed(directory: RemoteFile) -> list[Stat]:

@@ -1,0 +1,59 @@
+"""Directories that are long, or have no end: a copy looks at some entries at a time."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import trio
+
+from contracts.opened_export import exported
+from ninep import messages as m
+from ninep import messages_linux as lm
+from ninep.get import Get
+from ninep.remote import RemoteFile
+from ninep.transfer import PIECE
+
+
+@pytest.mark.parametrize("version", [m.VERSION, lm.VERSION])
+@pytest.mark.parametrize("count", [PIECE - 1, PIECE, PIECE + 1, 2 * PIECE + 3])
+async def test_all_of_a_long_directory_comes(version: str, count: int, tmp_path: Path) -> None:
+    (tmp_path / "there/long").mkdir(parents=True)
+    for number in range(count):
+        (tmp_path / f"there/long/{number}").write_text(str(number))
+    async with exported(tmp_path / "there", version) as tree:
+        await Get(tree).get("", tmp_path / "here", recursive=True)
+    assert sorted(os.listdir(tmp_path / "here/long"), key=int) == [str(number) for number in range(count)]
+
+
+async def test_a_directory_without_an_end_is_never_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/file").write_text("x")
+    real = RemoteFile.scan
+    told = done = most = 0
+
+    async def endless(self: RemoteFile):  # type: ignore[no-untyped-def] # an async generator of entries
+        nonlocal told
+        (entry,) = [entry async for entry in real(self)]
+        while True:
+            told += 1
+            yield entry
+            if not told % 100:
+                await trio.lowlevel.checkpoint()
+
+    async def copied(self: Get, *_: object) -> None:
+        nonlocal done, most
+        await trio.lowlevel.checkpoint()
+        done += 1
+        most = max(most, told - done)
+        if done == 5 * PIECE:
+            raise InterruptedError
+
+    monkeypatch.setattr(RemoteFile, "scan", endless)
+    monkeypatch.setattr(Get, "_file", copied)
+    monkeypatch.setattr(Get, "failed", lambda self, branch, path, error: (_ for _ in ()).throw(error))
+    async with exported(tmp_path / "there") as tree:
+        with pytest.raises(InterruptedError):
+            await Get(tree).get("", tmp_path / "here", recursive=True)
+    assert most <= 2 * PIECE
