@@ -13,10 +13,12 @@ from trio.testing import MockClock
 from contracts.flaky_venti import FlakyVenti
 from contracts.ninep_client import connected
 from contracts.served_file import OWNER
+from fossil.check import Check, Finding
 from fossil.condition import conditions
-from fossil.errors import FossilError
+from fossil.errors import ArchiveAway, FossilError
 from fossil.filesystem import ROOT
 from fossil.history import ARCHIVE
+from fossil.report import Verdict
 from fossil.service import Fossil, open_fossil
 from ninep.errors import NinepError
 from venti.blocktype import BlockType
@@ -154,3 +156,33 @@ async def test_damage_that_was_met(tmp_path: Path, autojump_clock: MockClock) ->
                 await raw.content("file")
         (line,) = await wrong(fossil)
         assert line.startswith("damage was met: /file is damaged")
+
+
+@pytest.mark.expects_errors
+async def test_no_word_decides_what_check_ends_with(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """A file may have any name; only what was counted is damage, and archives that are away are not well."""
+    venti, name = FlakyVenti(), "3 things are damaged"
+    async with opened(tmp_path, venti) as fossil:
+        node = fossil.system.create(fossil.system.node(ROOT), name, 0o644, OWNER, OWNER)
+        fossil.system.write(node, 0, b"sound " * 5000, OWNER)
+        fossil.system.commit()
+        fossil.history.take(ARCHIVE)
+        await fossil.archiver.idle()
+        await fossil.settle()
+    place = (tmp_path / "data").read_bytes().index(b"sound ")
+    with (tmp_path / "data").open("r+b") as file:
+        file.seek(place)
+        file.write(b"!")
+    async with opened(tmp_path, venti) as fossil:
+        found: list[Finding] = []
+        assert (await Check(fossil, found.append).run()).verdict == Verdict.DAMAGED
+        found.clear()
+        assert (await Check(fossil, found.append, repair=True).run()).verdict == Verdict.OK
+        assert any(name in str(finding) for finding in found)
+        assert (await Check(fossil, found.append, archives=True).run()).verdict == Verdict.OK
+        await trio.sleep(100)
+        venti.away = True
+        check = Check(fossil, found.append, archives=True)
+        with pytest.raises(ArchiveAway):
+            await check.run()
+        assert check.checked.verdict == Verdict.AWAY
