@@ -19,6 +19,7 @@ from fossil.contained import counted
 from fossil.errors import DamagedData, Unlisted
 from fossil.extents import LONGEST
 from fossil.filesystem import ROOT
+from fossil.hardlinks import number_of, seen_as
 from fossil.history import ARCHIVE, SNAPSHOT, History, Snapshot
 from fossil.node import Node
 from fossil.past import Past
@@ -124,6 +125,7 @@ class _Archive:
         self._told = written
         self._list = fetch_names
         self._turn = 0.0
+        self._linked: dict[int, bytes] = {}
         self._entries: list[tuple[int, int, bytes]] = []
         self._files = 0
         self._size = 0
@@ -223,11 +225,20 @@ class _Archive:
                 if perf_counter() > self._turn:
                     await trio.lowlevel.checkpoint()
                     self._turn = perf_counter() + TURN
-                _, child, known = at.page.popleft()
+                name, child, known = at.page.popleft()
+                shown = child if not child.links else seen_as(child, name)
                 if child.mode & (st.DMTMP | st.DMSOCKET):
                     continue
                 if not child.mode & st.DMDIR:
-                    await at.writer.add_file(_info(child), await self._file(child, known))
+                    info = _info(shown)
+                    if child.links:
+                        # Archives have no links: each name is a file of its own, with the same blocks.
+                        info = info._replace(qid=number_of(child, (at.node.path, name)))
+                        known = self._linked.get(child.path, known)
+                    entry = await self._file(child, known)
+                    if child.links:
+                        self._linked[child.path] = entry.pack()
+                    await at.writer.add_file(info, entry)
                 elif known is not None:
                     await at.writer.add_directory(_info(child), _pair(known))
                     self._files += 1

@@ -17,6 +17,7 @@ from fossil.datalog import BLOCK
 from fossil.errors import ArchiveAway, DamagedData, NoSnapshot
 from fossil.filesystem import ROOT
 from fossil.handover import Row, hand_over, rows_of
+from fossil.hardlinks import places
 from fossil.node import Node
 from fossil.report import Verdict
 from fossil.rowcheck import ORDER, RowCheck
@@ -196,7 +197,7 @@ class Check:
                 for file in files:
                     if NODE.verified(file):
                         node = Node.loaded(file)
-                        if (parent, name) in ((node.parent, node.name), *node.links):
+                        if (parent, name) in places(node):
                             lives.append((node.born, file[-2]))
                 ends = [born, *(last for _, last in lives)]
                 starts = [*(first for first, _ in lives), died]
@@ -216,7 +217,7 @@ class Check:
                     continue
                 node = Node.loaded(row)
                 if node.path != ROOT:
-                    for parent, name in ((node.parent, node.name), *node.links):
+                    for parent, name in places(node):
                         named = run(
                             "SELECT 1 FROM name WHERE parent=? AND name=? AND child=? AND born<? AND died>?",
                             (parent, name, node.path, died, node.born),

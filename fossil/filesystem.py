@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from fossil import contained, settled
+from fossil import contained, hardlinks, settled
 from fossil import extents as ranges
 from fossil.accesses import Accesses
 from fossil.content import Content
@@ -24,6 +24,7 @@ from fossil.extents import Extent
 from fossil.filewriter import FileWriter
 from fossil.freed import Freed, Piece
 from fossil.fresh import cannot_fetch, make_root
+from fossil.hardlinks import Place
 from fossil.headroom import Headroom, is_full
 from fossil.ledger import Ledger
 from fossil.loaded import LoadedNodes
@@ -32,7 +33,7 @@ from fossil.room import Room, statfs
 from fossil.schema import DamagedDatabase, Database, end_of_data, has_unlisted, keep_head, open_database
 from fossil.settings import Settings
 from fossil.syncpoint import SyncPoint
-from fossil.tables import ALIVE, EXTENT, NAME, NODE
+from fossil.tables import ALIVE, EXTENT, NAME, NODE, OF_PARENT, OF_PATH
 from fossil.users import Users, first_table
 from ninep.attributes import Statfs
 from ninep.errors import FileSystemFull, FileTooBig
@@ -48,8 +49,6 @@ FIRST_PATH = 16
 """Smaller paths are those of directories that are not in the database."""
 CHANGE = 8
 """Rows that one request changes at most, but for the extents of what it cuts."""
-_OF_PARENT = f"WHERE parent=? AND died={ALIVE}"
-_OF_PATH = f"WHERE path=? AND died={ALIVE}"
 LARGEST_FILE = 1 << 44
 """Bytes: 2^31 blocks of 8 KiB, as many as readers of archives count."""
 
@@ -137,7 +136,7 @@ class FileSystem:
         """The node of a path in the live tree."""
         node = self._nodes.get(path)
         if node is None:
-            row = self.database.row(NODE, f"{_OF_PATH} ORDER BY born DESC LIMIT 1", (path,))
+            row = self.database.row(NODE, f"{OF_PATH} ORDER BY born DESC LIMIT 1", (path,))
             if row is None or row[0] != path:
                 raise DamagedData(f"the database names file {path:x} and does not have it")
             node = Node.loaded(row)
@@ -168,27 +167,25 @@ class FileSystem:
                 ).fetchone()
                 if row is not None:
                     raise Unlisted(node.path, row[0])
-            node.children = contained.names(node, self.database.rows(NAME, _OF_PARENT, (node.path,)))
+            node.children = contained.names(node, self.database.rows(NAME, OF_PARENT, (node.path,)))
         return node.children
 
     def child(self, node: Node, name: str) -> Node | None:
         """The node called ``name`` in a directory."""
         if node.children is None and not self.lazy:
-            # Nothing of it is pending, or it would be in memory; one name of it does not bring the others there.
-            row = self.database.row(NAME, f"{_OF_PARENT} AND name=?", (node.path, name))
+            # Nothing of it is pending; one name of it does not bring the others to memory.
+            row = self.database.row(NAME, f"{OF_PARENT} AND name=?", (node.path, name))
             if row is not None and row[:2] == (node.path, name):
                 return self.node(row[3])
         # That a name is not there is only said where none has been lost.
-        found = self.children(node).get(name)
-        return None if found is None else self.node(found[0])
+        return None if (found := self.children(node).get(name)) is None else self.node(found[0])
 
     def extents(self, node: Node) -> list[Extent]:
         """The extents of a file, sorted."""
         self.writer.settle()
         if node.extents is None:
-            node.extents = contained.extents(
-                node, self.database.rows(EXTENT, f"{_OF_PATH} ORDER BY start", (node.path,))
-            )
+            rows = self.database.rows(EXTENT, f"{OF_PATH} ORDER BY start", (node.path,))
+            node.extents = contained.extents(node, rows)
         return node.extents
 
     def read(self, node: Node, offset: int, count: int) -> Maybe[Buffer]:
@@ -223,6 +220,9 @@ class FileSystem:
         if node.removed:
             return
         self.pending.nodes[node.path] = node
+        if node.links and node.changed != self.epoch:
+            for parent, _, _ in node.links:
+                self.touch(self.node(parent))
         while node.changed != self.epoch:
             node.changed = self.epoch
             if node.path == ROOT:
@@ -246,10 +246,11 @@ class FileSystem:
         children[name] = (path, epoch)
         parent.holds += 1
         self.pending.names[parent.path, name] = path
-        self._directory_changed(parent, uid)
+        self.directory_changed(parent, uid)
         return node
 
-    def _directory_changed(self, directory: Node, uid: str) -> None:
+    def directory_changed(self, directory: Node, uid: str) -> None:
+        """Its names are other ones."""
         directory.next_version()
         directory.mtime = directory.ctime = self.time()
         directory.muid = uid
@@ -264,24 +265,27 @@ class FileSystem:
             self.pending.names_closed.append((self.epoch, parent.path, name, born))
         return child
 
-    def remove(self, node: Node, uid: str) -> None:
-        """Takes a file or an empty directory out of the tree. Whoever has it open keeps its content."""
+    def remove(self, node: Node, uid: str, place: Place | None = None) -> None:
+        """Takes a file or an empty directory out of the tree. Whoever has it open keeps its content.
+
+        One that has more names than ``place`` keeps them.
+        """
         self.check()
-        parent = self.node(node.parent)
-        self._drop_name(parent, node.name)
+        place = hardlinks.place_of(node, place)
+        parent = self.node(place[0])
+        self._drop_name(parent, place[1])
+        if node.links:
+            hardlinks.drop(node, place)
+            node.ctime = self.time()
+            self.touch(node)
+            self.directory_changed(parent, uid)
+            return
         if not node.mode & DMDIR:
-            mark = len(self.freed.pieces)
-            extents = list(self.extents(node))
-            self.writer.forget(node, extents)
-            if node.opens:
-                node.orphans = self.freed.pieces[mark:]
-                del self.freed.pieces[mark:]
-                node.held = [extent.place for extent in extents]
-                self.log.hold(node.held)
+            self.writer.forget_all(node)
         node.removed = True
         self._nodes.let_go(node)
         self.pending.nodes[node.path] = node
-        self._directory_changed(parent, uid)
+        self.directory_changed(parent, uid)
 
     def room(self) -> Statfs:
         """The room of the disk that the file system is on."""
@@ -297,25 +301,26 @@ class FileSystem:
         """A fid that had it open is gone."""
         node.opens -= 1
         if node.removed and not node.opens:
-            self.freed.add(node.orphans)
-            self.log.release(node.held)
-            node.orphans, node.held = [], []
+            self.writer.release(node)
 
-    def rename(self, node: Node, name: str, uid: str, *, directory: Node | None = None) -> None:
-        """Gives a file another name, which is free, in its directory or in another one."""
+    def rename(
+        self, node: Node, name: str, uid: str, *, directory: Node | None = None, place: Place | None = None
+    ) -> None:
+        """Gives a file another name, which is free, in the place of one: in its directory or in another one."""
         self.check()
-        parent = self.node(node.parent)
+        place = hardlinks.place_of(node, place)
+        parent = self.node(place[0])
         target = directory or parent
         names = self.children(target)
-        self._drop_name(parent, node.name)
-        node.name, node.parent = name, target.path
+        self._drop_name(parent, place[1])
+        hardlinks.move(node, place, (target.path, name))
         names[name] = (node.path, self.epoch)
         target.holds += 1
         node.ctime = self.time()
         self.pending.names[target.path, name] = node.path
         self.touch(node)
         for changed in {parent.path: parent, target.path: target}.values():
-            self._directory_changed(changed, uid)
+            self.directory_changed(changed, uid)
 
     def write(self, node: Node, offset: int, data: Buffer, uid: str) -> int:
         """Puts bytes into a file, and returns how many: fewer where the disk filled up on the way, as Unix has it.
@@ -460,10 +465,9 @@ class FileSystem:
 
     def next_epoch(self) -> int:
         """Ends the epoch, which a snapshot then stands for; the caller has committed that."""
-        ended = self.epoch
         self.epoch += 1
         self.writer.end_epoch()
-        return ended
+        return self.epoch - 1
 
     def stop(self, text: str) -> WritesStopped:
         """Takes no more changes: something failed that what was promised depends on. Returns what to raise for it."""

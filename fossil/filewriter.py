@@ -212,6 +212,24 @@ class FileWriter:
         for extent in stay:
             system.pending.extents[node.path, extent.start] = extent
 
+    def forget_all(self, node: Node) -> None:
+        """A file is removed: its room is given back, or when nobody has it open any more; see ``release``."""
+        system = self._system
+        mark = len(system.freed.pieces)
+        extents = list(system.extents(node))
+        self.forget(node, extents)
+        if node.opens:
+            node.orphans = system.freed.pieces[mark:]
+            del system.freed.pieces[mark:]
+            node.held = [extent.place for extent in extents]
+            system.log.hold(node.held)
+
+    def release(self, node: Node) -> None:
+        """Nobody has a removed file open any more."""
+        self._system.freed.add(node.orphans)
+        self._system.log.release(node.held)
+        node.orphans, node.held = [], []
+
     def forget(self, node: Node, gone: list[Extent]) -> None:
         """Extents are no longer part of a file; the room of those that no snapshot has is given back."""
         system, epoch = self._system, self._system.epoch

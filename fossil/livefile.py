@@ -9,6 +9,7 @@ import trio
 
 from fossil.errors import FossilError, Unlisted
 from fossil.filesystem import ROOT
+from fossil.hardlinks import places
 from fossil.node import Node
 from fossil.standpoint import Standpoint
 from fossil.unixview import UnixView
@@ -99,7 +100,7 @@ class LiveFile(UnixView):
         if mode & ORCLOSE:
             if node.path == ROOT:
                 raise PermissionDenied
-            self._may(self._system.node(node.parent), WRITE)
+            self._may(self._system.node(self._place[0]), WRITE)
         if node.mode & st.DMEXCL:
             self._take_lease()
         if mode & OTRUNC and not node.mode & st.DMAPPEND:
@@ -156,6 +157,11 @@ class LiveFile(UnixView):
 
     def _new(self, name: str, mode: int, gid: str) -> Node:
         """A new file in this directory, if the user may make one and the name is free."""
+        self._check_new(name)
+        return self._system.create(self._node, name, mode, self._uid(), gid)
+
+    def _check_new(self, name: str) -> None:
+        """Raises unless the user may make something of this name here."""
         node, system = self._node, self._system
         if not node.mode & st.DMDIR:
             raise NotDirectory
@@ -169,7 +175,6 @@ class LiveFile(UnixView):
             raise NameTooLong
         if name in system.children(node):
             raise FileExists
-        return system.create(node, name, mode, self._uid(), gid)
 
     def _opened_new(self, node: Node) -> File:
         """A view of a file that was just made, open."""
@@ -252,7 +257,7 @@ class LiveFile(UnixView):
             raise FileRemoved
         if node.path == ROOT:
             raise WstatProhibited
-        parent = system.node(node.parent)
+        parent = system.node(self._place[0])
         self._may(parent, WRITE)
         if len(name.encode()) > LONGEST_NAME:
             raise NameTooLong
@@ -265,7 +270,9 @@ class LiveFile(UnixView):
         if changes.length != NO64:
             system.truncate(node, changes.length, self._uid(), counts=True)
         if changes.name:
-            system.rename(node, changes.name, self._uid())
+            place = self._place
+            system.rename(node, changes.name, self._uid(), place=place)
+            self._via = place[0], changes.name
         if changes.mode != NO32:
             node.set_mode(changes.mode)
         if mtime is not None:
@@ -280,9 +287,10 @@ class LiveFile(UnixView):
         system.touch(node)
         if node.path != ROOT and not changes.name and not node.removed:
             # What a listing shows is another thing now.
-            parent = system.node(node.parent)
-            parent.next_version()
-            system.touch(parent)
+            for directory, _ in places(node):
+                parent = system.node(directory)
+                parent.next_version()
+                system.touch(parent)
 
     async def _sync(self) -> None:
         """Everything that has been written is on stable storage when this returns."""
@@ -316,10 +324,10 @@ class LiveFile(UnixView):
         if node.removed:
             raise FileRemoved
         self._changing()
-        self._may(system.node(node.parent), WRITE)
+        self._may(system.node(self._place[0]), WRITE)
         if node.mode & st.DMDIR and system.children(node):
             raise DirectoryNotEmpty
-        system.remove(node, self._uid())
+        system.remove(node, self._uid(), self._place)
 
     def clunk(self) -> None:
         """Gives up the view."""

@@ -26,7 +26,7 @@ class Node:
         parent: the path of its directory.
         atime, mtime, ctime: last read, last change of the content, last change of anything, in nanoseconds since 1970.
         holds: what other rows it has: bytes of a file's extents, names of a directory; -1 where that is not known.
-        links: the further names of a file that has more than one, as (directory, name).
+        links: the further names of a file that has more than one, as (directory, name, number).
         changed: the last epoch in which it, or anything below it, became different.
         children: name to (path, epoch of the name's row) of a directory; None before it was looked at.
         extents: of a file; None before they were looked at.
@@ -90,7 +90,7 @@ class Node:
         gid: str,
         muid: str,
         changed: int,
-        links: tuple[tuple[int, str], ...] = (),
+        links: tuple[tuple[int, str, int], ...] = (),
     ) -> None:
         self.path = path
         self.born = born
@@ -215,9 +215,9 @@ class Node:
         return entry
 
 
-def unpacked(links: bytes | None) -> tuple[tuple[int, str], ...]:
+def unpacked(links: bytes | None) -> tuple[tuple[int, str, int], ...]:
     """The column ``links`` of a row whose checksum is right."""
-    return () if links is None else tuple((parent, name) for parent, name in msgpack.unpackb(links))
+    return () if links is None else tuple((parent, name, number) for parent, name, number in msgpack.unpackb(links))
 
 
 def _far(time: int) -> int | bytes:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 from fossil.errors import ArchiveAway, DamagedData, FossilError, Unlisted
 from fossil.filesystem import FileSystem
+from fossil.hardlinks import Place, place_of, seen_as
 from fossil.node import Node
 from fossil.past import Past
 from fossil.standpoint import Standpoint
@@ -35,6 +36,7 @@ BATCH = 128
 class StoredFile(File):
     """What live and past files have in common: looking, and who may."""
 
+    _via: Place | None = None
     _listing: Iterator[tuple[str, tuple[int, int]]] = iter(())
 
     def __init__(self, tree: Standpoint, view: FileSystem | Past, node: Node, user: str) -> None:
@@ -79,7 +81,19 @@ class StoredFile(File):
 
     def clone(self) -> File:
         """A second view."""
-        return self._beside(self._node)
+        return self._under(self._node, self._via)
+
+    def _under(self, node: Node, place: Place | None) -> File:
+        """A view of another node, and by which of its names that is."""
+        made = self._beside(node)
+        assert isinstance(made, StoredFile)
+        made._via = place
+        return made
+
+    @property
+    def _place(self) -> Place:
+        """The name of the file by which this view came to it."""
+        return place_of(self._node, self._via)
 
     def step(self, name: str) -> Maybe[File]:
         """A child, or the parent."""
@@ -99,7 +113,7 @@ class StoredFile(File):
             raise self._damaged(error) from error
         if child is None or not self._shows(child):
             raise FileNotFound
-        return self._beside(child)
+        return self._under(child, (node.path, name)) if child.links else self._beside(child)
 
     async def _once_listed(self, unlisted: Unlisted, again: Callable[[], Maybe[T]]) -> T:
         """Fetches the names of a directory from venti, and does what needed them once more."""
@@ -192,7 +206,7 @@ class StoredFile(File):
                     # It was removed since the rewind.
                     continue
                 if not entry.removed and shows(entry):
-                    found.append(entry)
+                    found.append(seen_as(entry, name) if entry.links else entry)
             if found:
                 return found
         return ()

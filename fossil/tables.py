@@ -131,6 +131,11 @@ VENTI = Table("venti", "name, value", key=1)
 """What is known of the venti that answered last."""
 ALL = (NODE, NAME, EXTENT, SNAPSHOT, SETTING, ARCHIVED, SOURCE, FETCHED, UNLISTED, VENTI)
 
+OF_PARENT = f"WHERE parent=? AND died={ALIVE}"
+"""Selects the names of a directory that live."""
+OF_PATH = f"WHERE path=? AND died={ALIVE}"
+"""Selects what of a file lives."""
+
 TABLES = f"""
 CREATE TABLE setting (name TEXT PRIMARY KEY, value, sum INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE node (

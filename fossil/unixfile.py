@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from fossil.errors import FossilError, Unlisted
 from fossil.filesystem import ROOT
+from fossil.hardlinks import MOST, Place, add, place_of
 from fossil.ids import stored_id
 from fossil.livefile import LONGEST_NAME, LiveFile
 from fossil.node import Node
@@ -28,6 +29,7 @@ from ninep.errors import (
     NameTooLong,
     NotDirectory,
     NotPermitted,
+    TooManyLinks,
     WstatProhibited,
 )
 from ninep.files import File
@@ -163,16 +165,16 @@ class UnixFile(LiveFile):
     def rename(self, directory: File, name: str) -> Maybe[None]:
         """Moves this file; what is there already is replaced if it is of the same kind and, a directory, empty."""
         target = self._node_of(directory)
-        return self._listed(lambda: self._move(self._node, target, name))
+        return self._listed(lambda: self._move(self._node, self._place, target, name))
 
     def replace(self, name: str) -> Maybe[None]:
         """Renames this file within its directory."""
-        return self._listed(lambda: self._move(self._node, self._system.node(self._node.parent), name))
+        return self._listed(lambda: self._move(self._node, self._place, self._system.node(self._place[0]), name))
 
     def renameat(self, name: str, directory: File, newname: str) -> Maybe[None]:
         """Renames what is called ``name`` here."""
         target = self._node_of(directory)
-        return self._listed(lambda: self._move(self._child(name), target, newname))
+        return self._listed(lambda: self._move(self._child(name), (self._node.path, name), target, newname))
 
     def unlinkat(self, name: str, directory: bool) -> Maybe[None]:
         """Removes a name of this directory."""
@@ -185,7 +187,7 @@ class UnixFile(LiveFile):
         self._changing()
         self._may(self._node, WRITE)
         self._check_empty(node)
-        self._system.remove(node, self._uid())
+        self._system.remove(node, self._uid(), (self._node.path, name))
 
     def _check_empty(self, node: Node) -> None:
         if node.mode & st.DMDIR and self._system.children(node):
@@ -205,7 +207,22 @@ class UnixFile(LiveFile):
             raise FileNotFound
         return child
 
-    def _move(self, node: Node, target: Node, name: str) -> None:
+    def link(self, name: str, file: File) -> Maybe[None]:
+        """Another name, not of a directory."""
+        node = self._node_of(file)
+        return self._listed(lambda: self._link(node, name))
+
+    def _link(self, node: Node, name: str) -> None:
+        if node.mode & st.DMDIR:
+            raise NotPermitted
+        if node.removed:
+            raise FileNotFound
+        if len(node.links) + 1 >= MOST:
+            raise TooManyLinks
+        self._check_new(name)
+        add(self._system, node, self._node, name, self._uid())
+
+    def _move(self, node: Node, place: Place, target: Node, name: str) -> None:
         system = self._system
         if not target.mode & st.DMDIR:
             raise NotDirectory
@@ -214,7 +231,8 @@ class UnixFile(LiveFile):
         if node.path == ROOT or self._is_below(target, node):
             raise InvalidArgument
         self._changing()
-        parent = system.node(node.parent)
+        place = place_of(node, place)
+        parent = system.node(place[0])
         for directory in (parent, target):
             self._may(directory, WRITE)
         if len(name.encode()) > LONGEST_NAME:
@@ -231,8 +249,10 @@ class UnixFile(LiveFile):
             self._check_empty(there)
         system.check()
         if there is not None:
-            system.remove(there, self._uid())
-        system.rename(node, name, self._uid(), directory=target)
+            system.remove(there, self._uid(), (target.path, name))
+        system.rename(node, name, self._uid(), directory=target, place=place)
+        if node is self._node:
+            self._via = target.path, name
 
     def _is_below(self, node: Node, directory: Node) -> bool:
         while node is not directory:

@@ -11,7 +11,7 @@ from typing import cast
 from fossil.node import Node
 from fossil.storedfile import StoredFile
 from ninep import stat as st
-from ninep.attributes import Attributes, Statfs, attributes_of
+from ninep.attributes import Attributes, Statfs, attributes_of, link_count
 from ninep.errors import InvalidArgument, NotPermitted, PermissionDenied
 from ninep.ids import Ids
 from ninep.locks import LockTable
@@ -57,6 +57,10 @@ class UnixView(StoredFile):
     def stat(self) -> Maybe[Stat]:
         """The entry, with what 9P2000.u adds to it."""
         stat = self._entry()
+        if self._node.links:
+            stat = stat._replace(name=self._place[1])
+            if not stat.mode & st.UNIX_KINDS:
+                stat = stat._replace(extension=link_count(self._links()))
         if not stat.mode & _WITH_TEXT:
             return stat
         return then(self._text(self._node), lambda text: _with_text(stat, text))
@@ -94,7 +98,7 @@ class UnixView(StoredFile):
         return found._replace(nlink=self._links(), blocks=blocks, atime=node.atime, mtime=node.mtime, ctime=node.ctime)
 
     def _links(self) -> int:
-        return 0 if self._node.removed else 1
+        return 0 if self._node.removed else 1 + len(self._node.links)
 
     def readlink(self) -> Maybe[str]:
         """The target."""

@@ -11,6 +11,7 @@ from fossil import modetext
 from fossil.errors import ConsoleRefused, FossilError
 from fossil.filesystem import LARGEST_FILE, ROOT, FileSystem
 from fossil.fsys import Fsys
+from fossil.hardlinks import place_of
 from fossil.history import ARCHIVE, SNAPSHOT
 from fossil.livefile import LONGEST_NAME
 from fossil.node import Node
@@ -132,6 +133,14 @@ def _mode(perm: str, command: str) -> int:
         raise ConsoleRefused(f"{command}: {error}") from error
 
 
+def _place(fsys: Fsys, node: Node, path: str) -> tuple[int, str]:
+    """By which of its names a path leads to a file of the live tree."""
+    if not node.links:
+        return node.parent, node.name
+    above, _, name = path.rstrip("/").rpartition("/")
+    return place_of(node, (_live(fsys, above).path, name))
+
+
 def _check_name(name: str) -> None:
     if name in ("", ".", "..") or "\0" in name or "/" in name or len(name.encode()) > LONGEST_NAME:
         raise ConsoleRefused(f"'{name}' cannot be the name of a file")
@@ -149,7 +158,7 @@ async def remove(speaker: Speaker, fsys: Fsys, given: Given) -> str:
                 raise ConsoleRefused("cannot remove root")
             if node.mode & DMDIR and system.children(node):
                 raise DirectoryNotEmpty
-            system.remove(node, "adm")
+            system.remove(node, "adm", _place(fsys, node, path))
         except (NinepError, FossilError) as error:
             lines.append(f"{path}: {error}\n")
     system.commit()
@@ -189,13 +198,14 @@ async def wstat(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     before = _described(path, look(fsys, path))
     size = node.length if length == KEEP else number(length, FSYS["wstat"].usage)
     mode = node.mode if perm == KEEP else _mode(perm, "console wstat") & ~DMDIR | node.mode & DMDIR
-    rename = name not in (KEEP, node.name)
+    place = _place(fsys, node, path)
+    rename = name not in (KEEP, place[1])
     try:
         if rename:
             _check_name(name)
             if node.path == ROOT:
                 raise ConsoleRefused("the root has no other name")
-            if name in system.children(system.node(node.parent)):
+            if name in system.children(system.node(place[0])):
                 raise FileExists
         if size != node.length and (node.mode & DMDIR or size > LARGEST_FILE):
             raise ConsoleRefused("bad length")
@@ -204,7 +214,7 @@ async def wstat(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     if size != node.length:
         system.truncate(node, size, "adm", counts=True)
     if rename:
-        system.rename(node, name, "adm")
+        system.rename(node, name, "adm", place=place)
         path = f"{path.rstrip('/').rpartition('/')[0]}/{name}"
     node.set_mode(mode)
     node.uid = node.uid if uid == KEEP else uid

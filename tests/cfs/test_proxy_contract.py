@@ -139,7 +139,6 @@ class TestDialectsOfCachedRamfs(CachedDialectContract):
 
 
 class TestDialectsOfCachedFossil(CachedDialectContract):
-    has_links = False
     has_xattrs = False
 
     @asynccontextmanager

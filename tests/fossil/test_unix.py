@@ -40,7 +40,6 @@ from venti.vac.reader import open_archive
 
 
 class TestFossilInEveryDialect(DialectContract):
-    has_links = False
     has_xattrs = False
 
     @asynccontextmanager
