@@ -18,7 +18,7 @@ from ninep.errors import FileSystemFull
 
 ROW = 3 * (4096 + 24)
 """Bytes of the write-ahead log for a row: its page and those of indexes, each with its header."""
-AHEAD = 64
+AHEAD = 256
 """Rows for which room is taken at once."""
 _VAGUE = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 """What it tells of a quota, and where it cannot make or lengthen a file beside the database."""
@@ -34,7 +34,11 @@ def is_full(error: sqlite3.Error, folder: Path) -> bool:
 
 
 class Headroom:
-    """Of one open database."""
+    """Of one open database.
+
+    Attributes:
+        rows: there is room for so many.
+    """
 
     def __init__(self, metadata: Path) -> None:
         """Raises OSError: its files cannot be opened."""
@@ -44,16 +48,16 @@ class Headroom:
         # It stays open: closing it would take SQLite's locks on it from this process.
         self._index = PositionedFile.open(metadata.with_name(metadata.name + "-shm"), flags)
         self._end = 0
-        self._rows = 0
+        self.rows = 0
 
     def ensure(self, rows: int) -> None:
         """There is room for so many rows that are on their way to the database. Raises ``FileSystemFull``."""
-        if rows > self._rows:
+        if rows > self.rows:
             self._take(rows)
 
     def used(self) -> None:
         """Something has been written to the database."""
-        self._rows = 0
+        self.rows = 0
 
     def _take(self, rows: int) -> None:
         start = settled.here(self._metadata).length
@@ -68,7 +72,7 @@ class Headroom:
                     self._reserve(start, start + rows * ROW)
                 except OSError as again:
                     raise FileSystemFull from again
-        self._rows = (self._end - start) // ROW
+        self.rows = (self._end - start) // ROW
 
     def _reserve(self, start: int, end: int) -> None:
         frames = end // _FRAME + 1

@@ -41,11 +41,10 @@ RESERVED = 4096
 class _Storing:
     """Changes on their way into the database, in a transaction that is open."""
 
-    __slots__ = ("changes", "count", "epoch", "next_path", "rows")
+    __slots__ = ("changes", "epoch", "next_path", "rows")
 
     def __init__(self, changes: Pending, epoch: int, next_path: int) -> None:
         self.changes = changes
-        self.count = len(changes)
         self.epoch = epoch
         self.next_path = next_path
         self.rows = Rest(changes.rows(epoch))
@@ -80,7 +79,7 @@ class Ledger:
         self.pending = Pending()
         self.recorded = Pending()
         self._storing: _Storing | None = None
-        self._since = 0
+        self._since = self._waiting = 0
         self.reserved = 0
         self.generation: int = settings.get(REDO, 0)
         if self.generation:
@@ -112,11 +111,12 @@ class Ledger:
 
         ``commit`` brings into the database what is on its way: that needs less room than was taken for it.
         """
-        waiting = len(self.pending) + len(self.recorded)
-        if self._storing is not None:
-            waiting += self._storing.count
+        pending = self.pending
+        rows_pending = len(pending.nodes) + len(pending.names) + len(pending.extents) + len(pending.extents_closed)
+        if self._waiting + rows_pending + rows <= self.headroom.rows:
+            return
         try:
-            self.headroom.ensure(waiting + rows)
+            self.headroom.ensure(self._waiting + rows_pending + rows)
         except FileSystemFull:
             commit()
             self.headroom.ensure(rows)
@@ -180,6 +180,7 @@ class Ledger:
                 return False
         self.recorded.add(pending)
         self._since += size
+        self._waiting += size
         pending.clear()
         return True
 
@@ -236,6 +237,7 @@ class Ledger:
         database.execute("COMMIT")
         self.reserved = reserved
         self.headroom.used()
+        self._waiting = len(self.recorded)
 
     def _stored(self, storing: _Storing) -> None:
         for node in storing.changes.nodes.values():
@@ -250,6 +252,7 @@ class Ledger:
             changes = self._storing.changes
             changes.add(self.recorded)
             self.recorded, self._storing = changes, None
+        self._waiting = len(self.recorded)
 
     def commit(self, epoch: int, *, next_path: int) -> None:
         """Brings everything into the database. ``next_path`` is larger than any path in it.
@@ -278,6 +281,7 @@ class Ledger:
         for node in changes.nodes.values():
             node.born = epoch
         changes.clear()
+        self._waiting = 0
 
     def close(self) -> None:
         """Releases the redo log; what it has and the database has not is redone at the next opening.
