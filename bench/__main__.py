@@ -10,7 +10,7 @@ from pathlib import Path
 
 import trio
 
-from bench import backup, cfs, curves, export, fossil, growth, index, mount, ninep, servers, soak, venti
+from bench import backup, cfs, curves, export, fossil, growth, hostile, index, mount, ninep, servers, soak, venti
 from bench.measure import Result
 from bench.plan import Suite
 from bench.plot import as_svg
@@ -39,8 +39,9 @@ DEFAULT = ("venti", "9p")
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns 0 when everything asked for was measured, 1 when a server did not start or gave wrong data."""
     words = sys.argv[1:] if argv is None else list(argv)
-    if words[:1] == ["soak"]:
-        return framed("bench", lambda: soak.main(words[1:]))
+    if words and words[0] in ("soak", "hostile"):
+        command = {"soak": soak.main, "hostile": hostile.main}[words[0]]
+        return framed("bench", lambda: command(words[1:]))
     return framed("bench", lambda: run(words))
 
 
@@ -51,7 +52,7 @@ def run(words: Sequence[str]) -> int:
         "suite",
         nargs="*",
         metavar="SUITE",
-        help=f"{', '.join(SUITES)}, or all; default: {' and '.join(DEFAULT)}; or soak, which has flags of its own",
+        help=f"{', '.join(SUITES)}, or all; default: {' and '.join(DEFAULT)}; or soak, or hostile, with own flags",
     )
     parser.add_argument("--scale", type=float, default=1.0, help="how much work: 1 is the full run, 0.1 a quick look")
     parser.add_argument("--json", action="store_true", help="print figures for programs")

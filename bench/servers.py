@@ -81,6 +81,33 @@ def process(words: Sequence[str], port: int, **streams: Any) -> Iterator[None]:
                 running.wait()
 
 
+class Watched:
+    """A program that runs until it is ended; what it says goes to a file.
+
+    Attributes:
+        pid: of its process.
+    """
+
+    def __init__(self, words: Sequence[str], log: Path) -> None:
+        self._log = log
+        with log.open("wb") as out:
+            self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        self.pid = self._process.pid
+
+    def wait_for(self, port: int) -> None:
+        """Returns when the port answers. Raises ``PeerFailed``."""
+        _wait(port, lambda: self._process.poll() is None, lambda: self._log.read_text(errors="replace"))
+
+    def end(self) -> None:
+        """Ends it, by force if need be."""
+        self._process.terminate()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
 @contextlib.contextmanager
 def our_venti() -> Iterator[int]:
     """Our archive on disk."""

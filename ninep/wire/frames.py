@@ -13,6 +13,10 @@ from typing import NamedTuple
 
 from ninep.wire.errors import Malformed, TooLong
 
+MANY = 64
+"""Pieces of a frame that are joined when they are small, before the frame is whole."""
+SMALL = 4096
+
 
 class FrameFormat(NamedTuple):
     """How a protocol delimits its messages.
@@ -41,6 +45,7 @@ class FrameBuffer:
         self._parts: list[bytes] = []
         self._size = 0
         self._need = 0
+        self._small = 0
 
     @property
     def wanted(self) -> int:
@@ -51,6 +56,11 @@ class FrameBuffer:
         """Adds received bytes. Costs nothing until ``frames`` or ``take_line`` is called."""
         self._parts.append(data)
         self._size += len(data)
+        self._small = self._small + 1 if len(data) < SMALL else 0
+        if self._small >= MANY:
+            # Somebody sends a few bytes at a time: an object for each would take many times what they take.
+            self._small = 0
+            self._parts[-MANY:] = [b"".join(self._parts[-MANY:])]
 
     def take_line(self, limit: int) -> bytes | None:
         r"""Takes one line, without its newline, from the front; None if it is not whole yet.

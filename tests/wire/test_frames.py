@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from ninep.wire import FrameBuffer, FrameFormat, Malformed, TooLong
+from ninep.wire.frames import MANY
 
 NINEP = FrameFormat(Struct("<I"), inclusive=True, smallest=3)
 VENTI_02 = FrameFormat(Struct(">H"), inclusive=False, smallest=2)
@@ -183,3 +184,17 @@ def test_frames_are_the_same_however_the_bytes_come(bodies: list[bytes], data: s
                 found += map(bytes, frames)
     assert found == bodies
     assert buffer.wanted <= 2
+
+
+def test_a_frame_that_comes_by_the_byte_takes_little_more_than_its_bytes() -> None:
+    body = bytes(n % 251 for n in range(60_000))
+    data = framed(VENTI_02, body) + framed(VENTI_02, b"next")
+    buffer = FrameBuffer(VENTI_02, 1 << 20)
+    found: list[bytes] = []
+    most = 0
+    for at in range(0, len(data), 2):
+        buffer.feed(data[at : at + 2])
+        found += everything(buffer)
+        most = max(most, len(buffer._parts))
+    assert found == [body, b"next"]
+    assert most <= len(data) / 2 / MANY + MANY + 1
