@@ -28,10 +28,10 @@ LOOKS = 3
 _OTHER = 1 << 63
 """Set in inode numbers that are not the path of a qid."""
 _KIND = QTDIR | QTSYMLINK
-MOST_FIDS = 512
+MOST_FIDS = 4096
 """Fids kept for files that nobody uses at the moment; beyond, they are given up and walked to again when needed.
 
-A server may have to keep a descriptor for each."""
+A server may have to keep a descriptor for each; one that has no more says so, and gets most of them back."""
 LEAST_FIDS = 16
 """The same where the server says that it has no more."""
 
