@@ -14,7 +14,7 @@ import trio
 
 from contracts.opened_fossil import Opened, client
 from contracts.served_file import OWNER
-from fossil import ledger, redo, service
+from fossil import headroom, ledger, redo, service
 from fossil.filesystem import ROOT, FileSystem
 from fossil.headroom import ROW, Headroom, is_full
 from fossil.redolog import RedoLog
@@ -42,11 +42,13 @@ def full(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize("durable", [False, True])
 async def test_what_is_refused_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durable: bool) -> None:
     """Removing goes on for as long as room that was taken beforehand lasts."""
+    monkeypatch.setattr(headroom, "AHEAD", 16)
     with Opened(tmp_path, durable=durable) as opened:
         async with client(opened) as raw:
             names = [f"f{number}" for number in range(600)]
             for name in names:
                 await raw.made(name)
+                opened.system.commit()
             done = []
             with full(monkeypatch):
                 for name in names:
@@ -80,10 +82,10 @@ async def test_what_is_refused_is_not_done(tmp_path: Path, monkeypatch: pytest.M
 
 def test_room_is_taken_for_every_row(tmp_path: Path) -> None:
     system = FileSystem(tmp_path, owner=OWNER)
-    headroom = Headroom(tmp_path / "metadata")
-    headroom.ensure(1000)
+    room = Headroom(tmp_path / "metadata")
+    room.ensure(1000)
     assert (tmp_path / "metadata-wal").stat().st_blocks * 512 >= 1000 * ROW
-    headroom.close()
+    room.close()
     system.close()
 
 
