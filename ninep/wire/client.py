@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import weakref
+from threading import get_ident
 from typing import Any, Generic, TypeVar
 
 import trio
@@ -67,6 +68,7 @@ class Client(Generic[Q, R]):
         self._malformed: Malformed | None = None
         self._inbox: Inbox | None = None
         self._answered = False
+        self._thread = get_ident()
         _living.add(self)
 
     @property
@@ -87,9 +89,13 @@ class Client(Generic[Q, R]):
         Raises:
             NoFreeTag: all tags are in use.
             ConnectionLost: the connection is over.
+            RuntimeError: this is not the thread that made it.
         """
         if self._lost is not None:
             raise ConnectionLost(str(self._lost)) from self._lost
+        if get_ident() != self._thread:
+            # It would wake tasks of that loop in this one.
+            raise RuntimeError("the connection belongs to the event loop of another thread: ask there")
         if tag is None:
             if not self._free:
                 raise NoFreeTag(f"{len(self._calls)} requests in flight, no tag left")
