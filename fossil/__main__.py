@@ -33,6 +33,7 @@ from fossil.errors import (
 from fossil.fileserver import FileServer, Surroundings, open_file_server
 from fossil.fsys import Fsys
 from fossil.interpreter import Interpreter
+from fossil.lock import check_free
 from fossil.rules import Rules
 from fossil.served import NAME
 from fossil.service import CONSOLE
@@ -53,6 +54,7 @@ from ninep.wire.edge import add_listen_flags, add_network_flags, can_listen, lis
 from ninep.wire.errors import BadAddress
 from ninep.wire.listen import where
 from venti.client import connect
+from venti.commands.folder import existing
 from venti.commands.score import named
 from venti.disk import open_disk_store
 from venti.errors import BlockNotFound, DamagedArchive, DamagedBlock, DamagedStore, LostBlock, NoStore, VentiError
@@ -106,6 +108,7 @@ async def run_serve(arguments: argparse.Namespace) -> None:
 
 async def _serve_one(arguments: argparse.Namespace, server: FileServer) -> None:
     """The one file system of a data directory; an address that cannot be listened on is told before it is touched."""
+    check_free(server.surroundings.folder)
     addresses = arguments.listen or [DEFAULT_LISTEN]
     for address in addresses:
         await can_listen(arguments, address, service="9fs")
@@ -142,7 +145,7 @@ async def run_vacfs(arguments: argparse.Namespace) -> None:
     networks = networks_of(arguments)
     if not venti and not arguments.store:
         raise BadAddress("which archive? say --venti ADDRESS, set the variable 'venti', or say --store DIR")
-    folder = Path(arguments.store or "")
+    folder = existing(arguments.store) if arguments.store else Path()
     vault = Vault(
         (lambda: open_disk_store(folder, read_only=True))
         if arguments.store

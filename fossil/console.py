@@ -136,7 +136,7 @@ class Line:
             NotServed: the server went away.
         """
         try:
-            await self._stream.send_all(command.replace("\n", " ").encode() + b"\n")
+            await self._stream.send_all(command.replace("\n", " ").encode("utf-8", "surrogateescape") + b"\n")
             while b"\n" not in self._pending:
                 await self._receive()
             head, self._pending = self._pending.split(b"\n", 1)
@@ -207,5 +207,5 @@ def _short_name(path: Path) -> Iterator[str]:
 
 
 def _framed(verdict: str, text: str, commander: Commander) -> bytes:
-    body = text.encode()
+    body = text.encode("utf-8", "backslashreplace")
     return f"{verdict} {len(body)} {commander.prompt}\n".encode() + body

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from fossil.errors import ConsoleRefused, DataInUse, FossilError
-from fossil.lock import held
+from fossil.lock import check_free, held
 from fossil.restored import restore
 from fossil.service import open_fossil
 from fossil.userfile import read_users
@@ -37,6 +37,7 @@ async def run(arguments: argparse.Namespace, folder: Path) -> None:
     """
     if (folder / METADATA).exists():
         raise DataInUse(f"{folder} has a file system already: choose another --data, or remove it first")
+    check_free(folder)
     if arguments.score is None:
         async with open_fossil(folder, owner=user_name()):
             pass

@@ -10,6 +10,11 @@ from pathlib import Path
 from fossil.errors import DataInUse, NoDataDirectory
 from ninep.disk import AlreadyLocked, LockFile, make_folders
 
+_OURS = frozenset(
+    ("metadata", "data", "redo", "lock", "venti", "srv", "console", "metadata-head", "settled", "lost+found")
+)
+"""What a data directory has; what begins with ``metadata`` is the database and its files."""
+
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
@@ -33,3 +38,18 @@ def held(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def check_free(folder: Path) -> None:
+    """Raises ``NoDataDirectory`` where something else is kept: a file system is not strewn among it."""
+    try:
+        names = set(os.listdir(folder))
+    except OSError:
+        # Not there, or whoever makes the file system in it will say what is wrong.
+        return
+    others = sorted(names - _OURS)
+    if others and "metadata" not in names:
+        some = ", ".join(others[:3]) + (" ..." if len(others) > 3 else "")
+        raise NoDataDirectory(
+            f"{folder} holds other files ({some}) and no file system: name an empty directory with --data, or a new one"
+        )

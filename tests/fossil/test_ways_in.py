@@ -16,7 +16,7 @@ from fossil.console import open_console
 from fossil.datalog import DataLog
 from fossil.errors import ConsoleRefused, DataInUse, NoDataDirectory
 from fossil.interpreter import Interpreter
-from fossil.lock import held
+from fossil.lock import check_free, held
 from fossil.startup import start, understood
 from ninep import messages as m
 from ninep.wire.errors import ConnectionLost
@@ -142,7 +142,14 @@ async def test_a_data_directory_has_one_server(tmp_path: Path) -> None:
                 await other.attend()
 
 
-async def test_a_place_in_which_there_can_be_no_data_directory(tmp_path: Path) -> None:
+async def test_a_directory_full_of_other_files(tmp_path: Path) -> None:
+    (tmp_path / "letter").write_text("dear")
+    with pytest.raises(NoDataDirectory, match=r"holds other files \(letter\)"):
+        check_free(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter"]
+
+
+def test_a_place_in_which_there_can_be_no_data_directory(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NoDataDirectory, match="choose another --data"), held(tmp_path / "file"):
         pass
