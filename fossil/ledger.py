@@ -130,6 +130,8 @@ class Ledger:
         try:
             run("BEGIN IMMEDIATE")
             while found := list(redo.groups(data, generation, boot())):
+                if lost := redo.cut_off(data, generation, boot()):
+                    log.error("%s is damaged: changes before the last %d groups of it are lost", path, lost)
                 for rows, next_later in found:
                     rows.store(self._database)
                     next_path = max(next_path, next_later)

@@ -37,6 +37,24 @@ def packed(rows: Rows, next_path: int, generation: int) -> bytes:
     return _frame.pack(len(body), crc32(body, generation & 0xFFFFFFFF), generation) + body
 
 
+def cut_off(data: bytes, generation: int, boot: str) -> int:
+    """How many whole groups of a generation stand behind one that is damaged, which ``groups`` does not come to."""
+    if data[:HEADER] != header(boot):
+        return 0
+    last, count = generation.to_bytes(8, "big"), 0
+    for at, end in ((HEADER, min(HALF, len(data))), (HALF, len(data))):
+        met = 0
+        while (found := data.find(last, at, end)) >= 0:
+            start = found - 8
+            size, check, _ = _frame.unpack_from(data, max(start, 0))
+            body = data[found + 8 : min(found + 8 + size, end)]
+            whole = start >= at and len(body) == size and crc32(body, generation & 0xFFFFFFFF) == check
+            met += whole and (start != at)
+            at = found + 8 + size if whole else found + 1
+            count += whole and met > 0
+    return count
+
+
 def groups(data: bytes, generation: int, boot: str, magic: bytes = MAGIC) -> Iterator[tuple[Rows, int]]:
     """The groups of a generation, as (rows, next path), in their order."""
     if data[:HEADER] != header(boot, magic):

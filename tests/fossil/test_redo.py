@@ -396,3 +396,16 @@ def test_redoing_on_a_full_disk(system: FileSystem, tmp_path: Path) -> None:
     database.close()
     assert (copy / "redo").read_bytes() == log
     assert len(content(copy)) == 60
+
+
+def test_groups_behind_a_damaged_one_are_noticed() -> None:
+    """What is torn at the end is what a killed process was writing; damage in the middle is something else."""
+    sizes = [len(redo.packed(group, path, 7)) for group, path in GROUPS]
+    assert redo.cut_off(LOG, 7, "boot") == 0
+    assert redo.cut_off(LOG[:-1] + bytes(100), 7, "boot") == 0
+    for number in range(len(GROUPS) - 1):
+        damaged = bytearray(LOG)
+        damaged[redo.HEADER + sum(sizes[:number]) + 20] ^= 1
+        assert len(list(redo.groups(bytes(damaged), 7, "boot"))) == number
+        assert redo.cut_off(bytes(damaged), 7, "boot") == len(GROUPS) - 1 - number
+    assert redo.cut_off(LOG, 6, "boot") == 0
