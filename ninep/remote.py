@@ -150,8 +150,17 @@ class RemoteFile(UnixMethods):
         The server masks ``perm`` with the rights of the directory. Raises ``FileExists`` where the name is taken.
         """
         check_length(name)
-        reply = await self.connection.ask(m.Tcreate(self.fid, name, perm, mode))
-        self._opened(reply, mode)
+        await self._created(m.Tcreate(self.fid, name, perm, mode), mode)
+
+    async def _created(self, request: Any, mode: int) -> None:
+        """Asks for a new file. Cancelled, this is the new file if it was made all the same, and open then."""
+        client = self.connection.client
+        call = client.begin(request)
+        try:
+            await client.wait(call)
+        finally:
+            if isinstance(call.reply, call.expected):
+                self._opened(call.reply, mode)
 
     def _opened(self, reply: Any, mode: int) -> None:
         self.qid = reply.qid

@@ -99,8 +99,7 @@ class LinuxFile(RemoteFile):
             await self.open(mode)
             return
         flags = _flags(mode) | lm.L_CREATE | lm.L_EXCL
-        reply = await self.connection.ask(lm.Tlcreate(self.fid, name, flags, perm & 0o777, m.NOFID))
-        self._opened(reply, mode)
+        await self._created(lm.Tlcreate(self.fid, name, flags, perm & 0o777, m.NOFID), mode)
         self.name = name
 
     async def getattr(self) -> Attributes:

@@ -242,8 +242,7 @@ class _Replacement:
     async def _create(self, name: str, perm: int) -> RemoteFile | None:
         file = await self._directory.walk([])
         try:
-            # Given up, it would be unknown whether there is a file now.
-            ended = await has_ended(lambda: file.create(name, perm, m.OWRITE), PATIENCE)
+            await file.create(name, perm, m.OWRITE)
         except FileSystemFull:
             await file.leave()
             raise
@@ -252,16 +251,13 @@ class _Replacement:
             log.debug("cannot make %s: %s", name, refusal)
             return None
         except BaseException:
-            await file.leave()
+            if file.mode == m.OWRITE:
+                # It was given up too late, and is there.
+                await _removed(file)
+            else:
+                await file.leave()
             raise
         file.name = name
-        if not ended:
-            await file.leave()
-        try:
-            await trio.lowlevel.checkpoint_if_cancelled()
-        except BaseException:
-            await _removed(file)
-            raise
         return file
 
     async def _in_place(self, perm: int) -> RemoteFile:
