@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import trio
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -30,3 +32,36 @@ class Limits:
 
 
 USUAL = Limits()
+ALL = 256 * 1024 * 1024
+"""Bytes that the requests of all connections of an event loop, and the replies that they may bring, share evenly."""
+LEAST = 2 * 1024 * 1024
+"""Bytes that a connection has of them however many there are."""
+
+
+class Share:
+    """What each connection has of what all may have together.
+
+    Attributes:
+        connections: how many there are.
+    """
+
+    def __init__(self) -> None:
+        self.connections = 0
+
+    @property
+    def request_bytes(self) -> int:
+        """Most bytes of one connection's requests that run and of their replies."""
+        return max(LEAST, ALL // max(1, self.connections))
+
+
+_share: trio.lowlevel.RunVar[Share] = trio.lowlevel.RunVar("share")
+
+
+def share() -> Share:
+    """That of this event loop."""
+    try:
+        return _share.get()
+    except LookupError:
+        made = Share()
+        _share.set(made)
+        return made

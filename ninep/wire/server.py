@@ -31,7 +31,7 @@ from ninep.wire.dialect import Buffer, Dialect, Session
 from ninep.wire.errors import DuplicateTag, Hangup, Malformed, UnknownMessage
 from ninep.wire.frames import FrameBuffer
 from ninep.wire.inbox import Inbox
-from ninep.wire.limits import USUAL, Limits
+from ninep.wire.limits import USUAL, Limits, share
 from ninep.wire.outbox import Outbox
 from ninep.wire.taskless import Carried
 
@@ -66,9 +66,11 @@ async def serve_connection(
     it never raises. Cancelled, requests under way are cancelled and the session is closed.
     """
     connection = _Connection(stream, dialect, session, buffer, limits, taskless)
+    connection.share.connections += 1
     try:
         await connection.run()
     finally:
+        connection.share.connections -= 1
         with trio.move_on_after(limits.closing, shield=True):
             await session.aclose()
         await tls.hang_up(stream)
@@ -93,6 +95,7 @@ class _Connection(Generic[Q, R]):
         self.limits = limits
         self.taskless = taskless
         self.outbox = Outbox(stream)
+        self.share = share()
         self.running: dict[int, Running[R]] = {}
         self.begun = 0
         self.begun_bytes = 0
@@ -317,7 +320,7 @@ class _Connection(Generic[Q, R]):
         limits = self.limits
         return (
             self.begun >= limits.requests
-            or self.begun_bytes >= limits.request_bytes
+            or self.begun_bytes >= min(limits.request_bytes, self.share.request_bytes)
             or self.outbox.size > limits.reply_bytes
         )
 

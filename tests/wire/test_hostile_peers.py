@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -31,7 +32,7 @@ from contracts.toy_protocol import (
     packed,
 )
 from contracts.toy_server import Foreseeing, echoes, hear, say, served, socket_pair
-from ninep.wire import Limits, serve_connection, server
+from ninep.wire import Limits, limits, serve_connection, server
 from ninep.wire.outbox import Outbox
 
 LARGE = b"x" * 60_000
@@ -160,6 +161,27 @@ async def test_replies_to_come_count_before_they_are_there() -> None:
             await hear(stream, (n, Latered(b"%d" % n)))
 
 
+async def test_many_connections_share_what_may_be_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Bringing(ToyDialect):
+        def brings(self, request: Request) -> int:
+            return 1000
+
+    monkeypatch.setattr(limits, "ALL", 12_000)
+    monkeypatch.setattr(limits, "LEAST", 2000)
+    for connections, running in ((1, 8), (3, 4), (10, 2)):
+        sessions = [ToySession() for _ in range(connections)]
+        async with AsyncExitStack() as stack:
+            for session in sessions:
+                stream = await stack.enter_async_context(served(session, Bringing()))
+                await trio.testing.wait_all_tasks_blocked()
+                stack.callback(lambda session=session: [session.gate(b"%d" % n).set() for n in range(8)])
+                session.stream = stream  # type: ignore[attr-defined]
+            for session in sessions:
+                await say(session.stream, *((n, Later(b"%d" % n)) for n in range(8)))  # type: ignore[attr-defined]
+            await trio.testing.wait_all_tasks_blocked()
+            assert {session.running for session in sessions} == {running}
+
+
 async def test_nothing_more_begins_while_the_peer_does_not_take_what_there_is() -> None:
     session = ToySession()
 
@@ -171,8 +193,8 @@ async def test_nothing_more_begins_while_the_peer_does_not_take_what_there_is() 
     near, far = await socket_pair()
     far.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, len(LARGE))
     async with trio.open_nursery() as nursery:
-        limits = Limits(requests=2, reply_bytes=1000)
-        nursery.start_soon(partial(serve_connection, far, ToyDialect(), session, limits=limits))
+        few = Limits(requests=2, reply_bytes=1000)
+        nursery.start_soon(partial(serve_connection, far, ToyDialect(), session, limits=few))
         await say(near, *((n % 16, Later(b"%d" % n)) for n in range(64)))
         await trio.testing.wait_all_tasks_blocked(0.01)
         assert len(session.begun) < 16
