@@ -35,6 +35,8 @@ SERVERS = {
     "fossil": ("fossil", "serve", "--data", "DIRECTORY", "--listen", "ADDRESS", "--no-permissions"),
 }
 CASES = dict(cases())
+UNLIKE = {"export": (), "fossil": tuple(f"rename/24.t: not ok {number}" for number in (4, 5, 8, 9))}
+"""Tests of the suite that fail, and are said to in docs/reference/posix.md: links of directories are not counted."""
 
 
 @contextlib.contextmanager
@@ -84,23 +86,8 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.mark.parametrize("case", CASES)
 def test_system_calls(place: tuple[str, Path], case: str) -> None:
-    name, directory = place
-    if case.startswith("link:") and not has_links(directory):
-        assert name == "fossil"
-        pytest.skip("there are no hard links")
+    _, directory = place
     assert faults(str(directory), CASES[case]) == []
-
-
-def has_links(directory: Path) -> bool:
-    (directory / "one name").touch()
-    try:
-        os.link(directory / "one name", directory / "another")
-    except PermissionError:
-        return False
-    finally:
-        (directory / "one name").unlink()
-    (directory / "another").unlink()
-    return True
 
 
 @pytest.mark.skipif(not SUITE, reason="PJDFSTEST names no built tree of pjd's file system test suite")
@@ -116,4 +103,4 @@ def test_pjdfstest(tmp_path: Path, server: str) -> None:
             lines = re.findall(r"^(?:not )?ok .*", done.stdout, re.MULTILINE)
             assert planned is None or int(planned[1]) == len(lines), name
             bad += [f"{name}: {line}" for line in lines if line.startswith("not ok") and "# TODO" not in line]
-        assert bad == []
+        assert [line for line in bad if not line.startswith(UNLIKE[server])] == []
