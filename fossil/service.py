@@ -136,7 +136,7 @@ class Fossil:
                         mark = system.sync_point.mark()
                         after.enter_context(pinned(self._reader))
                         await trio.to_thread.run_sync(system.sync_point.write, mark)
-                    await trio.to_thread.run_sync(checkpoint, self.folder / "metadata")
+                    await self._checkpoint()
                 await self._release()
                 if mark is None or mark.length < LONG_LOG:
                     break
@@ -146,16 +146,22 @@ class Fossil:
             # What failed is in the log already, and the system remembers it.
             return
         except sqlite3.Error as error:
-            if is_full(error, self.folder):
-                # The write-ahead log is as it was, and durable; it is moved later.
-                log.warning("the disk is full: the database is brought up to date when there is room")
-                return
             system.stop(f"the database cannot be made durable: {error}")
 
     def close(self) -> None:
         """Releases everything. Raises what ``FileSystem.close`` raises."""
         self._reader.close()
         self.system.close()
+
+    async def _checkpoint(self) -> None:
+        """Brings the database up to date; a full disk does not keep what was removed from being given back."""
+        try:
+            await trio.to_thread.run_sync(checkpoint, self.folder / "metadata")
+        except sqlite3.Error as error:
+            if not is_full(error, self.folder):
+                raise
+            # The write-ahead log is as it was, and durable; it is moved later.
+            log.warning("the disk is full: the database is brought up to date when there is room")
 
     async def _release(self) -> None:
         while self.system.freed.release(PIECES):

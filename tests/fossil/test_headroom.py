@@ -105,6 +105,13 @@ async def test_a_database_that_cannot_grow_is_no_broken_disk(tmp_path: Path, mon
         await failed.wait()
         await fossil.settle()
         assert fossil.system.stopped is None
+        node = fossil.system.create(fossil.system.node(ROOT), "large", 0o644, OWNER, OWNER)
+        fossil.system.write(node, 0, b"x" * 65536, OWNER)
+        await fossil.settle()
+        before = fossil.system.log.used()
+        fossil.system.remove(node, OWNER)
+        await fossil.settle()
+        assert fossil.system.log.used() < before
         monkeypatch.setattr(service, "checkpoint", limit)
         fossil.system.create(fossil.system.node(ROOT), "more", 0o644, OWNER, OWNER)
         fossil.system.record()
