@@ -253,6 +253,8 @@ class Life(RuleBasedStateMachine):
             if handle.mode is None or handle.mode & 3 not in (m.OWRITE, m.ORDWR):
                 raise Refused("bad use of fid")
             assert reply.count == size
+            if not size:
+                return
             node = handle.node
             if node.mode & st.DMAPPEND:
                 offset = len(node.data)
