@@ -29,7 +29,7 @@ from bench.processor import listener, spent
 from ninep import messages as m
 from ninep import messages_linux as lm
 from ninep.attributes import BASIC
-from ninep.cli.identity import user_name
+from ninep.wire.identity import user_name
 
 FILE, SCRATCH = 1, 1000
 RANDOM = "random"

@@ -22,10 +22,10 @@ from typing import Any
 from bench.measure import Timing
 from ninep import messages as m
 from ninep import messages_linux as lm
-from ninep.cli.identity import user_name
 from ninep.dialect import NinePDialect
 from ninep.wire.dialect import Buffer
 from ninep.wire.errors import Malformed
+from ninep.wire.identity import user_name
 
 ROOT = 0
 """The fid of the root."""

@@ -15,7 +15,6 @@ import trio
 from bench import servers
 from bench.measure import Result, chains, window
 from bench.plan import Step
-from ninep.cli.identity import user_name
 from ninep.dialect import NinePDialect
 from ninep.messages import (
     NOFID,
@@ -35,6 +34,7 @@ from ninep.messages import (
     Twrite,
 )
 from ninep.wire import Client
+from ninep.wire.identity import user_name
 
 MSIZE = 1024 * 1024 + 24
 ROOT = 0

@@ -44,7 +44,6 @@ from fossil.vaultstore import VaultStore
 from fossil.words import quoted
 from ninep.cli.codes import DAMAGED, DONE, FAILED, NOT_FOUND, UNREACHABLE, USAGE
 from ninep.cli.homes import data_home
-from ninep.cli.identity import user_name
 from ninep.cli.serving import announce, until_signalled
 from ninep.cli.sizes import size_above_zero
 from ninep.cli.streams import print_result
@@ -52,6 +51,7 @@ from ninep.server import serve
 from ninep.tasks.nursery import open_nursery
 from ninep.wire.edge import add_listen_flags, add_network_flags, can_listen, listening, networks_of, run_program
 from ninep.wire.errors import BadAddress
+from ninep.wire.identity import user_name
 from ninep.wire.listen import where
 from venti.client import connect
 from venti.commands.folder import existing

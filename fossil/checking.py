@@ -15,11 +15,11 @@ from fossil.errors import ArchiveAway, NoSnapshot, NotServed
 from fossil.report import Verdict
 from fossil.service import CONSOLE, EMBEDDED, open_fossil
 from ninep.cli.codes import DAMAGED, DONE, FAILED, UNREACHABLE
-from ninep.cli.identity import user_name
 from ninep.cli.streams import print_result
 from ninep.tasks.nursery import background
 from ninep.wire.edge import networks_of
 from ninep.wire.errors import Unreachable
+from ninep.wire.identity import user_name
 from venti.client import connect
 from venti.disk import open_disk_store
 from venti.store import BlockStore

@@ -11,8 +11,8 @@ from fossil.lock import check_free, held
 from fossil.restored import restore
 from fossil.service import open_fossil
 from fossil.userfile import read_users
-from ninep.cli.identity import user_name
 from ninep.wire.edge import networks_of
+from ninep.wire.identity import user_name
 from venti.client import connect
 from venti.disk import open_disk_store
 from venti.store import BlockStore

@@ -15,7 +15,6 @@ from contextlib import aclosing, asynccontextmanager
 
 from ninep import messages as m
 from ninep import messages_linux as lm
-from ninep.cli.identity import Nameless, user_name
 from ninep.connection import Connection, check_version, connected
 from ninep.dialect import MSIZE
 from ninep.errors import CrossDevice, FileError, FileExists, FileNotFound, IsDirectory, NinepError
@@ -26,6 +25,7 @@ from ninep.stat import DMDIR, NO32, Stat
 from ninep.wire.dial import dial
 from ninep.wire.dialect import Buffer
 from ninep.wire.errors import WireError
+from ninep.wire.identity import Nameless, user_name
 from ninep.wire.networks import Networks
 
 __all__ = ["Connection", "RemoteFile", "RemoteTree", "connect", "connected", "split"]

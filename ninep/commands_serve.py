@@ -11,7 +11,6 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 
-from ninep.cli.identity import user_name
 from ninep.cli.serving import announce, until_signalled
 from ninep.errors import NinepError
 from ninep.export import Accounts, ExportTree
@@ -22,6 +21,7 @@ from ninep.server import serve, serve_stream
 from ninep.session import MOST_FIDS
 from ninep.wire.accept import CONNECTIONS
 from ninep.wire.edge import add_listen_flags, listening
+from ninep.wire.identity import user_name
 from ninep.wire.limits import Limits
 from ninep.wire.listen import where
 from ninep.wire.streams import standard_streams

@@ -109,7 +109,16 @@ OUTSIDE_CALLS = {"open", "now", "utcnow", "today", "read_bytes", "read_text", "w
 
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "base", "core", "stuff", "lib"}
 MOST_LINES = 500
-EDGE = ("*.__main__", "*.commands", "*.commands.*", "*.commands_*", "ninep.cli.*", "ninep.wire.edge", "bench.*")
+EDGE = (
+    "*.__main__",
+    "*.commands",
+    "*.commands.*",
+    "*.commands_*",
+    "ninep.cli.*",
+    "ninep.wire.edge",
+    "ninep.wire.identity",
+    "bench.*",
+)
 """The only modules that may look at the environment or the command line."""
 BARE_MARK = re.compile(r"# (type: ignore(\[[^]]*\])?|noqa(: [A-Z0-9]+)?|pragma: [a-z ]+)\s*$")
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import trio
 
-from ninep.cli.identity import user_name_or_anonymous
 from ninep.tasks.nursery import outlived
 from ninep.wire.client import Call, Client
 from ninep.wire.dial import dial
 from ninep.wire.dialect import Buffer
 from ninep.wire.errors import NoFreeTag
+from ninep.wire.identity import user_name_or_anonymous
 from ninep.wire.networks import Networks
 from venti import messages as m
 from venti.blocktype import BlockType

@@ -18,11 +18,13 @@ from ninep.cli.errors import BadUsage
 from ninep.cli.homes import config_home
 from ninep.wire import busypoll, memory, tls
 from ninep.wire.errors import BadAddress, ConnectionLost, Unreachable, WireError
+from ninep.wire.identity import Nameless
 from ninep.wire.listen import Listener, listen, where
 from ninep.wire.networks import Networks
 
 CODES: Mapping[type[Exception], int] = {
     BadAddress: USAGE,
+    Nameless: USAGE,
     Unreachable: UNREACHABLE,
     ConnectionLost: UNREACHABLE,
     WireError: FAILED,

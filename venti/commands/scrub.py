@@ -17,9 +17,9 @@ from venti.commands.folder import add_folder_command, folder
 from venti.commands.gauge import Gauge
 from venti.commands.verify import fault_object
 from venti.disk.arena import arena_path
-from venti.disk.files import OsFolder
+from venti.disk.files import OsFolder, numbers
 from venti.disk.scrub import Journal, Scrubber, alone
-from venti.disk.survey import Fault, numbers, stored_again
+from venti.disk.survey import Fault, stored_again
 
 
 async def run(arguments: argparse.Namespace) -> int:

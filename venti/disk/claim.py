@@ -12,8 +12,7 @@ from pathlib import Path
 from ninep.disk import AlreadyLocked, LockFile, make_folders, replace_file
 from venti.disk import arena as arenas
 from venti.disk.arena import arena_name
-from venti.disk.files import OsFolder
-from venti.disk.survey import numbers
+from venti.disk.files import OsFolder, numbers
 from venti.errors import CannotOpenStore, DamagedStore, NoStore, StoreInUse
 
 log = logging.getLogger(__name__)

@@ -13,9 +13,8 @@ from ninep.disk import AlreadyLocked, LockFile
 from venti.disk import arena as arenas
 from venti.disk import synced
 from venti.disk.arena import START, arena_name
-from venti.disk.files import ArenaFolder, OsFolder
+from venti.disk.files import ArenaFolder, OsFolder, numbers
 from venti.disk.log import Position
-from venti.disk.survey import numbers
 
 
 def durable_ends(path: Path) -> Mapping[int, int]:

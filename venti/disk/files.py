@@ -165,3 +165,9 @@ class OsFolder:
     def where(self, name: str) -> str:
         """See ``ArenaFolder``."""
         return str(self._path / name)
+
+
+def numbers(folder: ArenaFolder) -> list[int]:
+    """The arenas that there are."""
+    names = (name.removesuffix(".arena") for name in folder.names() if name.endswith(".arena"))
+    return sorted(int(name) for name in names if name.isdecimal())

@@ -12,9 +12,9 @@ from venti.blocktype import BlockType
 from venti.disk import arena as arenas
 from venti.disk.arena import START, arena_name
 from venti.disk.clump import BadClump
-from venti.disk.files import ArenaFolder
+from venti.disk.files import ArenaFolder, numbers
 from venti.disk.log import BEGINNING, Position
-from venti.disk.survey import Fault, numbers
+from venti.disk.survey import Fault
 from venti.errors import BadBlockType
 from venti.score import Score
 

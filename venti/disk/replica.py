@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 from venti.disk import arena as arenas
 from venti.disk.arena import START, Gap, arena_name
-from venti.disk.files import ArenaFile, ArenaFolder
-from venti.disk.survey import numbers
+from venti.disk.files import ArenaFile, ArenaFolder, numbers
 from venti.errors import DamagedStore
 
 STEP = 8 * 1024 * 1024

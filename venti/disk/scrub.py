@@ -20,8 +20,8 @@ from ninep.disk import AlreadyLocked, LockFile, replace_file
 from venti.disk import synced
 from venti.disk.arena import START
 from venti.disk.damaged import noted
-from venti.disk.files import OsFolder
-from venti.disk.survey import Fault, Survey, numbers
+from venti.disk.files import OsFolder, numbers
+from venti.disk.survey import Fault, Survey
 from venti.errors import StoreInUse
 
 log = logging.getLogger(__name__)

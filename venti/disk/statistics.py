@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 from venti.disk import arena as arenas
 from venti.disk.arena import START, arena_name
-from venti.disk.files import ArenaFolder
-from venti.disk.survey import numbers
+from venti.disk.files import ArenaFolder, numbers
 from venti.errors import DamagedStore
 
 

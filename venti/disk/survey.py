@@ -14,7 +14,7 @@ from venti.blocktype import BlockType
 from venti.disk import arena as arenas
 from venti.disk.arena import START, Found, Gap, Listed, arena_name
 from venti.disk.clump import HEADER, BadClump
-from venti.disk.files import ArenaFile, ArenaFolder
+from venti.disk.files import ArenaFile, ArenaFolder, numbers
 from venti.errors import BadBlockType, DamagedStore
 from venti.score import Score
 
@@ -78,12 +78,6 @@ def _offset(entry: Listed) -> int:
 
 def _nameless(number: int, start: int, end: int) -> Fault:
     return Fault(number, start, None, None, f"{end - start} bytes are no clump", end - start)
-
-
-def numbers(folder: ArenaFolder) -> list[int]:
-    """The arenas that there are."""
-    names = (name.removesuffix(".arena") for name in folder.names() if name.endswith(".arena"))
-    return sorted(int(name) for name in names if name.isdecimal())
 
 
 class Survey:

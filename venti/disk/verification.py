@@ -15,10 +15,10 @@ from venti.disk.agreement import Agreement, Difference
 from venti.disk.arena import Found, Gap, Listed, arena_name
 from venti.disk.claim import claimed
 from venti.disk.damaged import noted
-from venti.disk.files import OsFolder
+from venti.disk.files import OsFolder, numbers
 from venti.disk.index import PLACE, Index, Place
 from venti.disk.log import Position
-from venti.disk.survey import Fault, Survey, fault, in_gaps, numbers, stored_again
+from venti.disk.survey import Fault, Survey, fault, in_gaps, stored_again
 from venti.errors import DamagedStore, StoreInUse
 
 _NEVER = 1 << 62

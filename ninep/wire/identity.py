@@ -6,7 +6,7 @@ import os
 import pwd
 from collections.abc import Mapping
 
-from ninep.cli.errors import BadUsage
+from ninep.wire.errors import WireError
 
 VARIABLES = ("LOGNAME", "USER", "LNAME", "USERNAME")
 """Where the name is looked for, before the accounts of this machine."""
@@ -14,7 +14,7 @@ ANONYMOUS = "anonymous"
 """The name for places where nothing depends on it, as the original programs have it."""
 
 
-class Nameless(BadUsage):
+class Nameless(WireError):
     """Neither the environment nor the accounts of this machine know the user's name."""
 
 
