@@ -15,8 +15,8 @@ from bench import library, servers
 from bench.measure import Result, Timing, chains, window
 from bench.ninep import FILE, ROOT, SCRATCH, Bench, attached
 from bench.plan import Step
-from ninep.messages import ORDWR, OREAD, Tclunk, Tcreate, Topen, Tread, Twalk, Twrite
-from ninep.stat import DMDIR
+from ninep.protocol.messages import ORDWR, OREAD, Tclunk, Tcreate, Topen, Tread, Twalk, Twrite
+from ninep.protocol.stat import DMDIR
 
 ROUND_TRIPS = (0.0, 0.005, 0.05)
 UNIT = 128 * 1024

@@ -26,10 +26,10 @@ from bench.load import ROOT, Link, Refused, together
 from bench.measure import Result, Timing
 from bench.plan import Step
 from bench.processor import listener, spent
-from ninep import messages as m
-from ninep import messages_linux as lm
-from ninep.attributes import BASIC
-from ninep.wire.identity import user_name
+from ninep.net.identity import user_name
+from ninep.protocol import messages as m
+from ninep.protocol import messages_linux as lm
+from ninep.protocol.attributes import BASIC
 
 FILE, SCRATCH = 1, 1000
 RANDOM = "random"

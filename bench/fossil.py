@@ -23,20 +23,8 @@ from bench.load import ROOT, Link, Refused, together
 from bench.measure import Result, Timing, middle
 from bench.plan import Step
 from bench.processor import listener, spent
-from ninep.messages import (
-    ORDWR,
-    OREAD,
-    OWRITE,
-    Tclunk,
-    Tcreate,
-    Topen,
-    Tread,
-    Tremove,
-    Tstat,
-    Twalk,
-    Twrite,
-)
-from ninep.stat import DMDIR
+from ninep.protocol.messages import ORDWR, OREAD, OWRITE, Tclunk, Tcreate, Topen, Tread, Tremove, Tstat, Twalk, Twrite
+from ninep.protocol.stat import DMDIR
 
 ROUNDS = 9
 """An odd number, so that one is in the middle."""

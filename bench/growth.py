@@ -19,9 +19,9 @@ from bench.measure import Result, Timing, chains
 from bench.ninep import ROOT, SCRATCH, Bench, attached
 from bench.plan import Step
 from bench.processor import listener, resident
-from fossil.console import Line, open_console
-from ninep.messages import OREAD, OWRITE, Tclunk, Tcreate, Topen, Twalk, Twrite
-from ninep.stat import DMDIR
+from fossil.console.console import Line, open_console
+from ninep.protocol.messages import OREAD, OWRITE, Tclunk, Tcreate, Topen, Twalk, Twrite
+from ninep.protocol.stat import DMDIR
 
 LARGEST = 1_000_000
 """Files at scale 1."""

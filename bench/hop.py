@@ -15,10 +15,10 @@ from typing import Any
 
 import trio
 
-from ninep.dialect import NinePDialect
-from ninep.messages import NOTAG, Tversion
-from ninep.wire import Client
+from ninep.protocol.dialect import NinePDialect
+from ninep.protocol.messages import NOTAG, Tversion
 from ninep.wire.busypoll import instruments
+from ninep.wire.client import Client
 from ninep.wire.server import serve_connection
 
 CHUNK = 256 * 1024

@@ -19,9 +19,9 @@ from bench.measure import Result
 from bench.pipeline import greet, pipeline
 from bench.plan import Step
 from bench.processor import listener, resident, spent
-from venti.blocktype import BlockType
-from venti.messages import Request, Tread, Tsync, Twrite
-from venti.score import SIZE, Score
+from venti.blocks.blocktype import BlockType
+from venti.blocks.score import SIZE, Score
+from venti.protocol.messages import Request, Tread, Tsync, Twrite
 
 COUNT = 10_000_000
 """Blocks at scale 1."""

@@ -14,7 +14,7 @@ from time import perf_counter
 import trio
 
 from bench.measure import Result, Timing
-from ninep.client import RemoteTree, connect
+from ninep.client.tree import RemoteTree, connect
 
 UNIT = 32 * 1024
 """Bytes that the client asks for at once."""

@@ -20,12 +20,12 @@ from time import perf_counter
 from typing import Any
 
 from bench.measure import Timing
-from ninep import messages as m
-from ninep import messages_linux as lm
-from ninep.dialect import NinePDialect
+from ninep.net.errors import Malformed
+from ninep.net.identity import user_name
+from ninep.protocol import messages as m
+from ninep.protocol import messages_linux as lm
+from ninep.protocol.dialect import NinePDialect
 from ninep.wire.dialect import Buffer
-from ninep.wire.errors import Malformed
-from ninep.wire.identity import user_name
 
 ROOT = 0
 """The fid of the root."""

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TypeVar
 
-from ninep.wire import Client
-from ninep.wire.client import Call
+from ninep.wire.client import Call, Client
 
 Q = TypeVar("Q")
 R = TypeVar("R")

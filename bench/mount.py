@@ -23,7 +23,7 @@ from time import perf_counter
 from bench import servers
 from bench.measure import Result, Timing
 from bench.plan import Step
-from ninep.wire.identity import user_name
+from ninep.net.identity import user_name
 
 PIECE = 1 << 20
 

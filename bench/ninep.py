@@ -15,8 +15,9 @@ import trio
 from bench import servers
 from bench.measure import Result, chains, window
 from bench.plan import Step
-from ninep.dialect import NinePDialect
-from ninep.messages import (
+from ninep.net.identity import user_name
+from ninep.protocol.dialect import NinePDialect
+from ninep.protocol.messages import (
     NOFID,
     NOTAG,
     ORDWR,
@@ -33,8 +34,7 @@ from ninep.messages import (
     Twalk,
     Twrite,
 )
-from ninep.wire import Client
-from ninep.wire.identity import user_name
+from ninep.wire.client import Client
 
 MSIZE = 1024 * 1024 + 24
 ROOT = 0

@@ -13,9 +13,9 @@ from struct import Struct
 from time import perf_counter
 
 from bench.measure import Timing
-from venti import messages as m
-from venti.dialect import VentiDialect
-from venti.handshake import LINE
+from venti.protocol import messages as m
+from venti.protocol.dialect import VentiDialect
+from venti.protocol.handshake import LINE
 
 MOST = 1 << 20
 """Bytes of one receive."""

@@ -30,18 +30,18 @@ import trio
 from bench import servers
 from bench.lives import as_svg
 from bench.watched import MEBIBYTE, Allowance, Sample, judged, of_directory, of_process
-from ninep import messages as m
-from ninep import messages_linux as lm
 from ninep.cli.streams import print_result
-from ninep.client import RemoteTree, connect
+from ninep.client.tree import RemoteTree, connect
 from ninep.disk import check_writable, write_text
-from ninep.errors import NinepError
+from ninep.net.dial import dial
+from ninep.net.errors import WireError
+from ninep.protocol import messages as m
+from ninep.protocol import messages_linux as lm
+from ninep.protocol.errors import NinepError
 from ninep.tasks.nursery import open_nursery
-from ninep.wire.dial import dial
-from ninep.wire.errors import WireError
-from venti import client as venti_client
-from venti.blocktype import BlockType
-from venti.errors import VentiError
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import VentiError
+from venti.stores import remote as venti_client
 
 FILES = 40
 """Files in the set of each worker."""

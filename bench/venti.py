@@ -20,9 +20,9 @@ from bench.measure import Result
 from bench.pipeline import greet, pipeline
 from bench.plan import Step
 from bench.processor import listener, spent
-from venti.blocktype import BlockType
-from venti.messages import Request, Tread, Tsync, Twrite
-from venti.score import Score
+from venti.blocks.blocktype import BlockType
+from venti.blocks.score import Score
+from venti.protocol.messages import Request, Tread, Tsync, Twrite
 
 BLOCK = 8192
 ROUNDS = 3

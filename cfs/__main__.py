@@ -12,13 +12,13 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from cfs import commands as do
+from cfs.cli import commands as do
 from cfs.errors import BadBound, CfsError, NoCache
-from cfs.upstream import PATIENCE
+from cfs.upstream.upstream import PATIENCE
 from ninep.cli.codes import FAILED, NOT_FOUND, UNREACHABLE, USAGE
+from ninep.cli.networks import add_listen_flags, add_network_flags, run_program
 from ninep.cli.sizes import size_of
-from ninep.errors import FileNotFound, NinepError
-from ninep.wire.edge import add_listen_flags, add_network_flags, run_program
+from ninep.protocol.errors import FileNotFound, NinepError
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,6 @@
-"""What can go wrong in the cache itself. Refusals by the file server are ``ninep.errors`` and pass through unchanged.
+"""What can go wrong in the cache itself.
+
+Refusals by the file server are ``ninep.protocol.errors`` and pass through unchanged.
 
 ``CfsError``
 
@@ -7,7 +9,7 @@
 * ``BadBound``: the byte bound is too small to be of use.
 * ``NoCache``: what answers at an address is not one of these.
 
-``ninep.errors.FileError``: refusals of our own, in words that Linux knows.
+``ninep.protocol.errors.FileError``: refusals of our own, in words that Linux knows.
 
 * ``ServerGone``: the file server cannot be reached.
 
@@ -23,7 +25,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from ninep.errors import FileError
+from ninep.protocol.errors import FileError
 
 
 class CfsError(Exception):

@@ -9,13 +9,13 @@ from functools import partial
 
 import trio
 
-from cfs.cache import Cache
-from cfs.proxy import CachedTree
-from cfs.upstream import PATIENCE, Dial, Upstream
-from ninep.server import is_local, serve_stream
+from cfs.files.cache import Cache
+from cfs.files.proxy import CachedTree
+from cfs.upstream.upstream import PATIENCE, Dial, Upstream
+from ninep.net.accept import accept
+from ninep.net.listen import Listener
+from ninep.server.serve import is_local, serve_stream
 from ninep.tasks.nursery import background, open_nursery
-from ninep.wire.accept import accept
-from ninep.wire.listen import Listener
 
 log = logging.getLogger(__name__)
 

@@ -16,10 +16,16 @@ from pathlib import Path
 
 import trio
 
-from fossil import checking, formatting
-from fossil.checking import CODES
-from fossil.condition import look_at_venti
-from fossil.console import open_console
+from fossil.archive.vault import Vault
+from fossil.archive.vaultstore import VaultStore
+from fossil.cli import check as checking
+from fossil.cli import format as formatting
+from fossil.cli.check import CODES
+from fossil.commands.interpreter import Interpreter
+from fossil.commands.startup import read_configuration, start, understood
+from fossil.console.console import open_console
+from fossil.console.words import quoted
+from fossil.data.lock import check_free
 from fossil.errors import (
     ArchiveAway,
     BadConfiguration,
@@ -30,34 +36,37 @@ from fossil.errors import (
     NoSnapshot,
     NotServed,
 )
-from fossil.fileserver import FileServer, Surroundings, open_file_server
-from fossil.fsys import Fsys
-from fossil.interpreter import Interpreter
-from fossil.lock import check_free
-from fossil.rules import Rules
-from fossil.served import NAME
-from fossil.service import CONSOLE
-from fossil.startup import read_configuration, start, understood
-from fossil.vacfs import VacTree
-from fossil.vault import Vault
-from fossil.vaultstore import VaultStore
-from fossil.words import quoted
+from fossil.files.attach import NAME
+from fossil.files.rules import Rules
+from fossil.files.vacfs import VacTree
+from fossil.server.condition import look_at_venti
+from fossil.server.fileserver import FileServer, Surroundings, open_file_server
+from fossil.server.fsys import Fsys
+from fossil.server.service import CONSOLE
 from ninep.cli.codes import DAMAGED, DONE, FAILED, NOT_FOUND, UNREACHABLE, USAGE
 from ninep.cli.homes import data_home
+from ninep.cli.networks import add_listen_flags, add_network_flags, can_listen, listening, networks_of, run_program
 from ninep.cli.serving import announce, until_signalled
 from ninep.cli.sizes import size_above_zero
 from ninep.cli.streams import print_result
-from ninep.server import serve
+from ninep.net.errors import BadAddress
+from ninep.net.identity import user_name
+from ninep.net.listen import where
+from ninep.server.serve import serve
 from ninep.tasks.nursery import open_nursery
-from ninep.wire.edge import add_listen_flags, add_network_flags, can_listen, listening, networks_of, run_program
-from ninep.wire.errors import BadAddress
-from ninep.wire.identity import user_name
-from ninep.wire.listen import where
-from venti.client import connect
+from venti.blocks.errors import (
+    BlockNotFound,
+    DamagedArchive,
+    DamagedBlock,
+    DamagedStore,
+    LostBlock,
+    NoStore,
+    VentiError,
+)
 from venti.commands.folder import existing
 from venti.commands.score import named
-from venti.disk import open_disk_store
-from venti.errors import BlockNotFound, DamagedArchive, DamagedBlock, DamagedStore, LostBlock, NoStore, VentiError
+from venti.log.opening import open_disk_store
+from venti.stores.remote import connect
 
 DEFAULT_LISTEN = "/net.alt/tcp!*!564"
 

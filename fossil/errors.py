@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ninep.errors import FileError
+from ninep.protocol.errors import FileError
 
 
 class FossilError(Exception):
@@ -85,7 +85,7 @@ class ArchiveAway(FossilError):
 
 
 class Unlisted(FossilError):
-    """A directory came with an archive and its names have not been fetched; see ``fossil.restored``.
+    """A directory came with an archive and its names have not been fetched; see ``fossil.archive.restored``.
 
     Attributes:
         path: the directory.

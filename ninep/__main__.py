@@ -11,10 +11,10 @@ import argparse
 from collections.abc import Sequence
 
 from ninep.cli.codes import FAILED, NOT_FOUND
-from ninep.commands import add_all
-from ninep.connection import DIALECTS
-from ninep.errors import FileNotFound, NinepError
-from ninep.wire.edge import run_program
+from ninep.cli.networks import run_program
+from ninep.client.connection import DIALECTS
+from ninep.commands.files import add_all
+from ninep.protocol.errors import FileNotFound, NinepError
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""The client for scripts: the same names as in ``ninep.client``, without ``async``.
+"""The client for scripts: the same names as in ``ninep.client.tree``, without ``async``.
 
 ::
 
@@ -25,19 +25,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
-from ninep.client import RemoteTree
-from ninep.client import connect as connect_async
-from ninep.errors import NinepError
-from ninep.file_object import FileObject
-from ninep.get import Get
-from ninep.put import Put
-from ninep.remove import Remove
-from ninep.stat import Stat
+from ninep.client.file_object import FileObject
+from ninep.client.tree import RemoteTree
+from ninep.client.tree import connect as connect_async
+from ninep.copy.get import Get
+from ninep.copy.put import Put
+from ninep.copy.remove import Remove
+from ninep.copy.transfer import Progress
+from ninep.net.errors import ConnectionLost, WireError
+from ninep.protocol.errors import NinepError
+from ninep.protocol.stat import Stat
 from ninep.tasks.threaded import LoopElsewhere, LoopEnded, LoopThread
-from ninep.transfer import Progress
 from ninep.wire.client import ELSEWHERE
 from ninep.wire.dialect import Buffer
-from ninep.wire.errors import ConnectionLost, WireError
 
 log = logging.getLogger(__name__)
 

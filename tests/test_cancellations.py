@@ -11,22 +11,22 @@ import pytest
 import trio
 import trio.testing
 
-import ninep.client
-import venti.client
+import ninep.client.connection
+import venti.stores.remote
 from contracts.cancelled_at import at_each_checkpoint
-from ninep import messages as m
-from ninep import messages_linux as lm
-from ninep.client import RemoteTree
-from ninep.errors import FileError
-from ninep.lasting import LastingTree, lasting_by
-from ninep.ramfs import RamTree
-from ninep.server import serve_stream
-from ninep.stat import Stat
-from venti.blocktype import BlockType
-from venti.memory import MemoryStore
-from venti.redial import redialled
-from venti.score import Score
+from ninep.client.lasting import LastingTree, lasting_by
+from ninep.client.tree import RemoteTree
+from ninep.protocol import messages as m
+from ninep.protocol import messages_linux as lm
+from ninep.protocol.errors import FileError
+from ninep.protocol.stat import Stat
+from ninep.ram.tree import RamTree
+from ninep.server.serve import serve_stream
+from venti.blocks.blocktype import BlockType
+from venti.blocks.score import Score
 from venti.server import serve_stream as serve_blocks
+from venti.stores.memory import MemoryStore
+from venti.stores.redial import redialled
 
 OWNER = "glenda"
 CONTENT = b"content" * 10_000
@@ -38,7 +38,7 @@ async def client(ram: RamTree, version: str) -> AsyncIterator[RemoteTree]:
     near, far = trio.testing.memory_stream_pair()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve_stream, far, ram)
-        async with ninep.client.connected(near, version=version, msize=8216) as connection:
+        async with ninep.client.connection.connected(near, version=version, msize=8216) as connection:
             yield RemoteTree(await connection.attach(OWNER))
 
 
@@ -107,11 +107,11 @@ async def test_lasting_files(name: str) -> None:
 
 
 @asynccontextmanager
-async def blocks(store: MemoryStore) -> AsyncIterator[venti.client.RemoteStore]:
+async def blocks(store: MemoryStore) -> AsyncIterator[venti.stores.remote.RemoteStore]:
     near, far = trio.testing.memory_stream_pair()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve_blocks, far, store)
-        async with venti.client.connected(near) as remote:
+        async with venti.stores.remote.connected(near) as remote:
             yield remote
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-import fossil.interpreter  # noqa: F401 which enters the commands of the console
-from fossil.registry import FSYS, SERVER
+import fossil.commands.interpreter  # noqa: F401 which enters the commands of the console
+from fossil.commands.registry import FSYS, SERVER
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])

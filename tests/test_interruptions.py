@@ -14,36 +14,36 @@ import pytest
 import trio
 import trio.testing
 
-import ninep.client
-import ninep.connection
-import venti.client
+import ninep.client.connection
+import ninep.client.tree
+import venti.stores.remote
 from contracts.small_partition import partition
-from fossil.console import open_console
-from fossil.fileserver import Surroundings, open_file_server
-from fossil.interpreter import Interpreter
-from fossil.service import open_fossil
-from fossil.sources import open_sources
-from fossil.vault import Vault
-from ninep.errors import FileNotFound
-from ninep.lasting import lasting, lasting_by
-from ninep.link import linked
-from ninep.ramfs import RamTree
-from ninep.replacing import replacing
-from ninep.server import serve as serve_files
-from ninep.server import serve_stream as serve_files_on
+from fossil.archive.sources import open_sources
+from fossil.archive.vault import Vault
+from fossil.commands.interpreter import Interpreter
+from fossil.console.console import open_console
+from fossil.server.fileserver import Surroundings, open_file_server
+from fossil.server.service import open_fossil
+from ninep.client.lasting import lasting, lasting_by
+from ninep.client.link import linked
+from ninep.client.replacing import replacing
+from ninep.net.listen import listen, where
+from ninep.protocol.errors import FileNotFound
+from ninep.ram.tree import RamTree
+from ninep.server.serve import serve as serve_files
+from ninep.server.serve import serve_stream as serve_files_on
 from ninep.tasks.nursery import background, open_nursery, outlived
-from ninep.wire.listen import listen, where
 from venti.commands.serve import closed
 from venti.commands.upkeep import looked_after
-from venti.disk.opening import open_disk_store
-from venti.memory import MemoryStore
-from venti.mirrored import mirror
+from venti.log.opening import open_disk_store
 from venti.plan9.partition import Partition
 from venti.plan9.readers import batches
-from venti.redial import redialled
 from venti.server import serve as serve_blocks
 from venti.server import serve_stream as serve_blocks_on
-from venti.writebehind import write_behind
+from venti.stores.memory import MemoryStore
+from venti.stores.mirrored import mirror
+from venti.stores.redial import redialled
+from venti.stores.write_behind import write_behind
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("ninep", "venti", "fossil", "cfs")
@@ -78,12 +78,12 @@ class Stage:
         self.nursery.start_soon(serve, far, *arguments)
         return near
 
-    async def tree(self) -> ninep.client.RemoteTree:
+    async def tree(self) -> ninep.client.tree.RemoteTree:
         """A tree with a file in it."""
         connection = await self.stack.enter_async_context(
-            ninep.client.connected(self.stream(serve_files_on, RamTree(OWNER)))
+            ninep.client.connection.connected(self.stream(serve_files_on, RamTree(OWNER)))
         )
-        tree = ninep.client.RemoteTree(await connection.attach(OWNER))
+        tree = ninep.client.tree.RemoteTree(await connection.attach(OWNER))
         await tree.write_bytes("file", b"content" * 10_000)
         return tree
 
@@ -99,59 +99,59 @@ def manager(name: str) -> Callable[[Callable[[Stage], Any]], Callable[[Stage], A
     return add
 
 
-@manager("ninep.client.connect")
+@manager("ninep.client.tree.connect")
 async def _(stage: Stage) -> Manager:
-    return ninep.client.connect(await stage.files(), uname=OWNER)
+    return ninep.client.tree.connect(await stage.files(), uname=OWNER)
 
 
-@manager("ninep.connection.connected")
+@manager("ninep.client.connection.connected")
 async def _(stage: Stage) -> Manager:
-    return ninep.connection.connected(stage.stream(serve_files_on, RamTree(OWNER)))
+    return ninep.client.connection.connected(stage.stream(serve_files_on, RamTree(OWNER)))
 
 
-@manager("ninep.client.RemoteTree.open")
+@manager("ninep.client.tree.RemoteTree.open")
 async def _(stage: Stage) -> Manager:
     return (await stage.tree()).open("file")
 
 
-@manager("ninep.client.RemoteTree.create")
+@manager("ninep.client.tree.RemoteTree.create")
 async def _(stage: Stage) -> Manager:
     return (await stage.tree()).create("new")
 
 
-@manager("ninep.client.RemoteTree.scandir")
+@manager("ninep.client.tree.RemoteTree.scandir")
 async def _(stage: Stage) -> Manager:
     return (await stage.tree()).scandir()
 
 
-@manager("ninep.client.RemoteTree.replacing")
+@manager("ninep.client.tree.RemoteTree.replacing")
 async def _(stage: Stage) -> Manager:
     return (await stage.tree()).replacing("file")
 
 
-@manager("ninep.replacing.replacing")
+@manager("ninep.client.replacing.replacing")
 async def _(stage: Stage) -> Manager:
     return replacing((await stage.tree()).root, "file")
 
 
-@manager("ninep.lasting.lasting")
+@manager("ninep.client.lasting.lasting")
 async def _(stage: Stage) -> Manager:
     return lasting(await stage.files(), uname=OWNER)
 
 
-@manager("ninep.lasting.lasting_by")
+@manager("ninep.client.lasting.lasting_by")
 async def _(stage: Stage) -> Manager:
     address = await stage.files()
-    return lasting_by(lambda: ninep.client.connect(address, uname=OWNER))
+    return lasting_by(lambda: ninep.client.tree.connect(address, uname=OWNER))
 
 
-@manager("ninep.link.linked")
+@manager("ninep.client.link.linked")
 async def _(stage: Stage) -> Manager:
     address = await stage.files()
-    return linked(lambda: ninep.client.connect(address, uname=OWNER))
+    return linked(lambda: ninep.client.tree.connect(address, uname=OWNER))
 
 
-@manager("ninep.lasting.LastingTree.open")
+@manager("ninep.client.lasting.LastingTree.open")
 async def _(stage: Stage) -> Manager:
     tree = await stage.stack.enter_async_context(lasting(await stage.files(), uname=OWNER))
     await tree.write_bytes("file", b"")
@@ -177,36 +177,36 @@ async def _(_: Stage) -> Manager:
     return outlived(run)
 
 
-@manager("venti.client.connect")
+@manager("venti.stores.remote.connect")
 async def _(stage: Stage) -> Manager:
-    return venti.client.connect(await stage.blocks())
+    return venti.stores.remote.connect(await stage.blocks())
 
 
-@manager("venti.client.connected")
+@manager("venti.stores.remote.connected")
 async def _(stage: Stage) -> Manager:
-    return venti.client.connected(stage.stream(serve_blocks_on, MemoryStore()))
+    return venti.stores.remote.connected(stage.stream(serve_blocks_on, MemoryStore()))
 
 
-@manager("venti.disk.opening.open_disk_store")
+@manager("venti.log.opening.open_disk_store")
 async def _(stage: Stage) -> Manager:
     return open_disk_store(stage.path / "store")
 
 
-@manager("venti.writebehind.write_behind")
+@manager("venti.stores.write_behind.write_behind")
 async def _(_: Stage) -> Manager:
     return write_behind(MemoryStore())
 
 
-@manager("venti.redial.redialled")
+@manager("venti.stores.redial.redialled")
 async def _(stage: Stage) -> Manager:
     address = await stage.blocks()
-    return redialled(lambda: venti.client.connect(address))
+    return redialled(lambda: venti.stores.remote.connect(address))
 
 
-@manager("venti.mirrored.mirror")
+@manager("venti.stores.mirrored.mirror")
 async def _(stage: Stage) -> Manager:
     address = await stage.blocks()
-    return mirror(lambda: venti.client.connect(address))
+    return mirror(lambda: venti.stores.remote.connect(address))
 
 
 @manager("venti.plan9.readers.batches")
@@ -228,21 +228,21 @@ async def _(_: Stage) -> Manager:
     return closed(await listen("tcp!127.0.0.1!0", service="venti"))
 
 
-@manager("fossil.service.open_fossil")
+@manager("fossil.server.service.open_fossil")
 async def _(stage: Stage) -> Manager:
     return open_fossil(stage.path / "fossil", owner=OWNER)
 
 
-@manager("fossil.fileserver.open_file_server")
+@manager("fossil.server.fileserver.open_file_server")
 async def _(stage: Stage) -> Manager:
     async def listening(_: str) -> Any:
         raise AssertionError
 
-    around = Surroundings(stage.path, stage.path / "srv", OWNER, listening, venti.client.connect)
+    around = Surroundings(stage.path, stage.path / "srv", OWNER, listening, venti.stores.remote.connect)
     return open_file_server(around, Interpreter)
 
 
-@manager("fossil.console.open_console")
+@manager("fossil.console.console.open_console")
 async def _(stage: Stage) -> Manager:
     async def answer(stream: trio.abc.Stream) -> None:
         await stream.send_all(b"main: ")
@@ -253,21 +253,21 @@ async def _(stage: Stage) -> Manager:
     return open_console(stage.path / "console")
 
 
-@manager("fossil.sources.open_sources")
+@manager("fossil.archive.sources.open_sources")
 async def _(stage: Stage) -> Manager:
     address = await stage.blocks()
-    return open_sources([("one", lambda: venti.client.connect(address))])
+    return open_sources([("one", lambda: venti.stores.remote.connect(address))])
 
 
-@manager("fossil.vault.Vault.use")
+@manager("fossil.archive.vault.Vault.use")
 async def _(stage: Stage) -> Manager:
     address = await stage.blocks()
-    vault = Vault(lambda: venti.client.connect(address))
+    vault = Vault(lambda: venti.stores.remote.connect(address))
     stage.nursery.start_soon(vault.run)
     return vault.use()
 
 
-NOT_FOR_OTHERS = {"fossil.syncpoint.SyncPoint.turn"}
+NOT_FOR_OTHERS = {"fossil.metadata.syncpoint.SyncPoint.turn"}
 """What only its own package enters, and what has no tasks behind it."""
 
 
@@ -347,7 +347,7 @@ def test_ctrl_c_is_itself(name: str, tmp_path: Path) -> None:
 
 def test_the_exit_code_of_a_program_is_its_own(tmp_path: Path) -> None:
     async def main() -> None:
-        async with staged(tmp_path) as stage, await MANAGERS["ninep.lasting.lasting"](stage):
+        async with staged(tmp_path) as stage, await MANAGERS["ninep.client.lasting.lasting"](stage):
             raise SystemExit(7)
 
     with pytest.raises(SystemExit) as caught:

@@ -15,75 +15,132 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("ninep", "venti", "fossil", "cfs", "bench")
 
-GROUND: dict[str, set[str]] = {"ninep.cli": {"trio", "ninep.disk"}, "ninep.disk": set(), "ninep.tasks": {"trio"}}
+GROUND = {"ninep.disk", "ninep.tasks"}
 """The ground floor: rooms that import no other room, and that everybody may import."""
-ALLOWED: dict[str, set[str]] = {
-    **GROUND,
-    "ninep.wire": {"trio", *GROUND},
-    "ninep": {"trio", "ninep.wire", "rich", "pyfuse3", "fsspec", *GROUND},
-    "venti": {"trio", "ninep.wire", "msgpack", "blake3", "lmdb", "lz4", "rich", *GROUND},
-    "fossil": {"trio", "ninep", "venti", "blake3", "msgpack", "rich"},
-    "cfs": {"trio", "ninep", "blake3", "rich"},
+WIRE = {*GROUND, "trio", "ninep.net", "ninep.wire"}
+PROTOCOL = {*WIRE, "ninep.protocol"}
+SERVER = {*PROTOCOL, "ninep.server"}
+CLIENT = {*PROTOCOL, "ninep.client", "ninep.server.files", "ninep.server.host_ids"}
+BLOCKS = {*WIRE, "venti.blocks", "venti.errors"}
+STORES = {*BLOCKS, "venti.protocol", "venti.stores", "venti.workers"}
+TREES = {*STORES, "venti.trees"}
+LOG = {*STORES, "venti.log", "msgpack", "blake3", "lmdb", "lz4"}
+DATA = {*GROUND, "trio", "ninep.wire", "ninep.protocol", "fossil.errors", "fossil.data", "blake3", "msgpack"}
+LIVE = {*DATA, "fossil.metadata", "fossil.live"}
+PAST = {*LIVE, "fossil.past"}
+ARCHIVE = {*PAST, *TREES, "venti.vac", "fossil.archive"}
+CACHE = {*PROTOCOL, "blake3", "cfs.errors", "cfs.statistics"}
+ROOMS: dict[str, set[str]] = {
+    "ninep.disk": set(),
+    "ninep.tasks": {"trio"},
+    "ninep.net": {*GROUND, "trio"},
+    "ninep.wire": WIRE,
+    "ninep.cli": WIRE,
+    "ninep.protocol": {"ninep.net.errors", "ninep.wire"},
+    "ninep.server": SERVER,
+    "ninep.client": CLIENT,
+    "ninep.copy": {*CLIENT, "rich"},
+    "ninep.ram": SERVER,
+    "ninep.synthetic": SERVER,
+    "ninep.export": SERVER,
+    "ninep.mount": {*CLIENT, "pyfuse3"},
+    "ninep.fsspec": {*CLIENT, "ninep.copy", "ninep.blocking", "fsspec"},
+    "ninep.commands": {"trio", "ninep", "rich"},
+    "ninep": {"trio", "ninep"},
+    "venti.blocks": {"ninep.net.errors", "ninep.wire.dialect", "venti.errors", "lz4"},
+    "venti.protocol": {*BLOCKS},
+    "venti.workers": {*BLOCKS, "blake3"},
+    "venti.stores": {*STORES},
+    "venti.trees": TREES,
+    "venti.vac": {*TREES, "venti.vac"},
+    "venti.plan9": {*BLOCKS},
+    "venti.log": LOG,
+    "venti.upkeep": {*LOG, "venti.upkeep"},
+    "venti.commands": {*LOG, "ninep.cli", "venti", "rich"},
+    "venti": {*LOG, "ninep.cli", "venti"},
+    "fossil.data": DATA,
+    "fossil.metadata": {*DATA, "venti.trees"},
+    "fossil.live": LIVE,
+    "fossil.past": PAST,
+    "fossil.archive": ARCHIVE,
+    "fossil.files": {*ARCHIVE, "ninep.server"},
+    "fossil.console": {*PROTOCOL, "fossil.errors"},
+    "fossil.server": {*ARCHIVE, "ninep.server", "ninep.client", "venti.log", "fossil.files", "fossil.console"},
+    "fossil.commands": {*ARCHIVE, "ninep.server", "fossil.files", "fossil.console", "fossil.server"},
+    "fossil.cli": {"trio", "ninep", "venti", "fossil", "rich"},
+    "fossil": {"trio", "ninep", "venti", "fossil", "rich"},
+    "cfs.disk": {*GROUND, "trio", "ninep.wire", "blake3", "cfs.errors", "cfs.statistics"},
+    "cfs.known": {*CACHE, "cfs.disk"},
+    "cfs.upstream": {*CACHE, "ninep.client", "ninep.server", "cfs.known"},
+    "cfs.files": {*CACHE, "ninep.client", "ninep.server", "cfs.disk", "cfs.known", "cfs.upstream"},
+    "cfs.cli": {"trio", "ninep", "cfs", "rich"},
+    "cfs": {"trio", "ninep", "cfs", "rich"},
     "bench": {"trio", "aio9p", "pyroute2", "ninep", "venti", "fossil", "cfs", "rich"},
 }
-"""What each package may import beside itself and the standard library; a name stands for what is below it, too."""
+"""What each folder may import beside itself and the standard library; a name stands for what is below it, too."""
+MOST_MODULES = 20
+"""Modules of one folder: where there are more, there are two nouns in it."""
+CROWDED = {"bench": 30}
+"""Folders that are no rooms of a library, with what they may have."""
 
-REMOTE_FILES = [f"ninep.{name}" for name in ("connection", "remote", "remote_linux", "remote_methods", "remote_unix")]
+REMOTE_FILES = [
+    f"ninep.client.{name}" for name in ("connection", "remote", "remote_linux", "remote_methods", "remote_unix")
+]
 """A connection makes the files of its dialect, and its files ask it."""
 CIRCLES = {"ninep": [REMOTE_FILES], "venti": [], "fossil": [], "cfs": [], "bench": []}
 """The modules of each package that import each other: these, and no others."""
 
 PURE = (
-    "ninep.wire.address",
+    "ninep.net.address",
     "ninep.wire.dialect",
-    "ninep.wire.errors",
+    "ninep.net.errors",
     "ninep.wire.frames",
-    "fossil.accesses",
-    "fossil.messagetext",
-    "fossil.pending",
-    "fossil.qidspace",
-    "fossil.redo",
-    "fossil.rules",
-    "fossil.ids",
-    "fossil.shelf",
-    "fossil.users",
-    "fossil.vacmode",
-    "cfs.filetable",
-    "cfs.frozen",
-    "cfs.note",
-    "cfs.recent",
-    "cfs.row",
-    "cfs.stored",
-    "cfs.waiting",
-    "ninep.attributes",
-    "ninep.codec",
-    "ninep.dialect",
-    "ninep.directory",
-    "ninep.emulation",
+    "fossil.live.accesses",
+    "fossil.console.messagetext",
+    "fossil.metadata.pending",
+    "fossil.past.qidspace",
+    "fossil.metadata.redo",
+    "fossil.files.rules",
+    "fossil.live.ids",
+    "fossil.past.shelf",
+    "fossil.live.users",
+    "fossil.archive.vacmode",
+    "cfs.disk.filetable",
+    "cfs.known.frozen",
+    "cfs.known.note",
+    "cfs.disk.recent",
+    "cfs.disk.row",
+    "cfs.disk.stored",
+    "cfs.disk.waiting",
+    "ninep.protocol.attributes",
+    "ninep.protocol.codec",
+    "ninep.protocol.dialect",
+    "ninep.server.directory",
+    "ninep.protocol.emulation",
     "ninep.export.filenumber",
-    "ninep.files",
-    "ninep.ids",
-    "ninep.linux_errno",
-    "ninep.locks",
-    "ninep.maybe",
-    "ninep.permissions",
-    "ninep.ramnode",
-    "ninep.stat",
-    "ninep.synthetic_entry",
-    "venti.blocksize",
-    "venti.compression",
-    "venti.dialect",
-    "venti.disk.clump",
-    "venti.disk.lately",
-    "venti.disk.seen",
-    "venti.entry",
-    "venti.geometry",
-    "venti.links",
-    "venti.prepared",
+    "ninep.server.files",
+    "ninep.protocol.ids",
+    "ninep.protocol.linux_errno",
+    "ninep.protocol.locks",
+    "ninep.wire.maybe",
+    "ninep.protocol.permissions",
+    "ninep.ram.node",
+    "ninep.protocol.stat",
+    "ninep.synthetic.entry",
+    "venti.blocks.blocksize",
+    "venti.blocks.compression",
+    "venti.protocol.dialect",
+    "venti.log.clump",
+    "venti.log.lately",
+    "venti.log.seen",
+    "venti.trees.entry",
+    "venti.trees.geometry",
+    "venti.trees.links",
+    "venti.workers.prepared",
     "venti.plan9.layout",
     "venti.plan9.whack",
-    "venti.root",
-    "venti.truncate",
+    "venti.trees.root",
+    "venti.trees.truncate",
     "venti.vac.direntry",
     "venti.vac.label",
     "venti.vac.metablock",
@@ -109,16 +166,7 @@ OUTSIDE_CALLS = {"open", "now", "utcnow", "today", "read_bytes", "read_text", "w
 
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "base", "core", "stuff", "lib"}
 MOST_LINES = 500
-EDGE = (
-    "*.__main__",
-    "*.commands",
-    "*.commands.*",
-    "*.commands_*",
-    "ninep.cli.*",
-    "ninep.wire.edge",
-    "ninep.wire.identity",
-    "bench.*",
-)
+EDGE = ("*.__main__", "*.commands.*", "ninep.cli.*", "ninep.net.identity", "fossil.cli.*", "cfs.cli.*", "bench.*")
 """The only modules that may look at the environment or the command line."""
 BARE_MARK = re.compile(r"# (type: ignore(\[[^]]*\])?|noqa(: [A-Z0-9]+)?|pragma: [a-z ]+)\s*$")
 
@@ -152,8 +200,8 @@ def imports(tree: ast.Module, module: str, *, package: bool = False) -> Iterator
 
 
 def package_of(module: str) -> str:
-    """The key of ``ALLOWED`` that a module falls under."""
-    return max((name for name in ALLOWED if is_below(module, name)), key=len)
+    """The key of ``ROOMS`` that a module falls under."""
+    return max((name for name in ROOMS if is_below(module, name)), key=len)
 
 
 def is_below(module: str, name: str) -> bool:
@@ -165,7 +213,7 @@ def forbidden(module: str, imported: str) -> bool:
     if top in sys.stdlib_module_names:
         return False
     package = package_of(module)
-    return not any(is_below(imported, name) for name in (package, *ALLOWED[package]))
+    return not any(is_below(imported, name) for name in (package, *ROOMS[package]))
 
 
 def is_pure(module: str) -> bool:
@@ -196,6 +244,15 @@ def test_imports_go_one_way(path: Path) -> None:
         name for name in imports(tree_of(path), module, package=path.name == "__init__.py") if forbidden(module, name)
     ]
     assert not wrong, f"{module} may not import {wrong}"
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in sources()}), ids=lambda path: path.name)
+def test_a_folder_is_one_noun(folder: Path) -> None:
+    name = name_of(folder / "__init__.py")
+    modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+    assert len(modules) <= CROWDED.get(name, MOST_MODULES), "there are two nouns in it, split them"
+    assert ast.get_docstring(tree_of(folder / "__init__.py")), "say what it is, and what it may import"
+    assert name in ROOMS, "say in ROOMS what it may import"
 
 
 @pytest.mark.parametrize("path", [case for case in MODULES if is_pure(str(case.id))])
@@ -288,7 +345,7 @@ def test_every_pattern_of_a_pure_module_is_in_use() -> None:
         ("ninep.wire.x", "import trio", False),
         ("ninep.wire.x", "from ninep.wire.y import z", False),
         ("ninep.wire.x", "from . import y", False),
-        ("ninep.wire.x", "from ninep.stat import Stat", True),
+        ("ninep.wire.x", "from ninep.protocol.stat import Stat", True),
         ("ninep.wire.x", "from .. import stat", True),
         ("ninep.wire.x", "from ninep import stat", True),
         ("ninep.disk.x", "from ninep.disk.y import z", False),
@@ -301,12 +358,12 @@ def test_every_pattern_of_a_pure_module_is_in_use() -> None:
         ("ninep.x", "import venti", True),
         ("venti.x", "from ninep.wire import Client", False),
         ("venti.x", "from ninep import wire", False),
-        ("venti.x", "from ninep.stat import Stat", True),
+        ("venti.x", "from ninep.protocol.stat import Stat", True),
         ("venti.x", "def f():\n  import fossil.x", True),
-        ("cfs.x", "from ninep.client import connect", False),
+        ("cfs.x", "from ninep.client.tree import connect", False),
         ("cfs.x", "from venti import score", True),
         ("fossil.x", "from cfs import extents", True),
-        ("fossil.x", "import sqlite3, venti.tree", False),
+        ("fossil.x", "import sqlite3, venti.trees.tree", False),
         ("fossil.x", "import requests", True),
     ],
 )

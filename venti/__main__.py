@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from ninep.cli.codes import DAMAGED, FAILED, NOT_FOUND, USAGE
-from ninep.wire.edge import run_program
-from venti.errors import (
+from ninep.cli.networks import run_program
+from venti.blocks.errors import (
     BadSettings,
     BlockNotFound,
     DamagedArchive,

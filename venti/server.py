@@ -10,18 +10,18 @@ from typing import Any, cast
 
 import trio
 
+from ninep.net.accept import CONNECTIONS, accept
+from ninep.net.errors import ConnectionLost, Hangup, Malformed
+from ninep.net.listen import Listener
 from ninep.tasks.nursery import open_nursery
-from ninep.wire.accept import CONNECTIONS, accept
-from ninep.wire.errors import ConnectionLost, Hangup, Malformed
 from ninep.wire.limits import Limits
-from ninep.wire.listen import Listener
 from ninep.wire.server import serve_connection
-from venti import messages as m
-from venti.dialect import VentiDialect
-from venti.errors import Refusal
-from venti.handshake import exchange_versions
-from venti.score import SIZE, ZERO_SCORE, Score
-from venti.store import BlockStore, ImmediateStore, PreparingStore
+from venti.blocks.errors import Refusal
+from venti.blocks.score import SIZE, ZERO_SCORE, Score
+from venti.protocol import messages as m
+from venti.protocol.dialect import VentiDialect
+from venti.protocol.handshake import exchange_versions
+from venti.stores.interface import BlockStore, ImmediateStore, PreparingStore
 
 log = logging.getLogger(__name__)
 

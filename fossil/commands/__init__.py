@@ -1,5 +1,4 @@
-"""The commands of the console, by what they are about. Source: fossilcons(8)."""
+"""The commands of the console, by what they are about.
 
-from fossil.commands import blocks, checking, doors, files, general, past, people, snapshots, systems
-
-__all__ = ["blocks", "checking", "doors", "files", "general", "past", "people", "snapshots", "systems"]
+Imports ``fossil.server`` and ``fossil.console``. Source: fossilcons(8).
+"""

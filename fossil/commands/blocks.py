@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from fossil.commands.registry import ANY, Speaker, fsys_command
+from fossil.console.words import Given
 from fossil.errors import ConsoleRefused
-from fossil.fsys import Fsys
-from fossil.registry import ANY, Speaker, fsys_command
-from fossil.words import Given
+from fossil.server.fsys import Fsys
 
 
 def _enter(text: str) -> None:

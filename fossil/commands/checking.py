@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from fossil.check import Check, Finding
+from fossil.commands.registry import Speaker, fsys_command
+from fossil.console.report import Report
+from fossil.console.words import Given
 from fossil.errors import ArchiveAway, ConsoleRefused
-from fossil.fsys import Fsys
-from fossil.registry import Speaker, fsys_command
-from fossil.report import Report
-from fossil.words import Given
+from fossil.server.check import Check, Finding
+from fossil.server.fsys import Fsys
 
 OURS = frozenset(("fix", "venti"))
 ORIGINALS = frozenset(("pblock", "pdir", "pfile", "bclose", "clri", "clre", "clrp", "snapshot"))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fossil.connections import Way
+from fossil.commands.registry import SERVER, Speaker, server_command
+from fossil.console.words import Given, number, quoted
 from fossil.errors import ConsoleRefused
-from fossil.registry import SERVER, Speaker, server_command
-from fossil.words import Given, number, quoted
+from fossil.server.connections import Way
 
 
 @server_command("srv [-AINPWdp] [service]", flags="AINPWdp", most=1, vital=True)

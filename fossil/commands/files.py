@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fossil import modetext
+from fossil.commands.registry import ANY, FSYS, Speaker, fsys_command
+from fossil.console import modetext
+from fossil.console.words import Given, number, quoted
 from fossil.errors import ConsoleRefused, FossilError
-from fossil.filesystem import LARGEST_FILE, ROOT, FileSystem
-from fossil.fsys import Fsys
-from fossil.hardlinks import place_of
-from fossil.history import ARCHIVE, SNAPSHOT
-from fossil.livefile import LONGEST_NAME
-from fossil.node import Node
-from fossil.past import Past
-from fossil.registry import ANY, FSYS, Speaker, fsys_command
-from fossil.shelf import Shelf
-from fossil.words import Given, number, quoted
-from ninep.errors import DirectoryNotEmpty, FileExists, FileNotFound, NinepError, NotDirectory
-from ninep.stat import DMDIR
+from fossil.files.livefile import LONGEST_NAME
+from fossil.live.filesystem import LARGEST_FILE, ROOT, FileSystem
+from fossil.metadata.hardlinks import place_of
+from fossil.metadata.node import Node
+from fossil.past.history import ARCHIVE, SNAPSHOT
+from fossil.past.past import Past
+from fossil.past.shelf import Shelf
+from fossil.server.fsys import Fsys
+from ninep.protocol.errors import DirectoryNotEmpty, FileExists, FileNotFound, NinepError, NotDirectory
+from ninep.protocol.stat import DMDIR
 
 ACTIVE = "active"
 KEEP = "-"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from fossil import messagetext
+from fossil.commands.registry import ANY, FSYS, SERVER, FsysCommand, ServerCommand, Speaker, server_command
+from fossil.console import messagetext
+from fossil.console.words import Given, quoted
 from fossil.errors import ConsoleRefused
-from fossil.namespace import Order
-from fossil.registry import ANY, FSYS, SERVER, FsysCommand, ServerCommand, Speaker, server_command
-from fossil.words import Given, quoted
+from fossil.server.namespace import Order
 
 TRACED = ("fossil", "ninep", "venti")
 """Loggers that ``dflag`` makes talk."""

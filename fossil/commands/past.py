@@ -6,19 +6,19 @@ import json
 import time
 from typing import Any
 
-from fossil import modetext
-from fossil.difference import Difference, differences
+from fossil.commands.registry import Speaker, fsys_command
+from fossil.console import modetext
+from fossil.console.words import Given
 from fossil.errors import ConsoleRefused, NoSnapshot
-from fossil.filesystem import ROOT
-from fossil.fsys import Fsys
-from fossil.history import SNAPSHOT
-from fossil.node import Node
-from fossil.registry import Speaker, fsys_command
-from fossil.retrieval import bring_back
-from fossil.versions import Version, versions
-from fossil.views import Views, names_of
-from fossil.words import Given
-from ninep.stat import SECOND, seconds
+from fossil.live.filesystem import ROOT
+from fossil.metadata.node import Node
+from fossil.past.difference import Difference, differences
+from fossil.past.history import SNAPSHOT
+from fossil.past.retrieval import bring_back
+from fossil.past.versions import Version, versions
+from fossil.past.views import Views, names_of
+from fossil.server.fsys import Fsys
+from ninep.protocol.stat import SECOND, seconds
 
 SHOWN = "%Y-%m-%d %H:%M:%S"
 

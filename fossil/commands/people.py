@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from fossil import userfile
+from fossil.commands.registry import ANY, SERVER, Speaker, server_command
+from fossil.console.words import Given
 from fossil.errors import ConsoleRefused
-from fossil.filesystem import FileSystem
-from fossil.registry import ANY, SERVER, Speaker, server_command
-from fossil.served import NAME
-from fossil.users import STANDARD, Users
-from fossil.words import Given
-from ninep.stat import DMDIR
+from fossil.files.attach import NAME
+from fossil.live import userfile
+from fossil.live.filesystem import FileSystem
+from fossil.live.users import STANDARD, Users
+from ninep.protocol.stat import DMDIR
 
 
 @server_command("uname [-d] uname [uid|:uid|%newname|=leader|+member|-member]", flags="d", most=ANY)

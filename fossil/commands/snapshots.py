@@ -5,20 +5,20 @@ from __future__ import annotations
 import re
 import time
 
-from fossil.archive import write_root
+from fossil.archive.archive import write_root
 from fossil.commands.files import look
-from fossil.condition import look_at_venti
+from fossil.commands.registry import FSYS, Speaker, fsys_command
+from fossil.console.words import Given, number
 from fossil.errors import ConsoleRefused
-from fossil.fsys import Fsys
-from fossil.history import ARCHIVE, SNAPSHOT
-from fossil.livefile import LONGEST_NAME
-from fossil.past import Past
-from fossil.registry import FSYS, Speaker, fsys_command
-from fossil.schedule import parse_clock, parse_minutes
-from fossil.shelf import Shelf
-from fossil.words import Given, number
-from ninep.errors import NinepError, NotDirectory
-from ninep.stat import DMDIR
+from fossil.files.livefile import LONGEST_NAME
+from fossil.past.history import ARCHIVE, SNAPSHOT
+from fossil.past.past import Past
+from fossil.past.schedule import parse_clock, parse_minutes
+from fossil.past.shelf import Shelf
+from fossil.server.condition import look_at_venti
+from fossil.server.fsys import Fsys
+from ninep.protocol.errors import NinepError, NotDirectory
+from ninep.protocol.stat import DMDIR
 
 SHELVES = {SNAPSHOT: re.compile(r"\d{4}(/\d{4})?"), ARCHIVE: re.compile(r"\d{4}")}
 """Names of the directories that what is named by the time is in."""

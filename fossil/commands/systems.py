@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 
-from fossil.condition import conditions, look_at_venti
+from fossil.commands.registry import FSYS, Speaker, fsys_command
+from fossil.console.report import Report, Verdict
+from fossil.console.words import Given, number
 from fossil.errors import ConsoleRefused
-from fossil.fsys import Fsys
-from fossil.registry import FSYS, Speaker, fsys_command
-from fossil.report import Report, Verdict
-from fossil.rules import Rules
-from fossil.service import Fossil
-from fossil.words import Given, number
+from fossil.files.rules import Rules
+from fossil.server.condition import conditions, look_at_venti
+from fossil.server.fsys import Fsys
+from fossil.server.service import Fossil
 
 BLOCK = 8192
 """Bytes of what the console calls a block."""

@@ -14,7 +14,7 @@ import pwd
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from ninep.errors import NinepError, UnknownUser
+from ninep.protocol.errors import NinepError, UnknownUser
 
 NOBODY = "nobody"
 EVERYBODY = "*"

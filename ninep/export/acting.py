@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import NamedTuple
 
-from ninep.errors import FileTooBig, PermissionDenied, from_oserror
 from ninep.export.accounts import Identity
+from ninep.protocol.errors import FileTooBig, PermissionDenied, from_oserror
 
 _SETGROUPS = {"x86_64": 116, "aarch64": 159, "riscv64": 159}
 """The system call itself changes this thread; the C library's setgroups would change all of them."""

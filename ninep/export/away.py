@@ -17,18 +17,18 @@ from typing import Any
 
 import trio
 
-from ninep.errors import FileError, FileTooBig
 from ninep.export.acting import AS_OURSELVES
 from ninep.export.file import ExportFile
 from ninep.export.mounts import Away
 from ninep.export.place import thread_begins, thread_ends
 from ninep.export.view import LONGEST, ExportView
-from ninep.files import Walked
-from ninep.maybe import arrived
-from ninep.qid import Qid
-from ninep.stat import Stat
+from ninep.protocol.errors import FileError, FileTooBig
+from ninep.protocol.qid import Qid
+from ninep.protocol.stat import Stat
+from ninep.server.files import Walked
 from ninep.tasks.shielded import has_ended
 from ninep.wire.dialect import Buffer
+from ninep.wire.maybe import arrived
 
 GRACE = 1.0
 """Seconds that a call which was given up may still take to end by itself."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import trio
 
-from ninep.errors import from_oserror
+from ninep.protocol.errors import from_oserror
 from ninep.wire.dialect import Buffer, Maybe
 
 SMALL = 64 * 1024

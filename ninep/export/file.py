@@ -6,17 +6,17 @@ import os
 import stat as unix
 from collections.abc import Sequence
 
-from ninep.attributes import Attributes, SetAttributes, Statfs
-from ninep.errors import IsDirectory, NotPermitted
 from ninep.export.acting import AS_OURSELVES
 from ninep.export.contents import closed, huge, synced
 from ninep.export.descriptors import MAKING, check_room
 from ninep.export.place import Place
 from ninep.export.view import CREATE, ExportView, flags_of, regroup, synced_place
-from ninep.files import File
-from ninep.ids import Ids
-from ninep.qid import Qid
-from ninep.stat import NO64
+from ninep.protocol.attributes import Attributes, SetAttributes, Statfs
+from ninep.protocol.errors import IsDirectory, NotPermitted
+from ninep.protocol.ids import Ids
+from ninep.protocol.qid import Qid
+from ninep.protocol.stat import NO64
+from ninep.server.files import File
 from ninep.wire.dialect import Buffer, Maybe
 
 

@@ -15,9 +15,9 @@ import os
 import stat as unix
 import threading
 
-from ninep.errors import FileRemoved
 from ninep.export.descriptors import counted
 from ninep.export.mounts import Away
+from ninep.protocol.errors import FileRemoved
 
 _KIND = 0o170000
 """The bits of a mode that tell what a file is (``S_IFMT``)."""

@@ -13,8 +13,6 @@ from functools import lru_cache
 
 import trio
 
-from ninep.attributes import BASIC, Attributes, device_extension, link_count, plan9_mode
-from ninep.errors import NotDirectory
 from ninep.export.accounts import Accounts, Identity
 from ninep.export.acting import AS_OURSELVES, Acting
 from ninep.export.away import AwayFile
@@ -24,13 +22,15 @@ from ninep.export.file import ExportFile
 from ninep.export.filenumber import INODES, file_number
 from ninep.export.mounts import Mounts
 from ninep.export.place import Place
-from ninep.files import File, FileTree
-from ninep.host_ids import HostIds
-from ninep.ids import Ids
-from ninep.maybe import arrived
-from ninep.qid import QTDIR, QTFILE, QTSYMLINK, Qid
-from ninep.stat import DMDEVICE, DMSYMLINK, NO32, Stat, listed_only
+from ninep.protocol.attributes import BASIC, Attributes, device_extension, link_count, plan9_mode
+from ninep.protocol.errors import NotDirectory
+from ninep.protocol.ids import Ids
+from ninep.protocol.qid import QTDIR, QTFILE, QTSYMLINK, Qid
+from ninep.protocol.stat import DMDEVICE, DMSYMLINK, NO32, Stat, listed_only
+from ninep.server.files import File, FileTree
+from ninep.server.host_ids import HostIds
 from ninep.wire.dialect import Maybe
+from ninep.wire.maybe import arrived
 
 _KIND = 0o170000
 """The bits of a mode that tell what a file is (``S_IFMT``)."""

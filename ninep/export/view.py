@@ -12,9 +12,14 @@ from typing import Any, Protocol
 
 import trio
 
-from ninep import stat as st
-from ninep.attributes import Attributes
-from ninep.errors import (
+from ninep.export.accounts import Accounts, Identity
+from ninep.export.acting import AS_OURSELVES, Acting
+from ninep.export.contents import Contents, closed, huge, synced
+from ninep.export.descriptors import MAKING, check_room
+from ninep.export.place import Place
+from ninep.protocol import stat as st
+from ninep.protocol.attributes import Attributes
+from ninep.protocol.errors import (
     FileError,
     FileExists,
     FileTooBig,
@@ -26,19 +31,14 @@ from ninep.errors import (
     ReadOnly,
     WstatProhibited,
 )
-from ninep.export.accounts import Accounts, Identity
-from ninep.export.acting import AS_OURSELVES, Acting
-from ninep.export.contents import Contents, closed, huge, synced
-from ninep.export.descriptors import MAKING, check_room
-from ninep.export.place import Place
-from ninep.files import File, Walked
-from ninep.ids import Ids
-from ninep.maybe import arrived
-from ninep.messages import OAPPEND, ORCLOSE, ORDWR, OREAD, OTRUNC, OWRITE
-from ninep.permissions import settled
-from ninep.qid import Qid
-from ninep.stat import NO32, NO64, Stat
+from ninep.protocol.ids import Ids
+from ninep.protocol.messages import OAPPEND, ORCLOSE, ORDWR, OREAD, OTRUNC, OWRITE
+from ninep.protocol.permissions import settled
+from ninep.protocol.qid import Qid
+from ninep.protocol.stat import NO32, NO64, Stat
+from ninep.server.files import File, Walked
 from ninep.wire.dialect import Buffer, Maybe
+from ninep.wire.maybe import arrived
 
 WALKS = 256
 """Walks after which it is time to look whether something was mounted."""

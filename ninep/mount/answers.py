@@ -16,8 +16,8 @@ from typing import Any, Protocol, TypeVar, cast
 import pyfuse3
 import trio
 
-from ninep.errors import FileError, FunctionNotImplemented, NotSupported, is_shortage
-from ninep.wire.errors import ConnectionLost, WireError
+from ninep.net.errors import ConnectionLost, WireError
+from ninep.protocol.errors import FileError, FunctionNotImplemented, NotSupported, is_shortage
 
 log = logging.getLogger(__name__)
 

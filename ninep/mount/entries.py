@@ -6,9 +6,9 @@ import stat as unix
 
 import pyfuse3
 
-from ninep.attributes import SECOND, Attributes
 from ninep.mount.nodes import Node
-from ninep.qid import QTDIR, QTSYMLINK, Qid
+from ninep.protocol.attributes import SECOND, Attributes
+from ninep.protocol.qid import QTDIR, QTSYMLINK, Qid
 
 _KINDS = frozenset((unix.S_IFREG, unix.S_IFDIR, unix.S_IFLNK, unix.S_IFCHR, unix.S_IFBLK, unix.S_IFIFO, unix.S_IFSOCK))
 _MOST_SIGNED = (1 << 63) - 1

@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 import trio
 
-from ninep import messages as m
-from ninep import messages_linux as lm
-from ninep.codec_linux import unpack_entries
+from ninep.client.remote import RemoteFile
 from ninep.mount import requests
 from ninep.mount.nodes import Node, Use
-from ninep.qid import Qid
-from ninep.remote import RemoteFile
-from ninep.stat import Stat, unpack_directory
-from ninep.wire.errors import Malformed
+from ninep.net.errors import Malformed
+from ninep.protocol import messages as m
+from ninep.protocol import messages_linux as lm
+from ninep.protocol.codec_linux import unpack_entries
+from ninep.protocol.qid import Qid
+from ninep.protocol.stat import Stat, unpack_directory
 
 log = logging.getLogger(__name__)
 

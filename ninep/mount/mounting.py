@@ -11,13 +11,13 @@ from pathlib import Path
 import pyfuse3
 import trio
 
-from ninep.errors import FileError, NinepError
-from ninep.link import Link
+from ninep.client.link import Link
 from ninep.mount.operations import MountOperations
 from ninep.mount.signalled import Signalled
+from ninep.net.errors import ConnectionLost, Unreachable, WireError
+from ninep.protocol.errors import FileError, NinepError
 from ninep.tasks.nursery import open_nursery
 from ninep.wire import busypoll
-from ninep.wire.errors import ConnectionLost, Unreachable, WireError
 
 log = logging.getLogger(__name__)
 

@@ -15,11 +15,11 @@ from typing import Any, Final
 
 import trio
 
-from ninep.attributes import Attributes
-from ninep.errors import FileError, FileNotFound, FileRemoved, is_shortage
-from ninep.qid import QTDIR, QTSYMLINK, Qid
-from ninep.remote import RemoteFile
-from ninep.wire.errors import ConnectionLost
+from ninep.client.remote import RemoteFile
+from ninep.net.errors import ConnectionLost
+from ninep.protocol.attributes import Attributes
+from ninep.protocol.errors import FileError, FileNotFound, FileRemoved, is_shortage
+from ninep.protocol.qid import QTDIR, QTSYMLINK, Qid
 
 ROOT = 1
 """The inode number of a root in FUSE."""

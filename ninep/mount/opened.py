@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from ninep import messages as m
-from ninep.errors import FileError
+from ninep.client.remote import RemoteFile
 from ninep.mount.nodes import Node
 from ninep.mount.readahead import ReadAhead
 from ninep.mount.writewindow import WriteWindow
-from ninep.remote import RemoteFile
-from ninep.wire.errors import Malformed
+from ninep.net.errors import Malformed
+from ninep.protocol import messages as m
+from ninep.protocol.errors import FileError
 
 _ONCE = os.O_TRUNC | os.O_CREAT | os.O_EXCL
 

@@ -24,9 +24,8 @@ from typing import Any
 import pyfuse3
 import trio
 
-from ninep.attributes import Attributes, SetAttributes, Statfs
-from ninep.connection import Connection
-from ninep.errors import FileError, FileNotFound, FileRemoved, FunctionNotImplemented, NameTooLong, is_shortage
+from ninep.client.connection import Connection
+from ninep.client.remote import RemoteFile
 from ninep.mount import requests
 from ninep.mount.answers import answered, answered_at_last, unanswered
 from ninep.mount.entries import entry_of, unreachable_entry
@@ -35,8 +34,9 @@ from ninep.mount.nodes import Node, Nodes
 from ninep.mount.opened import OpenFile
 from ninep.mount.owners import Owners
 from ninep.mount.signalled import Signalled
-from ninep.remote import RemoteFile
-from ninep.wire.errors import ConnectionLost, WireError
+from ninep.net.errors import ConnectionLost, WireError
+from ninep.protocol.attributes import Attributes, SetAttributes, Statfs
+from ninep.protocol.errors import FileError, FileNotFound, FileRemoved, FunctionNotImplemented, NameTooLong, is_shortage
 
 USUAL_NAME = 255
 """Bytes that a name may have everywhere."""

@@ -11,10 +11,10 @@ import os
 import stat as unix
 from typing import Protocol
 
-from ninep import messages as m
-from ninep.attributes import SetAttributes
-from ninep.errors import FileError, NotPermitted, PermissionDenied
 from ninep.mount import requests
+from ninep.protocol import messages as m
+from ninep.protocol.attributes import SetAttributes
+from ninep.protocol.errors import FileError, NotPermitted, PermissionDenied
 
 _SET_ID = unix.S_ISUID | unix.S_ISGID
 

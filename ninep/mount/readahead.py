@@ -7,10 +7,10 @@ from typing import Any
 
 import trio
 
-from ninep import messages as m
-from ninep.remote import RemoteFile
+from ninep.client.remote import RemoteFile
+from ninep.net.errors import Malformed
+from ninep.protocol import messages as m
 from ninep.wire.client import Call
-from ninep.wire.errors import Malformed
 
 SEGMENT = 512 * 1024
 """Most bytes of one message."""

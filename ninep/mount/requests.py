@@ -13,11 +13,12 @@ from typing import Any, TypeAlias
 
 import trio
 
-from ninep import messages as m
-from ninep import messages_linux as lm
-from ninep.attributes import BASIC, Attributes, SetAttributes, attributes_of
-from ninep.connection import Connection
-from ninep.errors import (
+from ninep.client.connection import Connection
+from ninep.client.remote import RemoteFile
+from ninep.protocol import messages as m
+from ninep.protocol import messages_linux as lm
+from ninep.protocol.attributes import BASIC, Attributes, SetAttributes, attributes_of
+from ninep.protocol.errors import (
     CrossDevice,
     FileError,
     FileExists,
@@ -29,9 +30,8 @@ from ninep.errors import (
     NotSupported,
     UnknownFid,
 )
-from ninep.qid import QTDIR
-from ninep.remote import RemoteFile
-from ninep.stat import Stat
+from ninep.protocol.qid import QTDIR
+from ninep.protocol.stat import Stat
 
 Found: TypeAlias = tuple[RemoteFile, Attributes]
 """A file that was walked to, not open, and what Unix wants to know of it."""

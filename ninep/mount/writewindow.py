@@ -11,11 +11,11 @@ from typing import Any
 
 import trio
 
-from ninep import messages as m
-from ninep.errors import FileError, InputOutput
-from ninep.remote import RemoteFile
+from ninep.client.remote import RemoteFile
+from ninep.net.errors import ConnectionLost, WireError
+from ninep.protocol import messages as m
+from ninep.protocol.errors import FileError, InputOutput
 from ninep.wire.client import Call
-from ninep.wire.errors import ConnectionLost, WireError
 
 WINDOW = 8 * 1024 * 1024
 """Most bytes that have been sent and not been answered."""

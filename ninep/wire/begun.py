@@ -8,7 +8,7 @@ from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
 
 import trio
 
-from ninep.wire.errors import Hangup, Malformed
+from ninep.net.errors import Hangup, Malformed
 from ninep.wire.taskless import Carried
 
 Q = TypeVar("Q")

@@ -17,10 +17,11 @@ from typing import Any, Generic, TypeVar
 
 import trio
 
+from ninep.net import tls
+from ninep.net.errors import ConnectionLost, Malformed, NoFreeTag
 from ninep.tasks.nursery import background
-from ninep.wire import taskless, tls
+from ninep.wire import taskless
 from ninep.wire.dialect import Buffer, Dialect
-from ninep.wire.errors import ConnectionLost, Malformed, NoFreeTag
 from ninep.wire.frames import FrameBuffer
 from ninep.wire.inbox import Inbox
 from ninep.wire.outbox import Outbox

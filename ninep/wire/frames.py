@@ -11,7 +11,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import NamedTuple
 
-from ninep.wire.errors import Malformed, TooLong
+from ninep.net.errors import Malformed, TooLong
 
 MANY = 64
 """Pieces of a frame that are joined when they are small, before the frame is whole."""

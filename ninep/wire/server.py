@@ -22,13 +22,13 @@ from typing import Any, Generic, TypeVar
 
 import trio
 
+from ninep.net import tls
+from ninep.net.accept import has_spoken
+from ninep.net.errors import DuplicateTag, Hangup, Malformed, UnknownMessage
 from ninep.tasks.nursery import open_nursery
-from ninep.wire import tls
-from ninep.wire.accept import has_spoken
 from ninep.wire.begun import Running, Shown, unreadable, whole, without_payload
 from ninep.wire.client import CHUNK
 from ninep.wire.dialect import Buffer, Dialect, Session
-from ninep.wire.errors import DuplicateTag, Hangup, Malformed, UnknownMessage
 from ninep.wire.frames import FrameBuffer
 from ninep.wire.inbox import Inbox
 from ninep.wire.limits import USUAL, Limits, share

@@ -16,14 +16,20 @@ from cfs.errors import Interrupted, ProofLost
 from cfs.server import serve_client
 from contracts.behind_cache import Grid, grid
 from contracts.secret_tree import GUEST, SecretTree, converse, proof
-from ninep import messages as m
-from ninep.client import RemoteTree
-from ninep.connection import DIALECTS, Connection, connected
-from ninep.errors import AuthenticationFailed, AuthenticationNotRequired, FileError, PermissionDenied, UnknownFid
-from ninep.qid import QTAUTH
-from ninep.ramfs import RamTree
-from ninep.remote import RemoteFile
-from ninep.stat import Stat
+from ninep.client.connection import DIALECTS, Connection, connected
+from ninep.client.remote import RemoteFile
+from ninep.client.tree import RemoteTree
+from ninep.protocol import messages as m
+from ninep.protocol.errors import (
+    AuthenticationFailed,
+    AuthenticationNotRequired,
+    FileError,
+    PermissionDenied,
+    UnknownFid,
+)
+from ninep.protocol.qid import QTAUTH
+from ninep.protocol.stat import Stat
+from ninep.ram.tree import RamTree
 
 GLENDA, MALLORY = b"rabbit", b"hare"
 

@@ -18,15 +18,15 @@ from hypothesis import settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from cfs import upstream
 from cfs.errors import StaleFile
+from cfs.upstream import upstream
 from contracts.behind_cache import MIB, Grid, grid
 from contracts.in_thread import InThread
 from contracts.ninep_client import Raw, connected
-from ninep import messages as m
-from ninep.errors import FileError
-from ninep.ramfs import RamTree
-from ninep.stat import Stat
+from ninep.protocol import messages as m
+from ninep.protocol.errors import FileError
+from ninep.protocol.stat import Stat
+from ninep.ram.tree import RamTree
 
 OWNER = "glenda"
 NAMES = ("a", "b", "c")

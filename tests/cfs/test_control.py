@@ -11,10 +11,10 @@ import trio
 from cfs.statistics import Counts, Statistics, parse
 from contracts.behind_cache import MIB, grid
 from contracts.ninep_client import Raw
-from ninep import messages as m
-from ninep import stat as st
-from ninep.errors import PermissionDenied
-from ninep.ramfs import RamTree
+from ninep.protocol import messages as m
+from ninep.protocol import stat as st
+from ninep.protocol.errors import PermissionDenied
+from ninep.ram.tree import RamTree
 
 OWNER = "glenda"
 DATA = Random(1).randbytes(MIB)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cfs.extents import Extents, Range
+from cfs.disk.extents import Extents, Range
 
 SIZE = 40
 RANGES = st.tuples(st.integers(0, SIZE), st.integers(0, SIZE))

@@ -11,7 +11,7 @@ from trio.testing import MockClock
 from contracts.behind_cache import MIB, grid
 from contracts.cached_file import DATA, setting, whole
 from contracts.slow_tree import SlowTree
-from ninep import messages as m
+from ninep.protocol import messages as m
 
 
 async def test_one_fetch_for_many_readers(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from contracts.behind_cache import MIB, grid
 from contracts.cached_file import DATA, OWNER, setting, whole
-from ninep.ramfs import RamTree
+from ninep.ram.tree import RamTree
 
 
 async def test_damaged_data_is_fetched_again(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ async def test_a_disk_that_refuses_only_costs_time(tmp_path: Path, monkeypatch: 
         raise OSError(28, "No space left on device")
 
     async with setting(tmp_path) as (one, raw, _):
-        monkeypatch.setattr("cfs.segments.Files.write", full)
+        monkeypatch.setattr("cfs.disk.segments.Files.write", full)
         for _turn in range(3):
             assert await whole(raw, "f") == DATA
             await one.written_out()
@@ -55,7 +55,7 @@ async def test_pages_that_are_not_in_memory(tmp_path: Path, monkeypatch: pytest.
         await whole(raw, "f")
         await one.written_out()
         one.forget_sent()
-        monkeypatch.setattr("cfs.segments.Files.read_nowait", lambda *_: None)
+        monkeypatch.setattr("cfs.disk.segments.Files.read_nowait", lambda *_: None)
         assert await whole(raw, "f", count=MIB) == DATA
         assert not one.sent["Tread"]
 

@@ -14,18 +14,18 @@ import trio
 from trio.testing import MockClock
 
 from cfs.errors import ServerGone
-from cfs.frozen import OF_FOSSIL, Frozen, depth_of
-from cfs.note import Note
-from cfs.notebook import Notebook
+from cfs.known.frozen import OF_FOSSIL, Frozen, depth_of
+from cfs.known.note import Note
+from cfs.known.notebook import Notebook
 from contracts.behind_cache import Grid, grid
 from contracts.ninep_client import Raw, connected
-from ninep import messages as m
-from ninep import stat as st
-from ninep.errors import FileNotFound, PermissionDenied
-from ninep.qid import Qid
-from ninep.ramfs import RamTree
-from ninep.stat import Stat
-from ninep.wire import Malformed
+from ninep.net.errors import Malformed
+from ninep.protocol import messages as m
+from ninep.protocol import stat as st
+from ninep.protocol.errors import FileNotFound, PermissionDenied
+from ninep.protocol.qid import Qid
+from ninep.protocol.stat import Stat
+from ninep.ram.tree import RamTree
 
 OWNER = "glenda"
 FROZEN = [":past/*"]

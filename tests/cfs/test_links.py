@@ -13,20 +13,20 @@ import trio
 from trio.testing import MockClock
 
 from cfs.errors import Interrupted, ServerGone, StaleFile
-from cfs.handle import Handle
 from cfs.server import serve_client
-from cfs.upstream import Upstream
+from cfs.upstream.handle import Handle
+from cfs.upstream.upstream import Upstream
 from contracts.behind_cache import MIB, Grid, grid
 from contracts.ninep_client import Raw, connected
-from ninep import messages as m
-from ninep import messages_linux as lm
-from ninep import stat as st
-from ninep.client import RemoteTree
-from ninep.connection import connected as speaking
-from ninep.errors import FileError, from_text
-from ninep.ramfs import RamTree
-from ninep.server import serve_stream
-from ninep.stat import Stat
+from ninep.client.connection import connected as speaking
+from ninep.client.tree import RemoteTree
+from ninep.protocol import messages as m
+from ninep.protocol import messages_linux as lm
+from ninep.protocol import stat as st
+from ninep.protocol.errors import FileError, from_text
+from ninep.protocol.stat import Stat
+from ninep.ram.tree import RamTree
+from ninep.server.serve import serve_stream
 
 OWNER = "glenda"
 MANY = int(os.environ.get("CFS_OPEN_FILES", "3000"))

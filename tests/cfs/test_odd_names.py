@@ -12,16 +12,16 @@ import trio
 import trio.testing
 
 from contracts.behind_cache import cached
-from ninep import messages as m
-from ninep.client import RemoteTree
-from ninep.connection import DIALECTS, connected
-from ninep.errors import FileError
-from ninep.export import ExportTree
+from ninep.client.connection import DIALECTS, connected
+from ninep.client.tree import RemoteTree
+from ninep.copy.get import Get
+from ninep.copy.remove import Remove
 from ninep.export.accounts import Accounts
-from ninep.get import Get
-from ninep.ids import Ids
-from ninep.remove import Remove
-from ninep.server import serve_stream
+from ninep.export.tree import ExportTree
+from ninep.protocol import messages as m
+from ninep.protocol.errors import FileError
+from ninep.protocol.ids import Ids
+from ninep.server.serve import serve_stream
 
 NAMES = [b"latin\xe9", b"new\nline", b"tab\t", b"\xff\xfe", b"plain"]
 unix = pytest.mark.parametrize("version", DIALECTS[1:])

@@ -9,15 +9,15 @@ import pytest
 
 from contracts.behind_cache import grid
 from contracts.cached_file import OWNER, whole
-from ninep import messages as m
-from ninep import stat as st
-from ninep.errors import FileError, UnknownFid
-from ninep.files import File, FileTree, Walked
-from ninep.maybe import arrived
-from ninep.qid import Qid
-from ninep.ramfs import RamTree
-from ninep.stat import Stat
+from ninep.protocol import messages as m
+from ninep.protocol import stat as st
+from ninep.protocol.errors import FileError, UnknownFid
+from ninep.protocol.qid import Qid
+from ninep.protocol.stat import Stat
+from ninep.ram.tree import RamTree
+from ninep.server.files import File, FileTree, Walked
 from ninep.wire.dialect import Buffer, Maybe
+from ninep.wire.maybe import arrived
 
 
 async def test_refusals_come_through_word_for_word(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from contracts.ninep_client import Raw
 from contracts.opened_fossil import Opened
 from contracts.served_file import OWNER
 from contracts.walked_tree import all_of, check_unique
-from fossil import past
-from fossil.history import ARCHIVE, SNAPSHOT
-from ninep import messages as m
+from fossil.past import past
+from fossil.past.history import ARCHIVE, SNAPSHOT
+from ninep.protocol import messages as m
 
 
 async def write(raw: Raw, number: int) -> None:

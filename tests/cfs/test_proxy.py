@@ -10,9 +10,9 @@ import trio
 
 from contracts.behind_cache import MIB
 from contracts.cached_file import DATA, setting, whole
-from ninep import messages as m
-from ninep.errors import FileNotFound, PermissionDenied
-from ninep.stat import Stat
+from ninep.protocol import messages as m
+from ninep.protocol.errors import FileNotFound, PermissionDenied
+from ninep.protocol.stat import Stat
 
 
 @pytest.mark.parametrize("count", [4096, 100_000, MIB])

@@ -13,12 +13,12 @@ from contracts.behind_cache import cached
 from contracts.opened_fossil import Emptied, Opened
 from contracts.served_dialects import DialectContract, unix_dialects
 from contracts.served_file import OWNER, ServedTreeContract
-from ninep import messages as m
-from ninep import messages_linux as lm
-from ninep.attributes import SetAttributes
-from ninep.errors import NotPermitted, PermissionDenied
-from ninep.files import FileTree
-from ninep.ramfs import RamTree
+from ninep.protocol import messages as m
+from ninep.protocol import messages_linux as lm
+from ninep.protocol.attributes import SetAttributes
+from ninep.protocol.errors import NotPermitted, PermissionDenied
+from ninep.ram.tree import RamTree
+from ninep.server.files import FileTree
 
 
 class CachedTreeContract(ServedTreeContract):

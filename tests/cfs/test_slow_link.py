@@ -16,7 +16,7 @@ import pytest
 import trio
 
 from contracts.programs import Program, free_port, run
-from ninep.client import RemoteTree, connect
+from ninep.client.tree import RemoteTree, connect
 
 pytestmark = pytest.mark.process
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cfs.layout import EXTENT, PAGE, Version
-from cfs.segments import Files
-from cfs.store import Store
+from cfs.disk.layout import EXTENT, PAGE, Version
+from cfs.disk.segments import Files
+from cfs.disk.store import Store
 from contracts.stored_content import MIB, SERVER, content, get, put, version
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from cfs.disk.layout import EXTENT
+from cfs.disk.segments import Files
+from cfs.disk.store import QUEUE, Store
 from cfs.errors import BadBound
-from cfs.layout import EXTENT
-from cfs.segments import Files
-from cfs.store import QUEUE, Store
 from contracts.stored_content import MIB, SERVER, content, get, put, taken, version
 
 

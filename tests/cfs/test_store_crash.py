@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from cfs.outage import RETRY
-from cfs.segments import Files
-from cfs.store import Store
+from cfs.disk.outage import RETRY
+from cfs.disk.segments import Files
+from cfs.disk.store import Store
 from contracts.stored_content import MIB, SERVER, content, get, put, taken, version
 
 CRASH = """
 import sys, random, os
 from pathlib import Path
-from cfs.store import Store
-from cfs.layout import Version
+from cfs.disk.store import Store
+from cfs.disk.layout import Version
 with Store(Path(sys.argv[1]), 4 << 20, "tcp!files!564") as store:
     print("ready", flush=True)
     for turn in range(1_000_000):

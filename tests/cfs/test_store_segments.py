@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from cfs import segments as module
-from cfs.layout import EXTENT, INDEX, segment_size
-from cfs.row import Place
-from cfs.segments import SPARE, Files
-from cfs.store import Store
+from cfs.disk import segments as module
+from cfs.disk.layout import EXTENT, INDEX, segment_size
+from cfs.disk.row import Place
+from cfs.disk.segments import SPARE, Files
+from cfs.disk.store import Store
 from contracts.stored_content import MIB, SERVER, content, get, put, version
 
 

@@ -11,15 +11,15 @@ from typing import Any
 import trio
 import trio.testing
 
-from cfs.cache import Cache, opened
-from cfs.proxy import CachedTree
+from cfs.files.cache import Cache, opened
+from cfs.files.proxy import CachedTree
 from cfs.server import serve_client
-from cfs.upstream import Upstream
+from cfs.upstream.upstream import Upstream
 from contracts.ninep_client import Raw, talking
-from ninep import messages as m
-from ninep.files import FileTree
-from ninep.server import serve_stream
-from ninep.wire.errors import Unreachable
+from ninep.net.errors import Unreachable
+from ninep.protocol import messages as m
+from ninep.server.files import FileTree
+from ninep.server.serve import serve_stream
 
 MIB = 1 << 20
 NAMES = {
@@ -157,7 +157,7 @@ class Grid:
 async def grid(
     tree: FileTree, directory: Path, *, size: int = 64 * MIB, max_msize: int = MIB + 24, **options: Any
 ) -> AsyncIterator[Grid]:
-    """``max_msize`` is the file server's, ``options`` are for ``cfs.cache.opened``."""
+    """``max_msize`` is the file server's, ``options`` are for ``cfs.files.cache.opened``."""
     with opened(directory, size, "tcp!files!564", **options) as cache:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(cache.run)

@@ -8,11 +8,11 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 import trio
 
-from venti.blocktype import BlockType
-from venti.errors import BlockNotFound, BlockTooLarge, ReadTooSmall
-from venti.messages import LARGEST_BLOCK
-from venti.score import ZERO_SCORE, Score
-from venti.store import BlockStore
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import BlockNotFound, BlockTooLarge, ReadTooSmall
+from venti.blocks.score import ZERO_SCORE, Score
+from venti.protocol.messages import LARGEST_BLOCK
+from venti.stores.interface import BlockStore
 
 DATA = BlockType.DATA
 

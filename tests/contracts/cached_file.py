@@ -11,8 +11,8 @@ import trio
 
 from contracts.behind_cache import MIB, Grid, grid
 from contracts.ninep_client import Raw, connected
-from ninep import messages as m
-from ninep.ramfs import RamTree
+from ninep.protocol import messages as m
+from ninep.ram.tree import RamTree
 
 OWNER = "glenda"
 DATA = Random(1).randbytes(3 * MIB + 12345)

@@ -10,13 +10,13 @@ from pathlib import Path
 import trio
 
 from contracts.ninep_client import Raw, talking
+from fossil.commands.interpreter import Interpreter
 from fossil.errors import ConsoleRefused
-from fossil.fileserver import FileServer, Surroundings, open_file_server
-from fossil.interpreter import Interpreter
-from ninep import messages as m
-from ninep.wire.listen import Listener, listen
-from venti.memory import MemoryStore
-from venti.store import BlockStore
+from fossil.server.fileserver import FileServer, Surroundings, open_file_server
+from ninep.net.listen import Listener, listen
+from ninep.protocol import messages as m
+from venti.stores.interface import BlockStore
+from venti.stores.memory import MemoryStore
 
 
 @asynccontextmanager

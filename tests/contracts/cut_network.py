@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 import trio
 import trio.testing
 
-from ninep import messages as m
-from ninep.client import RemoteTree
-from ninep.connection import connected
-from ninep.lasting import LastingTree, lasting_by
-from ninep.ramfs import RamTree
-from ninep.server import serve_stream
-from ninep.wire.errors import Unreachable
+from ninep.client.connection import connected
+from ninep.client.lasting import LastingTree, lasting_by
+from ninep.client.tree import RemoteTree
+from ninep.net.errors import Unreachable
+from ninep.protocol import messages as m
+from ninep.ram.tree import RamTree
+from ninep.server.serve import serve_stream
 
 OWNER = "glenda"
 

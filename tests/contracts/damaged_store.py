@@ -6,13 +6,13 @@ import random
 from collections.abc import Iterable
 from pathlib import Path
 
-from venti.blocktype import BlockType
-from venti.disk import open_disk_store
-from venti.disk.arena import arena_path
-from venti.disk.clump import HEADER
-from venti.disk.index import Place
-from venti.memory import MemoryStore
-from venti.score import Score
+from venti.blocks.blocktype import BlockType
+from venti.blocks.score import Score
+from venti.log.arena import arena_path
+from venti.log.clump import HEADER
+from venti.log.index import Place
+from venti.log.opening import open_disk_store
+from venti.stores.memory import MemoryStore
 
 DATA = BlockType.DATA
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import trio
 
 from ninep.wire.dialect import Buffer
-from venti.blocktype import BlockType
-from venti.score import Score
-from venti.store import BlockStore
+from venti.blocks.blocktype import BlockType
+from venti.blocks.score import Score
+from venti.stores.interface import BlockStore
 
 
 class FaultyStore:

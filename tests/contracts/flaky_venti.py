@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from ninep.net.errors import ConnectionLost, Unreachable
 from ninep.wire.dialect import Buffer
-from ninep.wire.errors import ConnectionLost, Unreachable
-from venti.blocktype import BlockType
-from venti.memory import MemoryStore
-from venti.score import Score
-from venti.store import BlockStore
+from venti.blocks.blocktype import BlockType
+from venti.blocks.score import Score
+from venti.stores.interface import BlockStore
+from venti.stores.memory import MemoryStore
 
 
 class FlakyVenti:

@@ -18,21 +18,21 @@ from pathlib import Path
 import trio
 
 from contracts import recorded_archives, small_partition
-from ninep.wire.errors import Malformed, UnknownMessage
-from venti import messages as m
-from venti.blocktype import BlockType
-from venti.dialect import VentiDialect
-from venti.disk.clump import BadClump, unpack, unpack_header
-from venti.entry import ACTIVE, Entry
-from venti.errors import DamagedArchive, DamagedStore, VentiError
-from venti.links import links
-from venti.memory import MemoryStore
-from venti.messages import LARGEST_BLOCK
+from ninep.net.errors import Malformed, UnknownMessage
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import DamagedArchive, DamagedStore, VentiError
+from venti.blocks.score import Score
+from venti.log.clump import BadClump, unpack, unpack_header
 from venti.plan9 import layout
 from venti.plan9.partition import Block, Partition
 from venti.plan9.whack import BadWhack, decompress
-from venti.root import Root
-from venti.score import Score
+from venti.protocol import messages as m
+from venti.protocol.dialect import VentiDialect
+from venti.protocol.messages import LARGEST_BLOCK
+from venti.stores.memory import MemoryStore
+from venti.trees.entry import ACTIVE, Entry
+from venti.trees.links import links
+from venti.trees.root import Root
 from venti.vac import label, metablock
 from venti.vac.check import Checker
 from venti.vac.direntry import DirEntry

@@ -13,13 +13,13 @@ from typing import Any
 
 import trio
 
-from ninep import messages as m
-from ninep import messages_linux as lm
-from ninep.attributes import Attributes, Statfs
-from ninep.codec_linux import pack_entry
-from ninep.dialect import NinePDialect
-from ninep.qid import QTDIR, Qid
-from ninep.stat import DMDIR, Stat
+from ninep.protocol import messages as m
+from ninep.protocol import messages_linux as lm
+from ninep.protocol.attributes import Attributes, Statfs
+from ninep.protocol.codec_linux import pack_entry
+from ninep.protocol.dialect import NinePDialect
+from ninep.protocol.qid import QTDIR, Qid
+from ninep.protocol.stat import DMDIR, Stat
 from ninep.wire.frames import FrameBuffer
 
 _64 = (0, 1, 2, 511, 4096, (1 << 31) - 1, (1 << 32) - 1, 1 << 32, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)

@@ -11,11 +11,11 @@ import random
 import pytest
 
 from contracts.ninep_client import Raw
-from ninep import messages as m
-from ninep.client import RemoteTree
-from ninep.dialect import MSIZE
-from ninep.errors import FileTooBig
-from ninep.stat import Stat
+from ninep.client.tree import RemoteTree
+from ninep.protocol import messages as m
+from ninep.protocol.dialect import MSIZE
+from ninep.protocol.errors import FileTooBig
+from ninep.protocol.stat import Stat
 
 KIB = 1024
 MIB = 1024 * KIB

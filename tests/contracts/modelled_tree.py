@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from ninep.stat import DMDIR
+from ninep.protocol.stat import DMDIR
 
 GROUPS = {"glenda": {"glenda", "dev"}, "rob": {"rob", "dev"}}
 """What each user is a member of."""

@@ -10,12 +10,12 @@ from typing import Any
 import trio
 import trio.testing
 
-from ninep import messages as m
-from ninep.dialect import NinePDialect
-from ninep.files import FileTree
-from ninep.server import DEFAULT_LIMITS, serve_stream
-from ninep.stat import Stat, unpack_directory
-from ninep.wire import Client
+from ninep.protocol import messages as m
+from ninep.protocol.dialect import NinePDialect
+from ninep.protocol.stat import Stat, unpack_directory
+from ninep.server.files import FileTree
+from ninep.server.serve import DEFAULT_LIMITS, serve_stream
+from ninep.wire.client import Client
 from ninep.wire.limits import Limits
 
 

@@ -10,15 +10,15 @@ from typing import Any
 import trio
 
 from contracts.transcripts import conversations, parsed
-from ninep import messages as m
-from ninep.codec_linux import unpack_entries
-from ninep.connection import DIALECTS
-from ninep.dialect import NinePDialect
-from ninep.errors import FileError
-from ninep.ramfs import RamTree
-from ninep.session import NinePSession
-from ninep.stat import Stat, unpack_directory
-from ninep.wire.errors import Malformed, UnknownMessage
+from ninep.client.connection import DIALECTS
+from ninep.net.errors import Malformed, UnknownMessage
+from ninep.protocol import messages as m
+from ninep.protocol.codec_linux import unpack_entries
+from ninep.protocol.dialect import NinePDialect
+from ninep.protocol.errors import FileError
+from ninep.protocol.stat import Stat, unpack_directory
+from ninep.ram.tree import RamTree
+from ninep.server.session import NinePSession
 from ninep.wire.frames import FrameBuffer
 
 MSIZE = 8192

@@ -9,12 +9,12 @@ from typing import Any
 import trio
 import trio.testing
 
-from ninep import messages as m
-from ninep.connection import Connection
-from ninep.dialect import NinePDialect
-from ninep.qid import QTDIR, Qid
-from ninep.remote import RemoteFile
-from ninep.wire import FrameBuffer
+from ninep.client.connection import Connection
+from ninep.client.remote import RemoteFile
+from ninep.protocol import messages as m
+from ninep.protocol.dialect import NinePDialect
+from ninep.protocol.qid import QTDIR, Qid
+from ninep.wire.frames import FrameBuffer
 
 ROOT = Qid(QTDIR, 0, 1)
 

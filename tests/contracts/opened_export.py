@@ -10,10 +10,11 @@ from pathlib import Path
 import trio
 import trio.testing
 
-from ninep import messages as m
-from ninep.client import RemoteTree, connected, local_user
-from ninep.export import Accounts, ExportTree
-from ninep.server import serve_stream
+from ninep.client.tree import RemoteTree, connected, local_user
+from ninep.export.accounts import Accounts
+from ninep.export.tree import ExportTree
+from ninep.protocol import messages as m
+from ninep.server.serve import serve_stream
 
 
 @asynccontextmanager

@@ -10,10 +10,10 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 from trio.testing import MockClock
 
-from ninep.client import RemoteTree
-from ninep.connection import DIALECTS
-from ninep.errors import BadFidUse, FileError, FileExists, FileNotFound, InvalidArgument
-from ninep.lasting import LastingTree
+from ninep.client.connection import DIALECTS
+from ninep.client.lasting import LastingTree
+from ninep.client.tree import RemoteTree
+from ninep.protocol.errors import BadFidUse, FileError, FileExists, FileNotFound, InvalidArgument
 
 
 class OpenedFiles:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from contracts.ninep_client import Raw, connected
 from contracts.served_file import OWNER
-from fossil.filesystem import FileSystem
-from fossil.history import History
-from fossil.rules import STRICT, Rules
-from fossil.served import FossilTree
+from fossil.files.attach import FossilTree
+from fossil.files.rules import STRICT, Rules
+from fossil.live.filesystem import FileSystem
+from fossil.past.history import History
 
 
 class Opened:

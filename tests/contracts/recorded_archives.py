@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from venti.blocktype import BlockType
-from venti.memory import MemoryStore
+from venti.blocks.blocktype import BlockType
+from venti.stores.memory import MemoryStore
 
 RECORDED = Path(__file__).parents[1] / "recorded/venti/vac"
 

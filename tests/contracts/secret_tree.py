@@ -10,10 +10,10 @@ import hashlib
 
 import trio
 
-from ninep.errors import AuthenticationFailed, AuthenticationNotRequired
-from ninep.files import File, FileTree
-from ninep.qid import QTAUTH, Qid
-from ninep.remote import RemoteFile
+from ninep.client.remote import RemoteFile
+from ninep.protocol.errors import AuthenticationFailed, AuthenticationNotRequired
+from ninep.protocol.qid import QTAUTH, Qid
+from ninep.server.files import File, FileTree
 from ninep.wire.dialect import Buffer, Maybe
 
 GUEST = "none"

@@ -17,14 +17,15 @@ import trio
 import trio.testing
 
 from contracts.large_content import LARGE, LAYOUTS, MESSAGE, check_client, model
-from ninep import messages as m
-from ninep import messages_linux as lm
-from ninep import stat as st
-from ninep.attributes import SECOND, XATTR_CREATE, XATTR_REPLACE, SetAttributes, device
-from ninep.client import RemoteTree
-from ninep.codec_linux import unpack_entries
-from ninep.connection import DIALECTS, connected
-from ninep.errors import (
+from ninep.client.connection import DIALECTS, connected
+from ninep.client.remote_linux import LinuxFile
+from ninep.client.tree import RemoteTree
+from ninep.protocol import messages as m
+from ninep.protocol import messages_linux as lm
+from ninep.protocol import stat as st
+from ninep.protocol.attributes import SECOND, XATTR_CREATE, XATTR_REPLACE, SetAttributes, device
+from ninep.protocol.codec_linux import unpack_entries
+from ninep.protocol.errors import (
     CrossDevice,
     DirectoryNotEmpty,
     FileError,
@@ -38,12 +39,11 @@ from ninep.errors import (
     NotSupported,
     PermissionDenied,
 )
-from ninep.files import FileTree
-from ninep.ids import Ids
-from ninep.maybe import arrived as settled
-from ninep.remote_linux import LinuxFile
-from ninep.server import serve_stream
-from ninep.stat import Stat
+from ninep.protocol.ids import Ids
+from ninep.protocol.stat import Stat
+from ninep.server.files import FileTree
+from ninep.server.serve import serve_stream
+from ninep.wire.maybe import arrived as settled
 
 OWNER = "glenda"
 every_dialect = pytest.mark.parametrize("version", DIALECTS)

@@ -10,12 +10,12 @@ import pytest
 from contracts.large_content import LAYOUTS, MESSAGE, check_nothing_is_written, check_reads, lay_out, model
 from contracts.ninep_client import Raw, connected
 from contracts.walked_tree import all_of, check_unique
-from ninep import messages as m
-from ninep import stat as st
-from ninep.errors import FileError, FileNotFound, PermissionDenied
-from ninep.files import FileTree
-from ninep.qid import QTDIR
-from ninep.stat import Stat
+from ninep.protocol import messages as m
+from ninep.protocol import stat as st
+from ninep.protocol.errors import FileError, FileNotFound, PermissionDenied
+from ninep.protocol.qid import QTDIR
+from ninep.protocol.stat import Stat
+from ninep.server.files import FileTree
 
 OWNER = "glenda"
 

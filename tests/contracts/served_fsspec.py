@@ -9,12 +9,13 @@ from pathlib import Path
 import trio
 
 from contracts.opened_fossil import Opened
-from ninep.client import local_user
-from ninep.export import Accounts, ExportTree
-from ninep.files import FileTree
-from ninep.ramfs import RamTree
-from ninep.server import serve
-from ninep.wire.listen import listen, where
+from ninep.client.tree import local_user
+from ninep.export.accounts import Accounts
+from ninep.export.tree import ExportTree
+from ninep.net.listen import listen, where
+from ninep.ram.tree import RamTree
+from ninep.server.files import FileTree
+from ninep.server.serve import serve
 
 
 @asynccontextmanager

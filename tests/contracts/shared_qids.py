@@ -5,8 +5,8 @@
 
 import sys
 
-from fossil import past
 from fossil.__main__ import main
+from fossil.past import past
 
 past.past_path = lambda epoch, path: path
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import trio
 
-from ninep.errors import FileError
-from ninep.files import File, FileTree, Walked
-from ninep.qid import Qid
-from ninep.stat import Stat
+from ninep.protocol.errors import FileError
+from ninep.protocol.qid import Qid
+from ninep.protocol.stat import Stat
+from ninep.server.files import File, FileTree, Walked
 
 
 class SlowTree(FileTree):

@@ -6,8 +6,8 @@ import os
 import random
 from pathlib import Path
 
-from cfs.layout import Version
-from cfs.store import Store
+from cfs.disk.layout import Version
+from cfs.disk.store import Store
 
 MIB = 1 << 20
 SERVER = "tcp!files!564"

@@ -13,8 +13,10 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import trio
 
-from ninep.wire import Buffer, FrameFormat, Hangup, Malformed, UnknownMessage
+from ninep.net.errors import Hangup, Malformed, UnknownMessage
 from ninep.wire.begun import told
+from ninep.wire.dialect import Buffer
+from ninep.wire.frames import FrameFormat
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,9 @@ import trio.testing
 from trio.testing import MemoryReceiveStream, MemorySendStream
 
 from contracts.toy_protocol import Echo, Reply, Request, ToyDialect, ToySession, packed
-from ninep.wire import Limits, serve_connection
 from ninep.wire.dialect import Dialect
+from ninep.wire.limits import Limits
+from ninep.wire.server import serve_connection
 
 USUAL = Limits()
 Stream = trio.StapledStream[MemorySendStream, MemoryReceiveStream]

@@ -36,14 +36,14 @@ import trio.testing
 
 from contracts.secret_tree import GUEST
 from contracts.slow_tree import SlowTree
-from ninep import attributes, qid, stat
-from ninep import messages as m
-from ninep import messages_linux as lm
-from ninep.codec_linux import unpack_entries
-from ninep.dialect import NinePDialect
-from ninep.files import FileTree
-from ninep.server import serve_stream
-from ninep.stat import Stat, unpack_directory
+from ninep.protocol import attributes, qid, stat
+from ninep.protocol import messages as m
+from ninep.protocol import messages_linux as lm
+from ninep.protocol.codec_linux import unpack_entries
+from ninep.protocol.dialect import NinePDialect
+from ninep.protocol.stat import Stat, unpack_directory
+from ninep.server.files import FileTree
+from ninep.server.serve import serve_stream
 from ninep.wire.frames import FrameBuffer
 
 FOLDER = Path(__file__).parent.parent / "transcripts"

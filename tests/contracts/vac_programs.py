@@ -16,9 +16,9 @@ import trio
 from contracts import recorded_archives
 from contracts.programs import Program, free_port, running
 from venti.__main__ import main
-from venti.blocktype import BlockType
-from venti.client import connect
-from venti.writebehind import write_behind
+from venti.blocks.blocktype import BlockType
+from venti.stores.remote import connect
+from venti.stores.write_behind import write_behind
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -9,7 +9,7 @@ import trio
 
 from venti.__main__ import main
 from venti.server import serve
-from venti.store import BlockStore
+from venti.stores.interface import BlockStore
 
 
 async def venti(*words: object) -> int:

@@ -7,10 +7,10 @@ from typing import Any
 
 import trio
 
-from ninep.files import File, FileTree
-from ninep.ids import Ids
-from ninep.locks import LockTable
-from ninep.qid import Qid
+from ninep.protocol.ids import Ids
+from ninep.protocol.locks import LockTable
+from ninep.protocol.qid import Qid
+from ninep.server.files import File, FileTree
 
 METHODS = [
     *("clone", "step", "open", "create", "read", "write", "list", "stat", "wstat", "remove", "clunk"),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from contracts.ninep_client import Raw
-from ninep import messages as m
-from ninep.qid import QTDIR, Qid
+from ninep.protocol import messages as m
+from ninep.protocol.qid import QTDIR, Qid
 
 
 async def all_of(raw: Raw, *top: str) -> dict[str, Qid]:

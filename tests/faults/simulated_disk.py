@@ -10,7 +10,7 @@ import errno
 import random
 from pathlib import Path
 
-from fossil.disk import DiskFile
+from fossil.data.disk import DiskFile
 from ninep.wire.dialect import Buffer
 
 

@@ -18,13 +18,13 @@ import trio
 from faults.simulated_disk import LoggedFile
 
 from contracts.served_file import OWNER
-from fossil import ledger, redo, settled
 from fossil.errors import DamagedData, WritesStopped
-from fossil.filesystem import ROOT, FileSystem
-from fossil.history import ARCHIVE, SNAPSHOT, History
-from fossil.rows import Rows
-from fossil.schema import checkpoint, open_reader, pinned
-from ninep.errors import FileSystemFull
+from fossil.live.filesystem import ROOT, FileSystem
+from fossil.metadata import ledger, redo, settled
+from fossil.metadata.rows import Rows
+from fossil.metadata.schema import checkpoint, open_reader, pinned
+from fossil.past.history import ARCHIVE, SNAPSHOT, History
+from ninep.protocol.errors import FileSystemFull
 
 STATES = 12
 """Losses of power that are tried at each point."""

@@ -18,13 +18,13 @@ import pytest
 import trio
 
 from contracts.opened_fossil import Opened
-from fossil.history import SNAPSHOT
-from fossil.rules import Rules
-from ninep import messages as m
-from ninep.dialect import NinePDialect
-from ninep.errors import FileError, FileNotFound
-from ninep.session import NinePSession
-from ninep.stat import DMDIR, Stat, unpack_directory
+from fossil.files.rules import Rules
+from fossil.past.history import SNAPSHOT
+from ninep.protocol import messages as m
+from ninep.protocol.dialect import NinePDialect
+from ninep.protocol.errors import FileError, FileNotFound
+from ninep.protocol.stat import DMDIR, Stat, unpack_directory
+from ninep.server.session import NinePSession
 
 SEEDS = range(int(os.environ.get("EXERCISES", "4")))
 OWNER = "glenda"

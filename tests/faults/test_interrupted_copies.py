@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from contracts.programs import Program, environment, free_port, running
-from ninep.wire.identity import user_name
+from ninep.net.identity import user_name
 
 pytestmark = pytest.mark.process
 

@@ -12,13 +12,13 @@ import pytest
 import trio
 
 from contracts.programs import Program, free_port
-from ninep.client import connect as attach
-from ninep.errors import FileNotFound
-from ninep.stat import Stat
-from ninep.wire import ConnectionLost
-from venti.blocktype import BlockType
-from venti.client import connect
-from venti.score import Score
+from ninep.client.tree import connect as attach
+from ninep.net.errors import ConnectionLost
+from ninep.protocol.errors import FileNotFound
+from ninep.protocol.stat import Stat
+from venti.blocks.blocktype import BlockType
+from venti.blocks.score import Score
+from venti.stores.remote import connect
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
 

@@ -10,9 +10,9 @@ import pytest
 import trio
 
 from contracts.programs import Program, free_port
-from ninep.client import connect
-from ninep.errors import NinepError
-from ninep.wire import WireError
+from ninep.client.tree import connect
+from ninep.net.errors import WireError
+from ninep.protocol.errors import NinepError
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
 

@@ -16,9 +16,9 @@ import trio
 from contracts import small_partition
 from contracts.damaged_store import blocks, fill
 from contracts.programs import environment, run
-from venti.blocktype import BlockType
-from venti.disk import open_disk_store
-from venti.score import Score
+from venti.blocks.blocktype import BlockType
+from venti.blocks.score import Score
+from venti.log.opening import open_disk_store
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
 

@@ -19,7 +19,7 @@ import trio
 
 from contracts.plan9port import ROOT, original
 from contracts.programs import Program, free_port, run
-from ninep.client import RemoteTree, connect
+from ninep.client.tree import RemoteTree, connect
 
 AWAY = float(os.environ.get("VENTI_AWAY", "3"))
 FILES, FOLDERS = 1500, 15

@@ -25,24 +25,24 @@ import trio
 from faults.lost_power import Disk
 from faults.recorded_calls import Call, can_record, recorded, traced
 
-from cfs.store import Store
+from cfs.disk.store import Store
 from contracts import small_partition
 from contracts.damaged_store import blocks
 from contracts.programs import Program, environment, free_port
 from contracts.stored_content import MIB, SERVER, content, get
-from fossil import settled
-from fossil.filesystem import ROOT, FileSystem
-from ninep.client import RemoteTree
-from ninep.client import connect as attach
-from ninep.stat import Stat
-from venti.blocktype import BlockType
-from venti.client import connect
-from venti.disk import open_disk_store
-from venti.disk.durable import durable_ends
-from venti.disk.files import OsFolder
-from venti.disk.replica import replicate
-from venti.errors import VentiError
-from venti.score import Score
+from fossil.live.filesystem import ROOT, FileSystem
+from fossil.metadata import settled
+from ninep.client.tree import RemoteTree
+from ninep.client.tree import connect as attach
+from ninep.protocol.stat import Stat
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import VentiError
+from venti.blocks.score import Score
+from venti.log.durable import durable_ends
+from venti.log.files import OsFolder
+from venti.log.opening import open_disk_store
+from venti.stores.remote import connect
+from venti.upkeep.replica import replicate
 
 pytestmark = [
     pytest.mark.process,
@@ -387,7 +387,7 @@ def test_cfs(tmp_path: Path) -> None:
     root = tmp_path / "cache"
     code = (
         "import sys; sys.path[:0] = sys.argv[2:];"
-        "from pathlib import Path; from cfs.store import Store;"
+        "from pathlib import Path; from cfs.disk.store import Store;"
         "from contracts.stored_content import MIB, SERVER, content, put\n"
         "with Store(Path(sys.argv[1]), 16 * MIB, SERVER) as store:\n"
         "    for number in range(1, 40): put(store, number, content(number, 1000 * number)); store.flush()\n"

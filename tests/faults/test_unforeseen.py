@@ -9,20 +9,21 @@ from typing import Any
 import pytest
 import trio
 
-from cfs.cache import opened
-from cfs.store import Store
+from cfs.disk.store import Store
+from cfs.files.cache import opened
 from contracts.flaky_venti import FlakyVenti
 from contracts.ninep_client import connected
 from contracts.served_file import OWNER
 from contracts.stored_content import content, version
-from fossil.archiver import Archiver
-from fossil.eviction import Evictor
-from fossil.history import ARCHIVE, History
-from fossil.schedule import Schedule
-from fossil.service import Fossil, open_fossil
-from fossil.vault import Vault
-from venti.blocktype import BlockType
-from venti.disk import DiskStore, open_disk_store
+from fossil.archive.archiver import Archiver
+from fossil.archive.eviction import Evictor
+from fossil.archive.vault import Vault
+from fossil.past.history import ARCHIVE, History
+from fossil.past.schedule import Schedule
+from fossil.server.service import Fossil, open_fossil
+from venti.blocks.blocktype import BlockType
+from venti.log.opening import open_disk_store
+from venti.log.store import DiskStore
 
 pytestmark = pytest.mark.expects_errors
 
@@ -129,7 +130,7 @@ async def test_cfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_venti(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr("venti.disk.store.RETRY", 0.01)
+    monkeypatch.setattr("venti.log.store.RETRY", 0.01)
     failing = Failing(monkeypatch, DiskStore, "_settle", 2)
     async with open_disk_store(tmp_path) as store:
         score = await store.write(BlockType.DATA, b"some")

@@ -16,12 +16,12 @@ from contracts.flaky_venti import FlakyVenti
 from contracts.ninep_client import Raw, connected
 from contracts.served_file import OWNER
 from fossil.errors import FossilError, NoSnapshot
-from fossil.filesystem import ROOT, FileSystem
-from fossil.history import ARCHIVE, SNAPSHOT
-from fossil.node import Node
-from fossil.service import Fossil, open_fossil
-from ninep import messages as m
-from ninep import stat as st
+from fossil.live.filesystem import ROOT, FileSystem
+from fossil.metadata.node import Node
+from fossil.past.history import ARCHIVE, SNAPSHOT
+from fossil.server.service import Fossil, open_fossil
+from ninep.protocol import messages as m
+from ninep.protocol import stat as st
 from venti.vac import label
 from venti.vac.reader import VacFile, VacReader, open_archive
 

@@ -15,15 +15,15 @@ from contracts.flaky_venti import FlakyVenti
 from contracts.ninep_client import connected
 from contracts.served_file import OWNER
 from fossil.__main__ import main
-from fossil.check import Check, Finding
-from fossil.eviction import Evictor
-from fossil.filesystem import ROOT, FileSystem
-from fossil.history import ARCHIVE, SNAPSHOT
-from fossil.service import Fossil, open_fossil
-from fossil.tables import ALIVE, ALL
-from ninep import messages as m
-from ninep.errors import InputOutput
-from ninep.stat import DMDIR
+from fossil.archive.eviction import Evictor
+from fossil.live.filesystem import ROOT, FileSystem
+from fossil.metadata.tables import ALIVE, ALL
+from fossil.past.history import ARCHIVE, SNAPSHOT
+from fossil.server.check import Check, Finding
+from fossil.server.service import Fossil, open_fossil
+from ninep.protocol import messages as m
+from ninep.protocol.errors import InputOutput
+from ninep.protocol.stat import DMDIR
 
 
 @asynccontextmanager

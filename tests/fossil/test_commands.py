@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from contracts.console_talk import OPEN, say, served, through, transcript
-from fossil.interpreter import Interpreter
-from ninep import messages as m
+from fossil.commands.interpreter import Interpreter
+from ninep.protocol import messages as m
 from venti.vac import label
 from venti.vac.reader import open_archive
 

@@ -13,18 +13,18 @@ from trio.testing import MockClock
 from contracts.flaky_venti import FlakyVenti
 from contracts.ninep_client import connected
 from contracts.served_file import OWNER
-from fossil.check import Check, Finding
-from fossil.condition import conditions
+from fossil.console.report import Verdict
 from fossil.errors import ArchiveAway, FossilError
-from fossil.filesystem import ROOT
-from fossil.history import ARCHIVE
-from fossil.report import Verdict
-from fossil.service import Fossil, open_fossil
-from ninep.errors import NinepError
-from venti.blocktype import BlockType
-from venti.errors import ReadOnlyStore, StoreFull
-from venti.memory import MemoryStore
-from venti.score import Score
+from fossil.live.filesystem import ROOT
+from fossil.past.history import ARCHIVE
+from fossil.server.check import Check, Finding
+from fossil.server.condition import conditions
+from fossil.server.service import Fossil, open_fossil
+from ninep.protocol.errors import NinepError
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import ReadOnlyStore, StoreFull
+from venti.blocks.score import Score
+from venti.stores.memory import MemoryStore
 
 
 @asynccontextmanager

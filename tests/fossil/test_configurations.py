@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from contracts.console_talk import OPEN, served
+from fossil.commands.interpreter import Interpreter, understand
+from fossil.commands.startup import read_configuration, start, understood
 from fossil.errors import BadConfiguration, NotStarted
-from fossil.interpreter import Interpreter, understand
-from fossil.startup import read_configuration, start, understood
 
 
 def test_lines_that_are_no_commands_are_all_named(tmp_path: Path) -> None:

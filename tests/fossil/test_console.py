@@ -9,11 +9,11 @@ import pytest
 import trio
 import trio.testing
 
-from fossil.console import Console, open_console
+from fossil.console.console import Console, open_console
+from fossil.console.news import News
+from fossil.console.prompt import serve_prompts
+from fossil.console.report import Report, Verdict
 from fossil.errors import ConsoleRefused, NotServed
-from fossil.news import News
-from fossil.prompt import serve_prompts
-from fossil.report import Report, Verdict
 
 
 class Parrot:

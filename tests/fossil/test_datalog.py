@@ -11,11 +11,11 @@ import pytest
 from blake3 import blake3
 
 from contracts.opened_fossil import Opened, client
-from fossil import datalog
-from fossil.datalog import AHEAD, BLOCK, SMALL, DataLog
-from fossil.disk import DiskFile
+from fossil.data import datalog
+from fossil.data.datalog import AHEAD, BLOCK, SMALL, DataLog
+from fossil.data.disk import DiskFile
 from fossil.errors import DamagedData
-from ninep import messages as m
+from ninep.protocol import messages as m
 from ninep.wire.dialect import Buffer
 
 

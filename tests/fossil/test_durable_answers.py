@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from fossil.served import FossilTree
-from ninep.errors import FileSystemFull
+from fossil.files.attach import FossilTree
+from ninep.protocol.errors import FileSystemFull
 
 
 class Busy:

@@ -14,13 +14,13 @@ from trio.testing import MockClock
 from contracts.flaky_venti import FlakyVenti
 from contracts.ninep_client import Raw, connected
 from contracts.served_file import OWNER
-from fossil.eviction import Evictor
-from fossil.filesystem import ROOT, FileSystem
-from fossil.history import ARCHIVE, SNAPSHOT
-from fossil.node import Node
-from fossil.past import Past
-from fossil.service import Fossil, open_fossil
-from ninep import messages as m
+from fossil.archive.eviction import Evictor
+from fossil.live.filesystem import ROOT, FileSystem
+from fossil.metadata.node import Node
+from fossil.past.history import ARCHIVE, SNAPSHOT
+from fossil.past.past import Past
+from fossil.server.service import Fossil, open_fossil
+from ninep.protocol import messages as m
 
 KIB = 1024
 

@@ -16,17 +16,17 @@ from hypothesis import strategies as some
 
 from contracts.opened_fossil import Emptied, Opened, client
 from contracts.served_file import OWNER, ServedTreeContract
-from fossil import extents as ranges
-from fossil.extents import LONGEST, Extent
-from fossil.filesystem import ROOT
-from fossil.history import ARCHIVE, SNAPSHOT
-from fossil.rules import Rules
-from fossil.users import Users
-from ninep import messages as m
-from ninep import stat as st
-from ninep.errors import FileNotFound
-from ninep.files import FileTree
-from ninep.stat import Stat
+from fossil.data import extents as ranges
+from fossil.data.extents import LONGEST, Extent
+from fossil.files.rules import Rules
+from fossil.live.filesystem import ROOT
+from fossil.live.users import Users
+from fossil.past.history import ARCHIVE, SNAPSHOT
+from ninep.protocol import messages as m
+from ninep.protocol import stat as st
+from ninep.protocol.errors import FileNotFound
+from ninep.protocol.stat import Stat
+from ninep.server.files import FileTree
 
 
 @pytest.mark.parametrize("durable", [False, True])

@@ -15,20 +15,20 @@ from trio.testing import MockClock
 from contracts.flaky_venti import FlakyVenti
 from contracts.opened_fossil import Opened
 from contracts.served_file import OWNER
-from fossil.check import Check, Finding
-from fossil.filesystem import ROOT, FileSystem
-from fossil.hardlinks import MOST, add, places
-from fossil.history import ARCHIVE, SNAPSHOT
-from fossil.node import Node
-from fossil.rules import Rules
-from fossil.service import open_fossil
-from fossil.views import waited
-from ninep import messages_linux as lm
-from ninep.client import RemoteTree
-from ninep.connection import connected
-from ninep.errors import FileExists, FileNotFound, NotPermitted, TooManyLinks
-from ninep.server import serve_stream
-from ninep.stat import DMDIR
+from fossil.files.rules import Rules
+from fossil.live.filesystem import ROOT, FileSystem
+from fossil.metadata.hardlinks import MOST, add, places
+from fossil.metadata.node import Node
+from fossil.past.history import ARCHIVE, SNAPSHOT
+from fossil.past.views import waited
+from fossil.server.check import Check, Finding
+from fossil.server.service import open_fossil
+from ninep.client.connection import connected
+from ninep.client.tree import RemoteTree
+from ninep.protocol import messages_linux as lm
+from ninep.protocol.errors import FileExists, FileNotFound, NotPermitted, TooManyLinks
+from ninep.protocol.stat import DMDIR
+from ninep.server.serve import serve_stream
 from venti.vac import label
 from venti.vac.reader import open_archive
 

@@ -14,16 +14,17 @@ import trio
 
 from contracts.opened_fossil import Opened, client
 from contracts.served_file import OWNER
-from fossil import headroom, ledger, redo, service
-from fossil.filesystem import ROOT, FileSystem
-from fossil.headroom import ROW, Headroom, is_full
-from fossil.redolog import RedoLog
-from fossil.service import open_fossil
-from fossil.settled import boot
+from fossil.live.filesystem import ROOT, FileSystem
+from fossil.metadata import headroom, ledger, redo
+from fossil.metadata.headroom import ROW, Headroom, is_full
+from fossil.metadata.redolog import RedoLog
+from fossil.metadata.settled import boot
+from fossil.server import service
+from fossil.server.service import open_fossil
 from ninep import disk
-from ninep import messages as m
 from ninep.disk import PositionedFile
-from ninep.stat import Stat
+from ninep.protocol import messages as m
+from ninep.protocol.stat import Stat
 
 
 @contextmanager

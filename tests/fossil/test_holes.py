@@ -10,14 +10,14 @@ from contracts.large_content import LAYOUTS, MESSAGE, check_reads, lay_out, mode
 from contracts.ninep_client import connected
 from contracts.opened_fossil import Opened
 from contracts.served_file import OWNER
-from fossil.history import SNAPSHOT
-from fossil.vacfs import VacTree
-from ninep import messages as m
-from venti.memory import MemoryStore
+from fossil.files.vacfs import VacTree
+from fossil.past.history import SNAPSHOT
+from ninep.protocol import messages as m
+from venti.stores.memory import MemoryStore
+from venti.stores.write_behind import write_behind
 from venti.vac.direntry import DirEntry
 from venti.vac.mode import DIRECTORY
 from venti.vac.writer import VacWriter
-from venti.writebehind import write_behind
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

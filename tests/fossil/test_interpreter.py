@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from contracts.console_talk import OPEN, say, served
-from fossil.interpreter import Interpreter
-from fossil.registry import FSYS, SERVER
-from fossil.words import quoted
+from fossil.commands.interpreter import Interpreter
+from fossil.commands.registry import FSYS, SERVER
+from fossil.console.words import quoted
 
 
 async def test_before_anything_is_configured(tmp_path: Path) -> None:

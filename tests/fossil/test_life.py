@@ -22,14 +22,14 @@ from trio.testing import MockClock
 from contracts.flaky_venti import FlakyVenti
 from contracts.ninep_client import Raw, connected
 from contracts.served_file import OWNER
-from fossil.check import Check, Finding
-from fossil.eviction import Evictor
-from fossil.history import ARCHIVE, SNAPSHOT
-from fossil.restored import restore
-from fossil.service import open_fossil
-from ninep import messages as m
-from ninep import stat as st
-from ninep.stat import Stat
+from fossil.archive.eviction import Evictor
+from fossil.archive.restored import restore
+from fossil.past.history import ARCHIVE, SNAPSHOT
+from fossil.server.check import Check, Finding
+from fossil.server.service import open_fossil
+from ninep.protocol import messages as m
+from ninep.protocol import stat as st
+from ninep.protocol.stat import Stat
 from venti.vac import label
 
 STEPS = int(os.environ.get("NINEGRID_STEPS", "400"))

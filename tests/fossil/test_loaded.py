@@ -10,8 +10,8 @@ import pytest
 
 from contracts.opened_fossil import Opened
 from contracts.served_file import OWNER
-from fossil import loaded
-from fossil.filesystem import ROOT
+from fossil.live import loaded
+from fossil.live.filesystem import ROOT
 
 
 def test_what_was_removed_does_not(tmp_path: Path) -> None:

@@ -20,14 +20,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from contracts.modelled_tree import GROUPS, Handle, Node, Refused, told
 from contracts.opened_fossil import Opened
-from fossil.history import ARCHIVE, SNAPSHOT
-from fossil.users import Users, first_table
-from ninep import messages as m
-from ninep import stat as st
-from ninep.dialect import NinePDialect
-from ninep.errors import FileError
-from ninep.session import NinePSession
-from ninep.stat import DMDIR, NO32, NO64, Stat, unpack_directory
+from fossil.live.users import Users, first_table
+from fossil.past.history import ARCHIVE, SNAPSHOT
+from ninep.protocol import messages as m
+from ninep.protocol import stat as st
+from ninep.protocol.dialect import NinePDialect
+from ninep.protocol.errors import FileError
+from ninep.protocol.stat import DMDIR, NO32, NO64, Stat, unpack_directory
+from ninep.server.session import NinePSession
 
 USERS = ("glenda", "rob")
 TABLE = first_table("glenda") + "rob:rob::\ndev:dev::glenda,rob\n"

@@ -8,10 +8,10 @@ import pytest
 import trio
 
 from contracts.console_talk import OPEN, say, served, transcript
-from fossil import messagetext
-from fossil.interpreter import Interpreter
-from ninep import messages as m
-from ninep.stat import Stat
+from fossil.commands.interpreter import Interpreter
+from fossil.console import messagetext
+from ninep.protocol import messages as m
+from ninep.protocol.stat import Stat
 
 CONVERSATION = """
         > 9p Tversion 8192 9P2000

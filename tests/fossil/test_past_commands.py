@@ -15,16 +15,16 @@ from hypothesis import strategies as some
 
 from contracts.ninep_client import Raw
 from contracts.opened_fossil import Opened, client
-from fossil.difference import differences
 from fossil.errors import ConsoleRefused, DamagedData, NoSnapshot
-from fossil.history import ARCHIVE, SNAPSHOT
-from fossil.retrieval import bring_back
-from fossil.versions import versions
-from fossil.views import Views, names_of
-from ninep import messages as m
-from ninep import stat as st
-from ninep.errors import NinepError
-from ninep.stat import Stat
+from fossil.past.difference import differences
+from fossil.past.history import ARCHIVE, SNAPSHOT
+from fossil.past.retrieval import bring_back
+from fossil.past.versions import versions
+from fossil.past.views import Views, names_of
+from ninep.protocol import messages as m
+from ninep.protocol import stat as st
+from ninep.protocol.errors import NinepError
+from ninep.protocol.stat import Stat
 
 
 class Clock:

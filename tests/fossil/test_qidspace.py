@@ -15,20 +15,20 @@ from contracts.ninep_client import connected
 from contracts.opened_fossil import Opened, client
 from contracts.served_file import OWNER
 from contracts.walked_tree import all_of, check_unique
-from fossil.history import ARCHIVE, SNAPSHOT
-from fossil.qidspace import SHELVES, offset_of, past_path, shelf_path
-from fossil.restored import restore
-from fossil.service import open_fossil
-from ninep import messages as m
-from ninep import stat as st
-from ninep.stat import Stat, unpack_directory
-from venti.memory import MemoryStore
+from fossil.archive.restored import restore
+from fossil.past.history import ARCHIVE, SNAPSHOT
+from fossil.past.qidspace import SHELVES, offset_of, past_path, shelf_path
+from fossil.server.service import open_fossil
+from ninep.protocol import messages as m
+from ninep.protocol import stat as st
+from ninep.protocol.stat import Stat, unpack_directory
+from venti.stores.memory import MemoryStore
+from venti.stores.write_behind import write_behind
 from venti.vac import label
 from venti.vac import mode as modes
 from venti.vac.direntry import DirEntry, QidSpace
 from venti.vac.reader import VacFile, open_archive
 from venti.vac.writer import VacWriter
-from venti.writebehind import write_behind
 
 epochs = some.integers(1, 2**32 - 1)
 paths = some.integers(1, 2**26 - 1)

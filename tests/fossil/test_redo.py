@@ -14,19 +14,19 @@ import pytest
 
 from contracts.opened_fossil import Opened, client
 from contracts.served_file import OWNER
-from fossil import redo
-from fossil.disk import DiskFile
+from fossil.data.disk import DiskFile
 from fossil.errors import WritesStopped
-from fossil.filesystem import ROOT, FileSystem
-from fossil.headroom import Headroom
-from fossil.ledger import FEW, MOST, Ledger
-from fossil.redolog import SIZE, RedoLog
-from fossil.rows import Rows
-from fossil.schema import Database
-from fossil.settings import Settings
-from fossil.settled import boot
-from fossil.tables import ALIVE, NAME, NODE
-from ninep.errors import FileSystemFull
+from fossil.live.filesystem import ROOT, FileSystem
+from fossil.metadata import redo
+from fossil.metadata.headroom import Headroom
+from fossil.metadata.ledger import FEW, MOST, Ledger
+from fossil.metadata.redolog import SIZE, RedoLog
+from fossil.metadata.rows import Rows
+from fossil.metadata.schema import Database
+from fossil.metadata.settings import Settings
+from fossil.metadata.settled import boot
+from fossil.metadata.tables import ALIVE, NAME, NODE
+from ninep.protocol.errors import FileSystemFull
 
 
 def rows(number: int) -> Rows:

@@ -14,18 +14,18 @@ from trio.testing import MockClock
 
 from contracts.flaky_venti import FlakyVenti
 from contracts.served_file import OWNER
+from fossil.archive.eviction import Evictor
+from fossil.archive.restored import restore
 from fossil.errors import DamagedData, FossilError
-from fossil.eviction import Evictor
-from fossil.filesystem import ROOT, FileSystem
-from fossil.history import ARCHIVE
-from fossil.past import Past
-from fossil.restored import restore
-from fossil.service import Fossil, open_fossil
-from ninep import stat as st
-from venti.blocktype import BlockType
-from venti.memory import MemoryStore
-from venti.score import Score
-from venti.store import BlockStore
+from fossil.live.filesystem import ROOT, FileSystem
+from fossil.past.history import ARCHIVE
+from fossil.past.past import Past
+from fossil.server.service import Fossil, open_fossil
+from ninep.protocol import stat as st
+from venti.blocks.blocktype import BlockType
+from venti.blocks.score import Score
+from venti.stores.interface import BlockStore
+from venti.stores.memory import MemoryStore
 from venti.vac import label
 from venti.vac.check import Checker, Fault
 
@@ -239,7 +239,7 @@ async def test_evicted_data_comes_from_an_earlier_archive_or_is_missed_in_so_man
 async def test_it_goes_on_where_it_was(
     tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fossil.refill.PAGE", 5)
+    monkeypatch.setattr("fossil.archive.refill.PAGE", 5)
     grid = Grid()
     async with grid.opened(tmp_path) as fossil:
         fill(fossil.system, 1, count=60)

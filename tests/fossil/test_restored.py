@@ -18,18 +18,18 @@ from contracts.flaky_venti import FlakyVenti
 from contracts.ninep_client import Raw, connected
 from contracts.recorded_archives import archives, store
 from contracts.served_file import OWNER
-from fossil import restored
 from fossil.__main__ import main
+from fossil.archive import restored
+from fossil.archive.restored import restore
 from fossil.errors import DataInUse
-from fossil.filesystem import ROOT
-from fossil.history import ARCHIVE
-from fossil.qidspace import offset_of
-from fossil.restored import restore
-from fossil.service import Fossil, open_fossil
-from ninep import messages as m
-from ninep import stat as st
-from venti.errors import BlockNotFound, DamagedArchive
-from venti.score import Score
+from fossil.live.filesystem import ROOT
+from fossil.past.history import ARCHIVE
+from fossil.past.qidspace import offset_of
+from fossil.server.service import Fossil, open_fossil
+from ninep.protocol import messages as m
+from ninep.protocol import stat as st
+from venti.blocks.errors import BlockNotFound, DamagedArchive
+from venti.blocks.score import Score
 from venti.vac import label
 from venti.vac.direntry import DirEntry
 from venti.vac.reader import VacFile

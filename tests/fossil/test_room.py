@@ -13,13 +13,13 @@ from blake3 import blake3
 from contracts.ninep_client import connected
 from contracts.opened_fossil import Opened, client
 from contracts.served_file import OWNER
-from fossil.datalog import DataLog
-from fossil.disk import DiskFile
-from fossil.history import SNAPSHOT
-from ninep import messages as m
-from ninep import messages_linux as lm
-from ninep import stat as st
-from ninep.errors import FileSystemFull, NinepError
+from fossil.data.datalog import DataLog
+from fossil.data.disk import DiskFile
+from fossil.past.history import SNAPSHOT
+from ninep.protocol import messages as m
+from ninep.protocol import messages_linux as lm
+from ninep.protocol import stat as st
+from ninep.protocol.errors import FileSystemFull, NinepError
 from ninep.wire.dialect import Buffer
 
 

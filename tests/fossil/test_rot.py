@@ -12,15 +12,15 @@ import pytest
 import trio
 
 from contracts.served_file import OWNER
-from fossil.check import Check, Finding
 from fossil.errors import DamagedData, FossilError
-from fossil.filesystem import ROOT
-from fossil.history import ARCHIVE
-from fossil.service import Fossil, open_fossil
-from fossil.tables import ALIVE, ARCHIVED, EXTENT, NAME, NODE, SETTING, SNAPSHOT, Table
-from fossil.views import View, waited
-from ninep.stat import DMDIR
-from venti.memory import MemoryStore
+from fossil.live.filesystem import ROOT
+from fossil.metadata.tables import ALIVE, ARCHIVED, EXTENT, NAME, NODE, SETTING, SNAPSHOT, Table
+from fossil.past.history import ARCHIVE
+from fossil.past.views import View, waited
+from fossil.server.check import Check, Finding
+from fossil.server.service import Fossil, open_fossil
+from ninep.protocol.stat import DMDIR
+from venti.stores.memory import MemoryStore
 
 pytestmark = pytest.mark.expects_errors
 PAGE = 4096

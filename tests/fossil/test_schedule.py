@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from contracts.opened_fossil import Opened
-from fossil.history import ARCHIVE, SNAPSHOT
-from fossil.schedule import Schedule, SnapTime, archive_day, parse_clock, parse_minutes
+from fossil.past.history import ARCHIVE, SNAPSHOT
+from fossil.past.schedule import Schedule, SnapTime, archive_day, parse_clock, parse_minutes
 
 
 @pytest.fixture(autouse=True)

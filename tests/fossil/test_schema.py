@@ -11,14 +11,14 @@ import pytest
 
 from contracts.opened_fossil import Opened, client
 from contracts.served_file import OWNER
-from fossil import redo
-from fossil.check import Check, Finding
 from fossil.errors import DamagedData
-from fossil.filesystem import FileSystem
-from fossil.history import SNAPSHOT
-from fossil.schema import FORMAT
-from fossil.service import open_fossil
-from fossil.settled import boot
+from fossil.live.filesystem import FileSystem
+from fossil.metadata import redo
+from fossil.metadata.schema import FORMAT
+from fossil.metadata.settled import boot
+from fossil.past.history import SNAPSHOT
+from fossil.server.check import Check, Finding
+from fossil.server.service import open_fossil
 
 RECORDED = Path(__file__).parent.parent / "recorded" / "fossil" / "format-4.tar.xz"
 """The data directory of a server of the fourth format that was killed: some changes are in its redo log alone."""

@@ -9,13 +9,13 @@ import trio
 import trio.testing
 
 from contracts.opened_fossil import Opened, client
-from fossil.filesystem import LARGEST_FILE
-from fossil.history import ARCHIVE, SNAPSHOT
-from fossil.rules import Rules
-from fossil.users import Users, first_table
-from ninep import messages as m
-from ninep import stat as st
-from ninep.stat import NO32, Stat, unpack_directory
+from fossil.files.rules import Rules
+from fossil.live.filesystem import LARGEST_FILE
+from fossil.live.users import Users, first_table
+from fossil.past.history import ARCHIVE, SNAPSHOT
+from ninep.protocol import messages as m
+from ninep.protocol import stat as st
+from ninep.protocol.stat import NO32, Stat, unpack_directory
 
 TABLE = first_table("glenda") + "dev:dev:rob:rob,ken\nrob:rob::\nken:ken::\nout:out::\n"
 

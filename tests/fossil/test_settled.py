@@ -10,11 +10,11 @@ import pytest
 import trio
 
 from contracts.served_file import OWNER
-from fossil import redo, settled
 from fossil.errors import WritesStopped
-from fossil.filesystem import ROOT, FileSystem
-from fossil.schema import checkpoint, open_reader, pinned
-from fossil.syncpoint import SyncPoint
+from fossil.live.filesystem import ROOT, FileSystem
+from fossil.metadata import redo, settled
+from fossil.metadata.schema import checkpoint, open_reader, pinned
+from fossil.metadata.syncpoint import SyncPoint
 
 
 def names(system: FileSystem) -> set[str]:

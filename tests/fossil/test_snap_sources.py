@@ -13,13 +13,13 @@ from contracts.flaky_venti import FlakyVenti
 from contracts.ninep_client import connected
 from contracts.opened_fossil import Opened, client
 from contracts.served_file import OWNER
-from fossil.filesystem import ROOT
-from fossil.history import ARCHIVE, SNAPSHOT
-from fossil.restored import restore
-from fossil.service import open_fossil
-from fossil.tables import ALIVE
-from ninep import messages as m
-from ninep import stat as st
+from fossil.archive.restored import restore
+from fossil.live.filesystem import ROOT
+from fossil.metadata.tables import ALIVE
+from fossil.past.history import ARCHIVE, SNAPSHOT
+from fossil.server.service import open_fossil
+from ninep.protocol import messages as m
+from ninep.protocol import stat as st
 from ninep.wire.dialect import Buffer
 from venti.vac import label
 from venti.vac.reader import open_archive

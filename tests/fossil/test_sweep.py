@@ -9,10 +9,10 @@ import pytest
 
 from contracts.opened_fossil import Opened, client
 from contracts.served_file import OWNER
-from fossil.filesystem import ROOT
-from fossil.history import ARCHIVE, SNAPSHOT
-from fossil.tables import ALIVE
-from ninep import messages as m
+from fossil.live.filesystem import ROOT
+from fossil.metadata.tables import ALIVE
+from fossil.past.history import ARCHIVE, SNAPSHOT
+from ninep.protocol import messages as m
 from ninep.wire.dialect import Buffer
 
 

@@ -18,22 +18,22 @@ from contracts.flaky_venti import FlakyVenti
 from contracts.opened_fossil import Emptied, Opened
 from contracts.served_dialects import DialectContract
 from contracts.served_file import OWNER
-from fossil.ids import FossilIds, stored_id
-from fossil.restored import restore
-from fossil.service import Fossil, open_fossil
-from fossil.users import User, Users, first_table
-from fossil.vacfs import VacTree
-from fossil.vacmode import from_vac, to_vac
-from ninep import messages as m
-from ninep import messages_linux as lm
-from ninep import stat as st
-from ninep.attributes import SetAttributes, device
-from ninep.client import RemoteTree
-from ninep.connection import connected
-from ninep.errors import FileError, FileNotFound, NotPermitted, PermissionDenied, ReadOnly
-from ninep.files import FileTree
-from ninep.ids import Ids
-from ninep.server import serve_stream
+from fossil.archive.restored import restore
+from fossil.archive.vacmode import from_vac, to_vac
+from fossil.files.vacfs import VacTree
+from fossil.live.ids import FossilIds, stored_id
+from fossil.live.users import User, Users, first_table
+from fossil.server.service import Fossil, open_fossil
+from ninep.client.connection import connected
+from ninep.client.tree import RemoteTree
+from ninep.protocol import messages as m
+from ninep.protocol import messages_linux as lm
+from ninep.protocol import stat as st
+from ninep.protocol.attributes import SetAttributes, device
+from ninep.protocol.errors import FileError, FileNotFound, NotPermitted, PermissionDenied, ReadOnly
+from ninep.protocol.ids import Ids
+from ninep.server.files import FileTree
+from ninep.server.serve import serve_stream
 from venti.vac import label
 from venti.vac import mode as vac
 from venti.vac.reader import open_archive

@@ -16,13 +16,13 @@ from hypothesis import strategies as some
 
 from contracts.flaky_venti import FlakyVenti
 from contracts.served_file import OWNER
-from fossil.check import Check
-from fossil.history import SNAPSHOT
-from fossil.service import Fossil, open_fossil
-from ninep import messages as m
-from ninep.errors import FileError, IsDirectory
-from ninep.maybe import arrived
-from ninep.qid import QTSYMLINK
+from fossil.past.history import SNAPSHOT
+from fossil.server.check import Check
+from fossil.server.service import Fossil, open_fossil
+from ninep.protocol import messages as m
+from ninep.protocol.errors import FileError, IsDirectory
+from ninep.protocol.qid import QTSYMLINK
+from ninep.wire.maybe import arrived
 
 Tree: TypeAlias = "dict[str, Tree | str]"
 """Directories are dictionaries, links and files are what they hold."""

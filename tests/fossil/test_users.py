@@ -8,8 +8,8 @@ import pytest
 
 from contracts.opened_fossil import Opened, client
 from fossil.errors import ConsoleRefused
-from fossil.users import Users, first_table
-from ninep import messages as m
+from fossil.live.users import Users, first_table
+from ninep.protocol import messages as m
 
 
 @pytest.mark.parametrize("text", ["adm:adm", "adm:adm:adm:\n", ":x::\nadm:adm::\nnone:none::"])

@@ -15,25 +15,25 @@ from contracts import recorded_archives
 from contracts.ninep_client import Raw, connected
 from contracts.programs import Program, free_port, run
 from contracts.walked_tree import all_of, check_unique
+from fossil.archive.vault import Vault
+from fossil.archive.vaultstore import VaultStore
 from fossil.errors import ArchiveAway
-from fossil.vacfs import VacTree
-from fossil.vault import Vault
-from fossil.vaultstore import VaultStore
-from ninep import messages as m
-from ninep import stat as st
-from ninep.files import FileTree
-from ninep.stat import Stat
-from venti.blocktype import BlockType
-from venti.errors import BlockNotFound, DamagedArchive
-from venti.memory import MemoryStore
-from venti.score import Score
-from venti.store import BlockStore
+from fossil.files.vacfs import VacTree
+from ninep.protocol import messages as m
+from ninep.protocol import stat as st
+from ninep.protocol.stat import Stat
+from ninep.server.files import FileTree
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import BlockNotFound, DamagedArchive
+from venti.blocks.score import Score
+from venti.stores.interface import BlockStore
+from venti.stores.memory import MemoryStore
+from venti.stores.write_behind import write_behind
 from venti.vac import label
 from venti.vac import mode as modes
 from venti.vac.direntry import DirEntry
 from venti.vac.reader import open_archive
 from venti.vac.writer import VacWriter
-from venti.writebehind import write_behind
 
 ARCHIVES = recorded_archives.archives()
 recorded = pytest.mark.parametrize("recorded", ARCHIVES, ids=[archive["name"] for archive in ARCHIVES])

@@ -11,15 +11,15 @@ import trio
 
 from contracts.console_talk import OPEN, say, served, through
 from contracts.ninep_client import talking
-from fossil.archiver import Archiver
-from fossil.console import open_console
-from fossil.datalog import DataLog
+from fossil.archive.archiver import Archiver
+from fossil.commands.interpreter import Interpreter
+from fossil.commands.startup import start, understood
+from fossil.console.console import open_console
+from fossil.data.datalog import DataLog
+from fossil.data.lock import check_free, held
 from fossil.errors import ConsoleRefused, DataInUse, NoDataDirectory
-from fossil.interpreter import Interpreter
-from fossil.lock import check_free, held
-from fossil.startup import start, understood
-from ninep import messages as m
-from ninep.wire.errors import ConnectionLost
+from ninep.net.errors import ConnectionLost
+from ninep.protocol import messages as m
 
 
 async def test_the_classic_configuration(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from fossil import modetext
+from fossil.console import modetext
+from fossil.console.words import Usage, number, quoted, split_words
 from fossil.errors import ConsoleRefused
-from fossil.words import Usage, number, quoted, split_words
-from ninep import stat as st
+from ninep.protocol import stat as st
 
 WORDS = [
     ("", []),

@@ -14,29 +14,30 @@ import pytest
 import trio
 import trio.testing
 
-from cfs.cache import opened
+from cfs.files.cache import opened
 from cfs.server import serve as serve_cache
 from contracts.opened_fossil import Opened
 from contracts.served_file import OWNER
 from contracts.venti_program import serving
-from ninep import messages as m
-from ninep import messages_linux as lm
-from ninep.client import connect, local_user
-from ninep.dialect import NinePDialect
+from ninep.client.lasting import lasting
+from ninep.client.tree import connect, local_user
 from ninep.export.accounts import Accounts
 from ninep.export.tree import ExportTree
-from ninep.files import FileTree
-from ninep.lasting import lasting
-from ninep.ramfs import RamTree
-from ninep.server import serve, serve_stream
-from ninep.synthetic import SyntheticTree
-from ninep.wire import Client, ConnectionLost
-from ninep.wire.dial import dial
-from venti import client as venti_client
-from venti.blocktype import BlockType
-from venti.errors import BlockNotFound
-from venti.memory import MemoryStore
-from venti.score import Score
+from ninep.net.dial import dial
+from ninep.net.errors import ConnectionLost
+from ninep.protocol import messages as m
+from ninep.protocol import messages_linux as lm
+from ninep.protocol.dialect import NinePDialect
+from ninep.ram.tree import RamTree
+from ninep.server.files import FileTree
+from ninep.server.serve import serve, serve_stream
+from ninep.synthetic.tree import SyntheticTree
+from ninep.wire.client import Client
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import BlockNotFound
+from venti.blocks.score import Score
+from venti.stores import remote as venti_client
+from venti.stores.memory import MemoryStore
 
 WARM, COUNTED = 2, 4
 OURS = ("ninep", "venti", "fossil", "cfs", "trio")

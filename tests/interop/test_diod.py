@@ -18,8 +18,8 @@ import pytest
 from contracts.exerciser import exercise_file, exercise_tree, tree_of
 from contracts.programs import Program, environment, free_port
 from ninep.blocking import connect
-from ninep.connection import DIALECTS
-from ninep.errors import FileExists, FileNotFound, IsDirectory, NotDirectory
+from ninep.client.connection import DIALECTS
+from ninep.protocol.errors import FileExists, FileNotFound, IsDirectory, NotDirectory
 
 pytestmark = [
     pytest.mark.process,

@@ -16,7 +16,7 @@ import trio
 
 from contracts.plan9port import ROOT, OriginalVenti, needs, original
 from contracts.programs import Program, free_port, run, running
-from ninep.client import connect
+from ninep.client.tree import connect
 
 pytestmark = [
     pytest.mark.process,

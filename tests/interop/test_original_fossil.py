@@ -21,10 +21,10 @@ import trio
 from contracts.ninep_client import Raw, talking
 from contracts.plan9port import ROOT, needs, original
 from contracts.programs import Program, free_port, running
-from ninep import messages as m
-from ninep import stat as st
-from ninep.errors import FileError
-from ninep.stat import Stat, unpack_directory
+from ninep.protocol import messages as m
+from ninep.protocol import stat as st
+from ninep.protocol.errors import FileError
+from ninep.protocol.stat import Stat, unpack_directory
 
 pytestmark = [pytest.mark.process, needs("fossil/fossil", "fossil/flfmt")]
 

@@ -15,12 +15,12 @@ import trio
 from contracts.plan9port import ROOT, OriginalVenti, needs, original
 from contracts.programs import Program, free_port, run, run_bytes, running
 from contracts.venti_program import venti
-from ninep.client import connect
-from venti import client as venti_client
-from venti.blocktype import BlockType
-from venti.disk import open_disk_store
+from ninep.client.tree import connect
+from venti.blocks.blocktype import BlockType
+from venti.blocks.score import Score
+from venti.log.opening import open_disk_store
 from venti.plan9.partition import Block, Partition
-from venti.score import Score
+from venti.stores import remote as venti_client
 
 pytestmark = [
     pytest.mark.process,

@@ -16,10 +16,10 @@ from pyroute2 import Plan9ClientSocket, Plan9ServerSocket
 from pyroute2.plan9 import msg_tclunk, msg_topen, msg_tstat
 
 from contracts.programs import free_port
-from ninep.client import connect
-from ninep.errors import FileError
-from ninep.ramfs import RamTree
-from ninep.server import serve
+from ninep.client.tree import connect
+from ninep.protocol.errors import FileError
+from ninep.ram.tree import RamTree
+from ninep.server.serve import serve
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 

@@ -18,9 +18,10 @@ import trio.testing
 
 from contracts.ninep_client import Raw, connected
 from contracts.programs import Program, environment, free_port
-from ninep import messages as m
-from ninep.errors import FileError
-from ninep.export import Accounts, ExportTree
+from ninep.export.accounts import Accounts
+from ninep.export.tree import ExportTree
+from ninep.protocol import messages as m
+from ninep.protocol.errors import FileError
 from ninep.wire.limits import Limits
 
 pytest.importorskip("pyfuse3", reason="pyfuse3 is not installed: pip install 'ninegrid[mount]'")

@@ -8,10 +8,10 @@ import pytest
 
 pytest.importorskip("pyfuse3", reason="pyfuse3 is not installed: pip install 'ninegrid[mount]'")
 
-from ninep.attributes import Attributes
-from ninep.errors import FileNotFound, FileRemoved
 from ninep.mount.nodes import ROOT, Node, Nodes
-from ninep.qid import QTDIR, Qid
+from ninep.protocol.attributes import Attributes
+from ninep.protocol.errors import FileNotFound, FileRemoved
+from ninep.protocol.qid import QTDIR, Qid
 
 
 class Connection:

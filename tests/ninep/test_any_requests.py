@@ -18,19 +18,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from contracts.waiting_tree import WaitingTree
-from ninep import messages as m
-from ninep import messages_linux as lm
-from ninep.attributes import XATTR_CREATE, XATTR_REPLACE
-from ninep.connection import DIALECTS
-from ninep.dialect import NinePDialect
-from ninep.errors import FileError
-from ninep.export import Accounts, ExportTree
-from ninep.files import FileTree
-from ninep.ramfs import RamTree
-from ninep.ramnode import Place
-from ninep.server import serve_stream
-from ninep.stat import DMAPPEND, DMDEVICE, DMDIR, DMEXCL, DMLINK, DMNAMEDPIPE, DMSETUID, DMSYMLINK, Stat
-from ninep.wire import Client
+from ninep.client.connection import DIALECTS
+from ninep.export.accounts import Accounts
+from ninep.export.tree import ExportTree
+from ninep.protocol import messages as m
+from ninep.protocol import messages_linux as lm
+from ninep.protocol.attributes import XATTR_CREATE, XATTR_REPLACE
+from ninep.protocol.dialect import NinePDialect
+from ninep.protocol.errors import FileError
+from ninep.protocol.stat import DMAPPEND, DMDEVICE, DMDIR, DMEXCL, DMLINK, DMNAMEDPIPE, DMSETUID, DMSYMLINK, Stat
+from ninep.ram.node import Place
+from ninep.ram.tree import RamTree
+from ninep.server.files import FileTree
+from ninep.server.serve import serve_stream
+from ninep.wire.client import Client
 
 OWNER = "glenda"
 MSIZE = 4096

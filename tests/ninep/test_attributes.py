@@ -8,11 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from ninep import stat as st
-from ninep.attributes import SECOND, attributes_of, device, device_extension, device_numbers, plan9_mode, unix_mode
-from ninep.ids import Ids
-from ninep.qid import Qid
-from ninep.stat import LATEST, Stat, changed_at, seconds, timed
+from ninep.protocol import stat as st
+from ninep.protocol.attributes import (
+    SECOND,
+    attributes_of,
+    device,
+    device_extension,
+    device_numbers,
+    plan9_mode,
+    unix_mode,
+)
+from ninep.protocol.ids import Ids
+from ninep.protocol.qid import Qid
+from ninep.protocol.stat import LATEST, Stat, changed_at, seconds, timed
 
 
 @pytest.mark.parametrize(

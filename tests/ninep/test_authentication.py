@@ -13,15 +13,15 @@ from trio.testing import MockClock
 
 from contracts.ninep_client import connected as raw_connected
 from contracts.secret_tree import GUEST, SecretTree, converse, proof
-from ninep import messages as m
-from ninep.client import RemoteTree
-from ninep.connection import DIALECTS, Connection, connected
-from ninep.errors import AuthenticationFailed, AuthenticationNotRequired, FileError, NinepError, UnknownFid
-from ninep.files import File, FileTree
-from ninep.ids import Ids
-from ninep.qid import QTAUTH
-from ninep.ramfs import RamTree
-from ninep.server import serve_stream
+from ninep.client.connection import DIALECTS, Connection, connected
+from ninep.client.tree import RemoteTree
+from ninep.protocol import messages as m
+from ninep.protocol.errors import AuthenticationFailed, AuthenticationNotRequired, FileError, NinepError, UnknownFid
+from ninep.protocol.ids import Ids
+from ninep.protocol.qid import QTAUTH
+from ninep.ram.tree import RamTree
+from ninep.server.files import File, FileTree
+from ninep.server.serve import serve_stream
 
 GLENDA, MALLORY = b"rabbit", b"hare"
 

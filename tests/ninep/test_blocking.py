@@ -18,16 +18,16 @@ import pytest
 import trio
 
 from contracts.in_thread import InThread
-from ninep import messages as m
 from ninep.blocking import BlockingTree, connect
-from ninep.client import connect as connect_async
-from ninep.errors import FileSystemFull, IsDirectory, NotDirectory
-from ninep.lasting import lasting
-from ninep.ramfs import RamTree
-from ninep.server import serve
-from ninep.stat import DMDIR, Stat
-from ninep.wire.errors import ConnectionLost
-from ninep.wire.listen import listen, where
+from ninep.client.lasting import lasting
+from ninep.client.tree import connect as connect_async
+from ninep.net.errors import ConnectionLost
+from ninep.net.listen import listen, where
+from ninep.protocol import messages as m
+from ninep.protocol.errors import FileSystemFull, IsDirectory, NotDirectory
+from ninep.protocol.stat import DMDIR, Stat
+from ninep.ram.tree import RamTree
+from ninep.server.serve import serve
 
 OWNER = "glenda"
 CAPACITY = 8 << 20

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ninep.commands import add_all
-from ninep.wire.address import parse
+from ninep.commands.files import add_all
+from ninep.net.address import parse
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "reference" / "ninep-cli.md").read_text()
 

@@ -10,9 +10,12 @@ import pytest
 import trio
 import trio.testing
 
-from ninep import messages as m
-from ninep.client import RemoteTree, connect, connected, split
-from ninep.errors import (
+from ninep.client.remote_io import WINDOW
+from ninep.client.tree import RemoteTree, connect, connected, split
+from ninep.net.errors import Unreachable
+from ninep.net.listen import listen, where
+from ninep.protocol import messages as m
+from ninep.protocol.errors import (
     FileError,
     FileExists,
     FileNotFound,
@@ -22,13 +25,10 @@ from ninep.errors import (
     PermissionDenied,
     UnknownFid,
 )
-from ninep.files import FileTree
-from ninep.ramfs import RamTree
-from ninep.remote_io import WINDOW
-from ninep.server import serve, serve_stream
-from ninep.stat import DMDIR, Stat
-from ninep.wire.errors import Unreachable
-from ninep.wire.listen import listen, where
+from ninep.protocol.stat import DMDIR, Stat
+from ninep.ram.tree import RamTree
+from ninep.server.files import FileTree
+from ninep.server.serve import serve, serve_stream
 
 OWNER = "glenda"
 

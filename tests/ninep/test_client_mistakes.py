@@ -12,16 +12,16 @@ import pytest
 import trio
 import trio.testing
 
-from ninep import messages as m
-from ninep import messages_linux as lm
 from ninep.cli import identity
-from ninep.client import RemoteTree, connect, connected
-from ninep.connection import Connection
-from ninep.errors import FileError, IsDirectory, NinepError, NotDirectory
-from ninep.ramfs import RamTree
-from ninep.server import serve_stream
-from ninep.stat import DMDIR, Stat
-from ninep.synthetic import SyntheticTree
+from ninep.client.connection import Connection
+from ninep.client.tree import RemoteTree, connect, connected
+from ninep.protocol import messages as m
+from ninep.protocol import messages_linux as lm
+from ninep.protocol.errors import FileError, IsDirectory, NinepError, NotDirectory
+from ninep.protocol.stat import DMDIR, Stat
+from ninep.ram.tree import RamTree
+from ninep.server.serve import serve_stream
+from ninep.synthetic.tree import SyntheticTree
 
 OWNER = "glenda"
 DIALECTS = pytest.mark.parametrize("version", [m.VERSION, m.VERSION_UNIX, lm.VERSION])

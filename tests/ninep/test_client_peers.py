@@ -10,13 +10,13 @@ import trio.testing
 from trio.testing import MockClock
 
 from contracts.ninep_peer import ROOT, Peer, scripted
-from ninep import messages as m
-from ninep.connection import PATIENCE, connected
-from ninep.errors import FileError, FileNotFound, NinepError, PermissionDenied
-from ninep.qid import Qid
-from ninep.remote import RemoteFile
-from ninep.stat import Stat
-from ninep.wire.errors import ConnectionLost, Malformed, Unreachable
+from ninep.client.connection import PATIENCE, connected
+from ninep.client.remote import RemoteFile
+from ninep.net.errors import ConnectionLost, Malformed, Unreachable
+from ninep.protocol import messages as m
+from ninep.protocol.errors import FileError, FileNotFound, NinepError, PermissionDenied
+from ninep.protocol.qid import Qid
+from ninep.protocol.stat import Stat
 
 FILE = Qid(0, 1, 2)
 

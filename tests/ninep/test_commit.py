@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from contracts.ninep_client import Raw, connected
-from ninep import messages as m
-from ninep import messages_linux as lm
-from ninep.attributes import BASIC
-from ninep.errors import FileSystemFull
-from ninep.ramfs import RamTree
-from ninep.stat import Stat
+from ninep.protocol import messages as m
+from ninep.protocol import messages_linux as lm
+from ninep.protocol.attributes import BASIC
+from ninep.protocol.errors import FileSystemFull
+from ninep.protocol.stat import Stat
+from ninep.ram.tree import RamTree
 
 OWNER = "glenda"
 VERSIONS = (m.VERSION, m.VERSION_UNIX, lm.VERSION)

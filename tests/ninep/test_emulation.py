@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ninep.attributes import SECOND, SetAttributes
-from ninep.errors import (
+from ninep.protocol.attributes import SECOND, SetAttributes
+from ninep.protocol.errors import (
     CrossDevice,
     FileError,
     FileExists,
@@ -19,13 +19,13 @@ from ninep.errors import (
     NotPermitted,
     NotSupported,
 )
-from ninep.files import File
-from ninep.maybe import arrived
-from ninep.messages import OREAD, OWRITE
-from ninep.qid import Qid
-from ninep.ramfs import RamTree
-from ninep.stat import DMDIR, Stat
+from ninep.protocol.messages import OREAD, OWRITE
+from ninep.protocol.qid import Qid
+from ninep.protocol.stat import DMDIR, Stat
+from ninep.ram.tree import RamTree
+from ninep.server.files import File
 from ninep.wire.dialect import Buffer, Maybe
+from ninep.wire.maybe import arrived
 
 
 class OnlyPlan9(File):

@@ -19,18 +19,19 @@ import trio.testing
 from contracts.ninep_client import connected
 from contracts.served_dialects import DialectContract, unix_dialects
 from contracts.served_file import OWNER, ServedTreeContract
-from ninep import messages as m
-from ninep import messages_linux as lm
-from ninep import stat as st
-from ninep.attributes import SetAttributes, device
-from ninep.connection import DIALECTS
-from ninep.connection import connected as client_connection
-from ninep.errors import FileError, NinepError, NotPermitted, UnknownUser
-from ninep.export import Accounts, ExportTree, Identity
+from ninep.client.connection import DIALECTS
+from ninep.client.connection import connected as client_connection
+from ninep.export.accounts import Accounts, Identity
 from ninep.export.mounts import Away, Mounts
-from ninep.files import FileTree
-from ninep.server import serve_stream
-from ninep.stat import Stat
+from ninep.export.tree import ExportTree
+from ninep.protocol import messages as m
+from ninep.protocol import messages_linux as lm
+from ninep.protocol import stat as st
+from ninep.protocol.attributes import SetAttributes, device
+from ninep.protocol.errors import FileError, NinepError, NotPermitted, UnknownUser
+from ninep.protocol.stat import Stat
+from ninep.server.files import FileTree
+from ninep.server.serve import serve_stream
 
 ROOT = os.geteuid() == 0
 OWN = Identity(54321, 54321, (54321,))

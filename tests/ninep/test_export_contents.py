@@ -12,10 +12,11 @@ import pytest
 import trio
 
 from contracts.ninep_client import connected
-from ninep import messages as m
-from ninep import messages_linux as lm
-from ninep.export import Accounts, ExportTree
 from ninep.export import contents as module
+from ninep.export.accounts import Accounts
+from ninep.export.tree import ExportTree
+from ninep.protocol import messages as m
+from ninep.protocol import messages_linux as lm
 
 NOWAIT = os.preadv
 

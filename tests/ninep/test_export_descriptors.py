@@ -13,11 +13,12 @@ import trio
 import trio.testing
 
 from contracts.ninep_client import Raw, connected
-from ninep import messages as m
-from ninep import messages_linux as lm
-from ninep.errors import FileError
-from ninep.export import Accounts, ExportTree
+from ninep.export.accounts import Accounts
 from ninep.export.descriptors import TABLE
+from ninep.export.tree import ExportTree
+from ninep.protocol import messages as m
+from ninep.protocol import messages_linux as lm
+from ninep.protocol.errors import FileError
 
 ROOM = 40
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as some
 
 from contracts.ninep_client import connected
 from contracts.walked_tree import all_of, check_unique
-from ninep.export import ExportTree
 from ninep.export.accounts import Accounts
 from ninep.export.filenumber import file_number
+from ninep.export.tree import ExportTree
 
 HOME = os.makedev(8, 1)
 DEVICES = some.builds(os.makedev, some.integers(0, 4095), some.integers(0, (1 << 20) - 1)).filter(HOME.__ne__)

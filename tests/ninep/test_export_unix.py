@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 
-from ninep import messages as m
-from ninep.attributes import XATTR_CREATE, SetAttributes
-from ninep.errors import (
+from ninep.export.accounts import Accounts
+from ninep.export.file import ExportFile
+from ninep.export.tree import ExportTree
+from ninep.protocol import messages as m
+from ninep.protocol.attributes import XATTR_CREATE, SetAttributes
+from ninep.protocol.errors import (
     DirectoryNotEmpty,
     FileError,
     FileExists,
@@ -27,10 +30,8 @@ from ninep.errors import (
     NotPermitted,
     ReadOnly,
 )
-from ninep.export import Accounts, ExportTree
-from ninep.export.file import ExportFile
-from ninep.qid import QTDIR, QTSYMLINK
-from ninep.stat import DMSYMLINK, Stat
+from ninep.protocol.qid import QTDIR, QTSYMLINK
+from ninep.protocol.stat import DMSYMLINK, Stat
 
 
 @pytest.fixture

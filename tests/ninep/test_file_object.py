@@ -15,14 +15,14 @@ from contracts.in_thread import InThread
 from contracts.opened_files import OpenedFiles
 from ninep.blocking import BlockingTree
 from ninep.blocking import connect as connect_blocking
-from ninep.client import RemoteTree
-from ninep.connection import DIALECTS, connected
-from ninep.errors import FileExists, FileNotFound
-from ninep.ramfs import RamTree
-from ninep.server import serve, serve_stream
-from ninep.transfer import Progress
-from ninep.wire.errors import ConnectionLost, Unreachable
-from ninep.wire.listen import listen, where
+from ninep.client.connection import DIALECTS, connected
+from ninep.client.tree import RemoteTree
+from ninep.copy.transfer import Progress
+from ninep.net.errors import ConnectionLost, Unreachable
+from ninep.net.listen import listen, where
+from ninep.protocol.errors import FileExists, FileNotFound
+from ninep.ram.tree import RamTree
+from ninep.server.serve import serve, serve_stream
 
 OWNER = "glenda"
 

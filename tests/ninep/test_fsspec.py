@@ -16,14 +16,14 @@ import pytest
 
 from contracts.in_thread import InThread
 from contracts.served_fsspec import SERVERS, served
-from ninep.client import local_user
-from ninep.ramfs import RamTree
-from ninep.wire.errors import ConnectionLost
+from ninep.client.tree import local_user
+from ninep.net.errors import ConnectionLost
+from ninep.ram.tree import RamTree
 
 fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed: pip install 'ninegrid[fsspec]'")
 
 DirFileSystem = pytest.importorskip("fsspec.implementations.dirfs").DirFileSystem
-NinepFileSystem = pytest.importorskip("ninep.fsspec").NinepFileSystem
+NinepFileSystem = pytest.importorskip("ninep.fsspec.filesystem").NinepFileSystem
 
 
 @pytest.fixture(params=SERVERS)

@@ -12,13 +12,13 @@ import pytest
 
 from contracts.in_thread import InThread
 from contracts.served_fsspec import SERVERS
-from ninep import messages as m
-from ninep import messages_linux as lm
+from ninep.protocol import messages as m
+from ninep.protocol import messages_linux as lm
 
 abstract = pytest.importorskip(
     "fsspec.tests.abstract", reason="fsspec is not installed: pip install 'ninegrid[fsspec]'"
 )
-NinepFileSystem = pytest.importorskip("ninep.fsspec").NinepFileSystem
+NinepFileSystem = pytest.importorskip("ninep.fsspec.filesystem").NinepFileSystem
 
 
 class Fixtures(abstract.AbstractFixtures):

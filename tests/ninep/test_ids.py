@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from ninep.ids import MADE_UP, NOBODY, Ids, number_of
+from ninep.protocol.ids import MADE_UP, NOBODY, Ids, number_of
 
 names = some.text(some.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 

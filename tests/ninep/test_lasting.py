@@ -11,11 +11,11 @@ import trio.testing
 
 from contracts.cut_network import OWNER, Network, network
 from contracts.opened_files import OpenedFiles
-from ninep import messages as m
-from ninep import stat as st
-from ninep.errors import FileExists, FileNotFound, FileRemoved, NotSupported
-from ninep.lasting import LastingTree, lasting
-from ninep.wire.errors import ConnectionLost, Unreachable
+from ninep.client.lasting import LastingTree, lasting
+from ninep.net.errors import ConnectionLost, Unreachable
+from ninep.protocol import messages as m
+from ninep.protocol import stat as st
+from ninep.protocol.errors import FileExists, FileNotFound, FileRemoved, NotSupported
 
 
 async def test_open_files_go_on(autojump_clock: trio.testing.MockClock) -> None:

@@ -15,12 +15,12 @@ import trio.testing
 
 from contracts.ninep_client import Raw, talking
 from contracts.slow_tree import SlowTree
-from ninep import messages as m
-from ninep.codec import encode
-from ninep.files import FileTree
-from ninep.ramfs import RamTree
-from ninep.server import serve, serve_stream
-from ninep.wire import Limits
+from ninep.protocol import messages as m
+from ninep.protocol.codec import encode
+from ninep.ram.tree import RamTree
+from ninep.server.files import FileTree
+from ninep.server.serve import serve, serve_stream
+from ninep.wire.limits import Limits
 
 OWNER = "glenda"
 

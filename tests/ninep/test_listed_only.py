@@ -16,18 +16,18 @@ import trio.testing
 from contracts.programs import Program, free_port
 from ninep.__main__ import main
 from ninep.cli.codes import DONE, FAILED
-from ninep.client import RemoteTree
-from ninep.connection import DIALECTS, connected
-from ninep.errors import FileError, FileNotFound, FileRemoved, InputOutput, PermissionDenied
-from ninep.get import Get
-from ninep.ids import Ids
-from ninep.put import Put
-from ninep.ramfile import RamFile
-from ninep.ramfs import RamTree
-from ninep.remove import Remove
-from ninep.server import serve_stream
-from ninep.stat import DMDIR
-from ninep.transfer import Incomplete
+from ninep.client.connection import DIALECTS, connected
+from ninep.client.tree import RemoteTree
+from ninep.copy.get import Get
+from ninep.copy.put import Put
+from ninep.copy.remove import Remove
+from ninep.copy.transfer import Incomplete
+from ninep.protocol.errors import FileError, FileNotFound, FileRemoved, InputOutput, PermissionDenied
+from ninep.protocol.ids import Ids
+from ninep.protocol.stat import DMDIR
+from ninep.ram.file import RamFile
+from ninep.ram.tree import RamTree
+from ninep.server.serve import serve_stream
 
 OWNER = "glenda"
 LOCKED = ("folder", "locked")
@@ -131,7 +131,7 @@ async def test_what_can_be_looked_at_later_is_copied_whole(
     async def listed(_: object) -> Any:
         return entries if not (tmp_path / "d/folder").exists() else []
 
-    monkeypatch.setattr("ninep.get.listed", listed)
+    monkeypatch.setattr("ninep.copy.get.listed", listed)
     async with client(tree, version) as remote:
         await Get(remote).get("d", tmp_path / "d", recursive=True)
     assert (tmp_path / "d/locked").read_bytes() == b"text"
@@ -162,9 +162,9 @@ async def test_what_cannot_be_looked_at_here_is_named_and_the_rest_is_put(
 
 
 SERVED = """
-from ninep.errors import PermissionDenied
-from ninep.ramfile import RamFile
-from ninep.ramfs import RamTree
+from ninep.protocol.errors import PermissionDenied
+from ninep.ram.file import RamFile
+from ninep.ram.tree import RamTree
 real = RamFile.step
 def step(file, name):
     if name in ("folder", "locked") and file.qid.path != 1:

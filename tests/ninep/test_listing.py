@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ninep import stat as st
-from ninep.listing import as_object, long_lines, mode_text
-from ninep.qid import Qid
-from ninep.stat import Stat
+from ninep.protocol import stat as st
+from ninep.protocol.listing import as_object, long_lines, mode_text
+from ninep.protocol.qid import Qid
+from ninep.protocol.stat import Stat
 
 ENTRY = Stat(0, 0, Qid(0, 1, 2), 0o644, 0, 0, 5, "name", "glenda", "sys", "glenda")
 

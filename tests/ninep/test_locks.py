@@ -13,10 +13,10 @@ from hypothesis import strategies as some
 from trio.testing import MockClock
 
 from contracts.ninep_client import Raw, connected
-from ninep import messages as m
-from ninep import messages_linux as lm
-from ninep.locks import END, LockTable, Range
-from ninep.ramfs import RamTree
+from ninep.protocol import messages as m
+from ninep.protocol import messages_linux as lm
+from ninep.protocol.locks import END, LockTable, Range
+from ninep.ram.tree import RamTree
 
 STEPS = some.lists(
     some.tuples(

@@ -9,11 +9,11 @@ import pytest
 import trio
 
 from contracts.opened_export import exported
-from ninep import messages as m
-from ninep import messages_linux as lm
-from ninep.get import Get
-from ninep.remote import RemoteFile
-from ninep.transfer import PIECE
+from ninep.client.remote import RemoteFile
+from ninep.copy.get import Get
+from ninep.copy.transfer import PIECE
+from ninep.protocol import messages as m
+from ninep.protocol import messages_linux as lm
 
 
 @pytest.mark.parametrize("version", [m.VERSION, lm.VERSION])

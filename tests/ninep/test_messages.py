@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from ninep import codec
-from ninep import messages as m
-from ninep.qid import Qid
-from ninep.stat import NO32, Stat, unpack_directory
-from ninep.wire.errors import Malformed, UnknownMessage
+from ninep.net.errors import Malformed, UnknownMessage
+from ninep.protocol import codec
+from ninep.protocol import messages as m
+from ninep.protocol.qid import Qid
+from ninep.protocol.stat import NO32, Stat, unpack_directory
 
 QID = Qid(0x80, 3, 0x0102030405060708)
 QID_BYTES = "80 03000000 0807060504030201"

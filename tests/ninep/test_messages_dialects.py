@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from ninep import codec_linux, codec_unix
-from ninep import messages as m
-from ninep import messages_linux as lm
-from ninep.attributes import Attributes, Statfs
-from ninep.codec_linux import LAYOUTS, pack_entry, unpack_entries
-from ninep.qid import Qid
-from ninep.stat import Stat, unpack_directory
-from ninep.wire.errors import Malformed, UnknownMessage
+from ninep.net.errors import Malformed, UnknownMessage
+from ninep.protocol import codec_linux, codec_unix
+from ninep.protocol import messages as m
+from ninep.protocol import messages_linux as lm
+from ninep.protocol.attributes import Attributes, Statfs
+from ninep.protocol.codec_linux import LAYOUTS, pack_entry, unpack_entries
+from ninep.protocol.qid import Qid
+from ninep.protocol.stat import Stat, unpack_directory
 
 QID = Qid(0x80, 2, 3)
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from ninep.errors import FileError, IllegalMode, WstatProhibited
-from ninep.permissions import granted, inherited, legal, readable, settled, wanted, writable
-from ninep.qid import Qid
-from ninep.stat import DMAPPEND, DMDIR, DMEXCL, DMTMP, Stat
+from ninep.protocol.errors import FileError, IllegalMode, WstatProhibited
+from ninep.protocol.permissions import granted, inherited, legal, readable, settled, wanted, writable
+from ninep.protocol.qid import Qid
+from ninep.protocol.stat import DMAPPEND, DMDIR, DMEXCL, DMTMP, Stat
 
 CURRENT = Stat(0, 0, Qid(0, 7, 42), 0o644, 1000, 2000, 10, "name", "uid", "gid", "muid")
 DIRECTORY = CURRENT._replace(qid=Qid(0x80, 7, 42), mode=DMDIR | 0o755, length=0)

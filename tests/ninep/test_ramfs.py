@@ -10,10 +10,10 @@ import pytest
 from contracts.ninep_client import connected
 from contracts.served_dialects import DialectContract
 from contracts.served_file import OWNER, ServedTreeContract
-from ninep import messages as m
-from ninep.files import FileTree
-from ninep.ramfs import RamTree
-from ninep.stat import DMAPPEND, DMDIR, Stat
+from ninep.protocol import messages as m
+from ninep.protocol.stat import DMAPPEND, DMDIR, Stat
+from ninep.ram.tree import RamTree
+from ninep.server.files import FileTree
 
 
 class TestRamfs(ServedTreeContract):

@@ -8,12 +8,12 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from ninep import codec, codec_linux, codec_unix
-from ninep import messages as m
-from ninep import messages_linux as lm
-from ninep.attributes import Attributes, Statfs
-from ninep.qid import Qid
-from ninep.stat import Stat
+from ninep.protocol import codec, codec_linux, codec_unix
+from ninep.protocol import messages as m
+from ninep.protocol import messages_linux as lm
+from ninep.protocol.attributes import Attributes, Statfs
+from ninep.protocol.qid import Qid
+from ninep.protocol.stat import Stat
 
 PAGE = (Path(__file__).parent.parent.parent / "docs/reference/9p-messages.md").read_text()
 ROW = re.compile(r"^\| ([TR]\w+) \| (\d+) \| (.*) \| ([\w+]+) \|$", re.M)

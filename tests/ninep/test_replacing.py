@@ -14,10 +14,15 @@ import trio
 import trio.testing
 
 from contracts.cancelled_at import at_each_checkpoint
-from ninep import messages as m
-from ninep import messages_linux as lm
-from ninep.client import RemoteTree, connected, local_user
-from ninep.errors import (
+from ninep.client.replacing import replacing
+from ninep.client.tree import RemoteTree, connected, local_user
+from ninep.copy.get import Get
+from ninep.copy.put import Put
+from ninep.export.accounts import Accounts
+from ninep.export.tree import ExportTree
+from ninep.protocol import messages as m
+from ninep.protocol import messages_linux as lm
+from ninep.protocol.errors import (
     FileError,
     FileExists,
     FileSystemFull,
@@ -26,16 +31,12 @@ from ninep.errors import (
     PermissionDenied,
     WstatProhibited,
 )
-from ninep.export import Accounts, ExportTree
-from ninep.files import FileTree
-from ninep.get import Get
-from ninep.put import Put
-from ninep.ramfile import RamFile
-from ninep.ramfs import RamTree
-from ninep.replacing import replacing
-from ninep.server import serve_stream
-from ninep.stat import DMAPPEND, DMEXCL, Stat
-from ninep.synthetic import SyntheticTree
+from ninep.protocol.stat import DMAPPEND, DMEXCL, Stat
+from ninep.ram.file import RamFile
+from ninep.ram.tree import RamTree
+from ninep.server.files import FileTree
+from ninep.server.serve import serve_stream
+from ninep.synthetic.tree import SyntheticTree
 
 OWNER = "glenda"
 OLD, NEW = b"old" * 40_000, b"new content" * 30_000

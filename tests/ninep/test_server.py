@@ -16,11 +16,11 @@ import trio
 import trio.testing
 
 from contracts.ninep_client import Raw, talking
-from ninep import messages as m
-from ninep.codec import encode
-from ninep.files import File
-from ninep.ramfs import RamTree
-from ninep.server import is_local, serve, serve_stream
+from ninep.protocol import messages as m
+from ninep.protocol.codec import encode
+from ninep.ram.tree import RamTree
+from ninep.server.files import File
+from ninep.server.serve import is_local, serve, serve_stream
 from ninep.wire.limits import Limits
 
 OWNER = "glenda"
@@ -118,7 +118,7 @@ async def test_a_fault_in_the_server_ends_its_own_connection_alone(
         def fail(*arguments: object) -> None:
             raise ZeroDivisionError("a fault")
 
-        monkeypatch.setattr("ninep.server.NinePSession", fail)
+        monkeypatch.setattr("ninep.server.serve.NinePSession", fail)
         async with await trio.open_tcp_stream("127.0.0.1", port) as other:
             assert await other.receive_some() == b""
         assert type(await raw.ask(m.Tstat(0))) is m.Rstat

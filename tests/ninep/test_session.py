@@ -12,14 +12,15 @@ from hypothesis import strategies as some
 
 from contracts.ninep_client import connected, talking
 from contracts.slow_tree import SlowTree
-from ninep import messages as m
-from ninep.dialect import NinePDialect
-from ninep.errors import FileError
-from ninep.files import File
-from ninep.ramfs import RamTree
-from ninep.server import serve, serve_stream
-from ninep.session import NinePSession
-from ninep.wire import Client, ConnectionLost
+from ninep.net.errors import ConnectionLost
+from ninep.protocol import messages as m
+from ninep.protocol.dialect import NinePDialect
+from ninep.protocol.errors import FileError
+from ninep.ram.tree import RamTree
+from ninep.server.files import File
+from ninep.server.serve import serve, serve_stream
+from ninep.server.session import NinePSession
+from ninep.wire.client import Client
 
 OWNER = "glenda"
 

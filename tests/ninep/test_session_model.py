@@ -14,13 +14,13 @@ from hypothesis import settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from ninep import messages as m
-from ninep.dialect import NinePDialect
-from ninep.errors import FileError
-from ninep.qid import Qid
-from ninep.ramfs import RamTree
-from ninep.session import NinePSession
-from ninep.stat import DMDIR, Stat, unpack_directory
+from ninep.protocol import messages as m
+from ninep.protocol.dialect import NinePDialect
+from ninep.protocol.errors import FileError
+from ninep.protocol.qid import Qid
+from ninep.protocol.stat import DMDIR, Stat, unpack_directory
+from ninep.ram.tree import RamTree
+from ninep.server.session import NinePSession
 
 OWNER = "glenda"
 FIDS = some.integers(0, 4)

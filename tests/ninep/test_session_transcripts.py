@@ -8,8 +8,8 @@ from trio.testing import MockClock
 from contracts.secret_tree import SecretTree
 from contracts.slow_tree import SlowTree
 from contracts.transcripts import Conversation, conversations, play
-from ninep.files import FileTree
-from ninep.ramfs import RamTree
+from ninep.ram.tree import RamTree
+from ninep.server.files import FileTree
 
 
 @pytest.mark.parametrize("conversation", list(conversations()), ids=lambda conversation: conversation.title)

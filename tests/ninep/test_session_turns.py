@@ -8,11 +8,11 @@ from trio.testing import MockClock
 
 from contracts.ninep_client import connected
 from contracts.slow_tree import SlowTree
-from ninep import messages as m
-from ninep.errors import FileError
-from ninep.files import File
-from ninep.ramfs import RamTree
-from ninep.stat import Stat
+from ninep.protocol import messages as m
+from ninep.protocol.errors import FileError
+from ninep.protocol.stat import Stat
+from ninep.ram.tree import RamTree
+from ninep.server.files import File
 
 OWNER = "glenda"
 

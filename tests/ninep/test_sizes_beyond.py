@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from contracts.opened_export import exported
-from ninep import messages_linux as lm
-from ninep.attributes import SetAttributes
-from ninep.errors import FileTooBig
+from ninep.protocol import messages_linux as lm
+from ninep.protocol.attributes import SetAttributes
+from ninep.protocol.errors import FileTooBig
 
 
 @pytest.mark.parametrize("size", [1 << 63, (1 << 64) - 1])

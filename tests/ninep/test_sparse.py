@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as some
 
-from ninep.sparse import CHUNK, SparseBytes
+from ninep.ram.sparse import CHUNK, SparseBytes
 
 OFFSETS = some.one_of(
     some.integers(0, 3 * CHUNK), some.sampled_from([0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK - 1])

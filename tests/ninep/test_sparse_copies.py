@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from contracts.opened_export import exported
-from ninep import messages as m
-from ninep import messages_linux as lm
-from ninep.get import Get
-from ninep.put import Put
+from ninep.copy.get import Get
+from ninep.copy.put import Put
+from ninep.protocol import messages as m
+from ninep.protocol import messages_linux as lm
 
 MIB = 1024 * 1024
 DIALECTS = pytest.mark.parametrize("version", [m.VERSION, m.VERSION_UNIX, lm.VERSION])
@@ -77,7 +77,7 @@ async def test_a_file_that_is_cut_while_it_is_copied(tmp_path: Path, monkeypatch
         os.truncate(tmp_path / "here", 2 * MIB + 4)
         return real(descriptor, size, offset)
 
-    monkeypatch.setattr("ninep.put.os.pread", cut)
+    monkeypatch.setattr("ninep.copy.put.os.pread", cut)
     async with exported(tmp_path / "there") as tree:
         await Put(tree).put(tmp_path / "here", "copy")
     assert (tmp_path / "there/copy").read_bytes() == bytes(2 * MIB) + b"data" + bytes(6 * MIB - 4)

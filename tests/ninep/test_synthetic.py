@@ -13,12 +13,12 @@ import trio.testing
 
 from contracts.ninep_client import connected
 from contracts.walked_tree import all_of, check_unique
-from ninep import messages as m
-from ninep.errors import FileError
-from ninep.files import File, FileTree
-from ninep.qid import Qid
-from ninep.stat import DMDIR, Stat
-from ninep.synthetic import SyntheticTree
+from ninep.protocol import messages as m
+from ninep.protocol.errors import FileError
+from ninep.protocol.qid import Qid
+from ninep.protocol.stat import DMDIR, Stat
+from ninep.server.files import File, FileTree
+from ninep.synthetic.tree import SyntheticTree
 
 
 class Office:

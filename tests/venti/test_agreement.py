@@ -17,12 +17,12 @@ from hypothesis import strategies as some
 from contracts.damaged_store import DATA, blocks, fill, harm
 from contracts.programs import Program, free_port, run, running
 from contracts.venti_program import venti
-from venti.blocktype import BlockType
-from venti.client import connect
-from venti.disk.arena import arena_path
-from venti.disk.index import Place, pack_place
-from venti.disk.verification import Verification
-from venti.score import Score
+from venti.blocks.blocktype import BlockType
+from venti.blocks.score import Score
+from venti.log.arena import arena_path
+from venti.log.index import Place, pack_place
+from venti.stores.remote import connect
+from venti.upkeep.verification import Verification
 
 WRITTEN = blocks(60)
 SCORES = [Score.of(block) for block in WRITTEN]

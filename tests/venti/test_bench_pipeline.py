@@ -16,11 +16,11 @@ import trio
 from bench.pipeline import greet, pipeline
 from bench.processor import listener, resident, spent
 from contracts.in_thread import InThread
-from venti.blocktype import BlockType
-from venti.memory import MemoryStore
-from venti.messages import Tread, Tsync, Twrite
-from venti.score import Score
+from venti.blocks.blocktype import BlockType
+from venti.blocks.score import Score
+from venti.protocol.messages import Tread, Tsync, Twrite
 from venti.server import serve
+from venti.stores.memory import MemoryStore
 
 DATA = BlockType.DATA
 

@@ -10,11 +10,11 @@ import pytest
 
 from contracts import recorded_archives
 from contracts.venti_program import serving, venti
-from venti.blocktype import BlockType
-from venti.errors import BlockNotFound, DamagedBlock, VentiError
-from venti.memory import MemoryStore
-from venti.root import Root
-from venti.score import ZERO_SCORE, Score
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import BlockNotFound, DamagedBlock, VentiError
+from venti.blocks.score import ZERO_SCORE, Score
+from venti.stores.memory import MemoryStore
+from venti.trees.root import Root
 from venti.vac import mode as modes
 from venti.vac.check import Checker, Fault
 from venti.vac.direntry import DirEntry

@@ -10,13 +10,13 @@ import trio
 from contracts import recorded_archives
 from contracts.venti_program import serving, venti
 from ninep.wire.dialect import Buffer
-from venti.blocktype import BlockType
-from venti.copy import Copier
-from venti.errors import BlockNotFound, DamagedArchive
-from venti.links import links
-from venti.memory import MemoryStore
-from venti.messages import LARGEST_BLOCK
-from venti.score import ZERO_SCORE, Score
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import BlockNotFound, DamagedArchive
+from venti.blocks.score import ZERO_SCORE, Score
+from venti.protocol.messages import LARGEST_BLOCK
+from venti.stores.memory import MemoryStore
+from venti.trees.copy import Copier
+from venti.trees.links import links
 from venti.vac.check import Checker
 
 ROWS = {row["name"]: Score.parse(row["vac"].removeprefix("vac:")) for row in recorded_archives.archives()}

@@ -13,13 +13,14 @@ import trio
 
 from contracts.quick_disk import quick_path
 from contracts.recorded_disk import RecordedDisk
-from venti.blocktype import BlockType
-from venti.disk import DiskStore, open_disk_store
-from venti.disk.arena import START, Gap, is_whole
-from venti.disk.index import Index
-from venti.disk.log import Position
-from venti.errors import BlockNotFound, StoreFailed, StoreFull
-from venti.score import Score
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import BlockNotFound, StoreFailed, StoreFull
+from venti.blocks.score import Score
+from venti.log.arena import START, Gap, is_whole
+from venti.log.index import Index
+from venti.log.log import Position
+from venti.log.opening import open_disk_store
+from venti.log.store import DiskStore
 
 __all__ = ["quick_path"]
 
@@ -78,7 +79,7 @@ async def life(path: Path, disk: RecordedDisk, monkeypatch: pytest.MonkeyPatch) 
 
     with monkeypatch.context() as patch:
         patch.setattr(Index, "write", write)
-        patch.setattr("venti.disk.store.BATCH", 12)
+        patch.setattr("venti.log.store.BATCH", 12)
         async with opened(path / "store", disk) as store:
             for number, score in enumerate(NUMBERED):
                 assert await store.write(DATA, BLOCKS[score]) == score
@@ -153,7 +154,7 @@ async def test_failed_sync(quick_path: Path, monkeypatch: pytest.MonkeyPatch, wh
     certain: set[Score] = set()
     written: set[Score] = set()
     failed = False
-    monkeypatch.setattr("venti.disk.store.BATCH", 12)
+    monkeypatch.setattr("venti.log.store.BATCH", 12)
     async with opened(quick_path / "store", disk) as store:
         for number, (score, data) in enumerate(BLOCKS.items()):
             try:

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from venti.blocksize import from_big, to_big
-from venti.blocktype import BlockType
-from venti.entry import ACTIVE, LOCAL, MAX_SIZE, NO_ARCHIVE, SIZE, Entry
-from venti.errors import BadBlockType, DamagedArchive
-from venti.root import Root
-from venti.score import Score
-from venti.truncate import extend, truncate
+from venti.blocks.blocksize import from_big, to_big
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import BadBlockType, DamagedArchive
+from venti.blocks.score import Score
+from venti.trees.entry import ACTIVE, LOCAL, MAX_SIZE, NO_ARCHIVE, SIZE, Entry
+from venti.trees.root import Root
+from venti.trees.truncate import extend, truncate
 
 ROWS = [
     json.loads(line) for line in (Path(__file__).parents[1] / "recorded/venti/pack/pack.jsonl").read_text().splitlines()

@@ -12,13 +12,13 @@ import pytest
 import trio
 import trio.testing
 
-from venti import messages as m
-from venti.blocktype import BlockType
-from venti.dialect import LONGEST_ERROR, VentiDialect
-from venti.memory import MemoryStore
-from venti.messages import LARGEST_BLOCK
-from venti.score import ZERO_SCORE, Score
+from venti.blocks.blocktype import BlockType
+from venti.blocks.score import ZERO_SCORE, Score
+from venti.protocol import messages as m
+from venti.protocol.dialect import LONGEST_ERROR, VentiDialect
+from venti.protocol.messages import LARGEST_BLOCK
 from venti.server import serve_stream
+from venti.stores.memory import MemoryStore
 
 RECORDED = Path(__file__).parent.parent / "recorded" / "venti" / "protocol"
 PATIENCE = 30.0
@@ -226,7 +226,7 @@ async def test_zeros_are_kept_as_they_came() -> None:
 
 
 def test_errors_fit_into_the_original_clients() -> None:
-    from venti.errors import Refusal
+    from venti.blocks.errors import Refusal
 
     reply = VentiDialect("04").failure(Refusal("é" * 200))
     assert isinstance(reply, m.Rerror)

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from contracts.damaged_store import DATA
-from venti.disk import open_disk_store
-from venti.disk.filter import SMALLEST, Filter
-from venti.disk.index import Index
-from venti.disk.log import Position
-from venti.errors import BlockNotFound
-from venti.score import Score
+from venti.blocks.errors import BlockNotFound
+from venti.blocks.score import Score
+from venti.log.filter import SMALLEST, Filter
+from venti.log.index import Index
+from venti.log.log import Position
+from venti.log.opening import open_disk_store
 
 
 def keys(first: int, count: int) -> list[bytes]:
@@ -40,7 +40,7 @@ def test_what_was_added_is_never_denied(steps: list[bytes | int]) -> None:
 
 @pytest.mark.parametrize("grown", [False, True])
 def test_most_others_are_denied(grown: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("venti.disk.filter.SMALLEST", 1 << 12)
+    monkeypatch.setattr("venti.log.filter.SMALLEST", 1 << 12)
     count = 32_000
     found = Filter(0 if grown else count)
     for first in range(0, count, 1000):
@@ -86,7 +86,7 @@ def test_the_index_learns_what_it_has(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("read_only", [False, True])
 async def test_a_store_finds_all_that_it_has(tmp_path: Path, read_only: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before, while and after the index learns it; and so does the next process."""
-    monkeypatch.setattr("venti.disk.store.BATCH", 500)
+    monkeypatch.setattr("venti.log.store.BATCH", 500)
     written = [b"%d" % number for number in range(4000)]
     async with open_disk_store(tmp_path) as store:
         for block in written[:2000]:

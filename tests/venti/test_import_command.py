@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from contracts.venti_program import serving, venti
-from venti.blocktype import BlockType
-from venti.disk import open_disk_store
-from venti.memory import MemoryStore
+from venti.blocks.blocktype import BlockType
+from venti.blocks.score import Score
+from venti.log.opening import open_disk_store
 from venti.plan9.partition import Partition
 from venti.plan9.readers import ReaderEnded, _work, batches
-from venti.score import Score
+from venti.stores.memory import MemoryStore
 
 RECORDED = Path(__file__).parent.parent / "recorded/venti/arena"
 HIDDEN = Score.parse("55bf7505f58f3c1cf46fa51cb9c9285f85e7b5f8")

@@ -10,22 +10,14 @@ import trio
 
 from contracts.block_store import BlockStoreContract
 from contracts.faulty_store import FaultyStore
-from venti.blocktype import BlockType
-from venti.cached import EACH, CachedStore
-from venti.client import connected
-from venti.errors import (
-    DamagedBlock,
-    ReadTooSmall,
-    Refusal,
-    ScoreCollision,
-    StoreFailed,
-    StoreFull,
-    VentiError,
-)
-from venti.memory import MemoryStore
-from venti.score import Score
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import DamagedBlock, ReadTooSmall, Refusal, ScoreCollision, StoreFailed, StoreFull, VentiError
+from venti.blocks.score import Score
 from venti.server import serve_stream
-from venti.store import BlockStore
+from venti.stores.cached import EACH, CachedStore
+from venti.stores.interface import BlockStore
+from venti.stores.memory import MemoryStore
+from venti.stores.remote import connected
 
 DATA = BlockType.DATA
 

@@ -13,18 +13,18 @@ import trio.testing
 
 from contracts.block_store import BlockStoreContract
 from contracts.venti_program import serving
-from ninep.wire.errors import ConnectionLost, Unreachable
-from venti.blocktype import BlockType
-from venti.client import connect, connected
-from venti.disk import arena as arenas
-from venti.disk import open_disk_store
-from venti.disk.clump import HEADER
-from venti.errors import BlockNotFound, DamagedBlock, ReadTooSmall
-from venti.memory import MemoryStore
-from venti.mirrored import MirroredStore, PreparingMirroredStore, mirror
-from venti.score import Score
+from ninep.net.errors import ConnectionLost, Unreachable
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import BlockNotFound, DamagedBlock, ReadTooSmall
+from venti.blocks.score import Score
+from venti.log import arena as arenas
+from venti.log.clump import HEADER
+from venti.log.opening import open_disk_store
 from venti.server import serve_stream
-from venti.store import BlockStore
+from venti.stores.interface import BlockStore
+from venti.stores.memory import MemoryStore
+from venti.stores.mirrored import MirroredStore, PreparingMirroredStore, mirror
+from venti.stores.remote import connect, connected
 
 DATA = BlockType.DATA
 BLOCKS = [bytes([n]) * 100 + bytes(range(n, n + 100)) for n in range(20)]

@@ -11,10 +11,10 @@ from struct import pack
 import pytest
 
 from contracts import recorded_archives
-from venti.errors import DamagedStore
+from venti.blocks.errors import DamagedStore
+from venti.blocks.score import Score
 from venti.plan9 import layout
 from venti.plan9.partition import Block, Damage, Partition
-from venti.score import Score
 
 RECORDED = Path(__file__).parent.parent / "recorded/venti/arena"
 ARENAS0 = 794624

@@ -13,10 +13,10 @@ from hypothesis import strategies as some
 
 from contracts import small_partition
 from contracts.small_partition import BLOCK, BLOCKS, SIZE, START
-from venti.errors import DamagedStore
+from venti.blocks.errors import DamagedStore
+from venti.blocks.score import Score
 from venti.plan9 import layout
 from venti.plan9.partition import Block, Damage, Partition
-from venti.score import Score
 
 BASE = START + BLOCK
 TAIL = START + SIZE - BLOCK

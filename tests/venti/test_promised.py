@@ -13,13 +13,14 @@ from blake3 import blake3
 
 from contracts.damaged_store import DATA, blocks, memory
 from contracts.venti_program import serving, venti
-from venti.disk import open_disk_store, synced
-from venti.disk.arena import arena_path
-from venti.disk.clump import HEADER, Clump, pack_header, recognise, unpack_header
-from venti.disk.files import OsFolder
-from venti.disk.index import Place
-from venti.errors import BlockNotFound, DamagedBlock
-from venti.score import Score
+from venti.blocks.errors import BlockNotFound, DamagedBlock
+from venti.blocks.score import Score
+from venti.log import synced
+from venti.log.arena import arena_path
+from venti.log.clump import HEADER, Clump, pack_header, recognise, unpack_header
+from venti.log.files import OsFolder
+from venti.log.index import Place
+from venti.log.opening import open_disk_store
 
 WRITTEN = [*blocks(5), b"compresses " * 200]
 LAST = Score.of(WRITTEN[-1])

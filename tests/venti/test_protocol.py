@@ -13,16 +13,16 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as some
 
-from ninep.wire.errors import ConnectionLost, Malformed, UnknownMessage
-from venti import messages as m
-from venti.blocktype import BlockType
-from venti.client import connected
-from venti.dialect import VentiDialect
-from venti.errors import BlockNotFound, DamagedBlock, ReadTooSmall, Refusal
-from venti.handshake import choose
-from venti.memory import MemoryStore
-from venti.score import Score
+from ninep.net.errors import ConnectionLost, Malformed, UnknownMessage
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import BlockNotFound, DamagedBlock, ReadTooSmall, Refusal
+from venti.blocks.score import Score
+from venti.protocol import messages as m
+from venti.protocol.dialect import VentiDialect
+from venti.protocol.handshake import choose
 from venti.server import serve_stream
+from venti.stores.memory import MemoryStore
+from venti.stores.remote import connected
 
 RECORDED = Path(__file__).parent.parent / "recorded" / "venti" / "protocol"
 

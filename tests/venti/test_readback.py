@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 import pytest
 
 from contracts.block_store import BlockStoreContract
-from venti.blocktype import BlockType
-from venti.errors import DamagedBlock, LostBlock
-from venti.memory import MemoryStore
-from venti.readback import MOST, SAMPLES, ReadBack
-from venti.score import Score
-from venti.store import BlockStore
-from venti.writebehind import write_behind
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import DamagedBlock, LostBlock
+from venti.blocks.score import Score
+from venti.stores.interface import BlockStore
+from venti.stores.memory import MemoryStore
+from venti.stores.readback import MOST, SAMPLES, ReadBack
+from venti.stores.write_behind import write_behind
 
 DATA = BlockType.DATA
 
@@ -71,7 +71,7 @@ async def test_a_sample_is_read_and_the_last_block() -> None:
 
 
 async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("venti.readback.MOST", 50)
+    monkeypatch.setattr("venti.stores.readback.MOST", 50)
     assert MOST > 50
     liar = Liar(b"block 73")
     store = ReadBack(liar, doubtful=True)

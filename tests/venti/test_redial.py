@@ -14,17 +14,17 @@ from hypothesis import strategies as some
 from trio.testing import MockClock, memory_stream_pair
 
 from contracts.block_store import BlockStoreContract
+from ninep.net.errors import ConnectionLost, Unreachable
 from ninep.wire.dialect import Buffer
-from ninep.wire.errors import ConnectionLost, Unreachable
-from venti.blocktype import BlockType
-from venti.client import RemoteStore, connected
-from venti.errors import DamagedBlock, LostBlock, StoreFull
-from venti.memory import MemoryStore
-from venti.redial import redialled
-from venti.score import Score
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import DamagedBlock, LostBlock, StoreFull
+from venti.blocks.score import Score
 from venti.server import serve_stream
-from venti.store import BlockStore
-from venti.writebehind import write_behind
+from venti.stores.interface import BlockStore
+from venti.stores.memory import MemoryStore
+from venti.stores.redial import redialled
+from venti.stores.remote import RemoteStore, connected
+from venti.stores.write_behind import write_behind
 
 DATA = BlockType.DATA
 
@@ -232,7 +232,7 @@ async def test_a_server_that_comes_back_with_another_store(autojump_clock: MockC
 
 
 async def test_proofs_of_many_syncs_are_bounded(autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("venti.redial.MOST_PROOFS", 32)
+    monkeypatch.setattr("venti.stores.redial.MOST_PROOFS", 32)
     server = Forgetful()
     network = Network(server)
     async with redialled(network.dial) as store:
@@ -250,7 +250,7 @@ async def test_proofs_of_many_syncs_are_bounded(autojump_clock: MockClock, monke
 
 
 async def test_what_is_kept_is_bounded(autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("venti.redial.UNSYNCED", 100_000)
+    monkeypatch.setattr("venti.stores.redial.UNSYNCED", 100_000)
     server = Forgetful()
     async with redialled(Network(server).dial) as store, write_behind(store) as behind:
         for number in range(300):

@@ -13,9 +13,9 @@ from hypothesis import strategies as some
 
 from contracts.damaged_store import DATA, blocks, fill, harm, memory
 from contracts.venti_program import serving, venti
-from venti.disk import open_disk_store
-from venti.errors import BlockNotFound, DamagedBlock
-from venti.score import Score
+from venti.blocks.errors import BlockNotFound, DamagedBlock
+from venti.blocks.score import Score
+from venti.log.opening import open_disk_store
 
 WRITTEN = blocks(25)
 NUMBERS = some.integers(0, len(WRITTEN) - 1)

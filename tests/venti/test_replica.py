@@ -14,18 +14,18 @@ from contracts import recorded_archives
 from contracts.damaged_store import DATA, blocks, fill, harm, memory
 from contracts.venti_program import serving, venti
 from ninep.wire.dialect import Buffer
-from venti.blocktype import BlockType
-from venti.disk import open_disk_store
-from venti.disk.arena import START, arena_path
-from venti.disk.claim import claimed
-from venti.disk.durable import at_most, durable_ends
-from venti.disk.files import OsFolder
-from venti.disk.log import Position
-from venti.disk.outgoing import Places
-from venti.disk.replica import missing, replicate
-from venti.errors import DamagedStore, StoreFull
-from venti.memory import MemoryStore
-from venti.score import Score
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import DamagedStore, StoreFull
+from venti.blocks.score import Score
+from venti.log.arena import START, arena_path
+from venti.log.claim import claimed
+from venti.log.durable import at_most, durable_ends
+from venti.log.files import OsFolder
+from venti.log.log import Position
+from venti.log.opening import open_disk_store
+from venti.stores.memory import MemoryStore
+from venti.upkeep.outgoing import Places
+from venti.upkeep.replica import missing, replicate
 
 WRITTEN = blocks(60)
 
@@ -69,7 +69,7 @@ async def test_it_grows_with_the_original(source: Path, copy: Path) -> None:
 
 
 async def test_a_copy_that_was_cut_short_goes_on(source: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("venti.disk.replica.STEP", 3000)
+    monkeypatch.setattr("venti.upkeep.replica.STEP", 3000)
     await fill(source, WRITTEN)
     total = 0
     while size := mirror(source, copy, steps=5):

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from venti.blocktype import BlockType
-from venti.disk import open_disk_store
-from venti.disk.seen import Seen
-from venti.errors import DamagedBlock, StoreFull
-from venti.score import Score
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import DamagedBlock, StoreFull
+from venti.blocks.score import Score
+from venti.log.opening import open_disk_store
+from venti.log.seen import Seen
 
 DATA, DIR = BlockType.DATA, BlockType.DIR
 

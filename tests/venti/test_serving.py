@@ -15,14 +15,14 @@ import trio
 import trio.testing
 
 from contracts.programs import Program, environment, free_port, running
-from ninep.wire.errors import ConnectionLost
+from ninep.net.errors import ConnectionLost
 from ninep.wire.limits import Limits
-from venti.blocktype import BlockType
-from venti.client import connect, connected
-from venti.errors import ReadOnlyStore, StoreFull
-from venti.memory import MemoryStore
-from venti.score import Score
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import ReadOnlyStore, StoreFull
+from venti.blocks.score import Score
 from venti.server import LAST_WORDS, serve, serve_stream
+from venti.stores.memory import MemoryStore
+from venti.stores.remote import connect, connected
 
 DATA = BlockType.DATA
 

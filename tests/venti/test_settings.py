@@ -9,8 +9,8 @@ import pytest
 
 from ninep.cli.codes import USAGE
 from venti.__main__ import main, make_parser
+from venti.blocks.errors import BadSettings
 from venti.commands.settings import SETTINGS, settings_of
-from venti.errors import BadSettings
 
 
 @pytest.fixture(autouse=True)

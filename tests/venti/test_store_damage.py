@@ -15,15 +15,24 @@ import pytest
 from blake3 import blake3
 
 from ninep.disk import PositionedFile
-from venti.blocktype import BlockType
-from venti.compression import compressed
-from venti.disk import arena as arenas
-from venti.disk import claim, open_disk_store
-from venti.disk.clump import HEADER, pack_header
-from venti.disk.files import OsFolder
-from venti.disk.index import Place, pack_place
-from venti.errors import BlockNotFound, DamagedBlock, DamagedStore, NoStore, ReadOnlyStore, StoreInUse, VentiError
-from venti.score import Score
+from venti.blocks.blocktype import BlockType
+from venti.blocks.compression import compressed
+from venti.blocks.errors import (
+    BlockNotFound,
+    DamagedBlock,
+    DamagedStore,
+    NoStore,
+    ReadOnlyStore,
+    StoreInUse,
+    VentiError,
+)
+from venti.blocks.score import Score
+from venti.log import arena as arenas
+from venti.log import claim
+from venti.log.clump import HEADER, pack_header
+from venti.log.files import OsFolder
+from venti.log.index import Place, pack_place
+from venti.log.opening import open_disk_store
 
 DATA = BlockType.DATA
 
@@ -150,7 +159,7 @@ async def test_sealed_arenas_are_read_only_on_disk(tmp_path: Path, monkeypatch: 
 
 async def test_arenas_of_many_small_blocks_are_sealed_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their directories would be large; restarts change nothing about that."""
-    monkeypatch.setattr("venti.disk.log.MOST_CLUMPS", 100)
+    monkeypatch.setattr("venti.log.log.MOST_CLUMPS", 100)
     for first in range(0, 1000, 30):
         await fill(tmp_path, [b"%d" % number for number in range(first, first + 30)])
     count = len(list((tmp_path / "arenas").iterdir()))

@@ -15,12 +15,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from contracts.in_thread import InThread
 from contracts.quick_disk import quick_directory
 from contracts.recorded_disk import RecordedDisk
-from venti.blocktype import BlockType
-from venti.disk import DiskStore, open_disk_store
-from venti.disk.arena import START
-from venti.disk.clump import HEADER
-from venti.errors import BlockNotFound, DamagedBlock, ReadOnlyStore, StoreFull
-from venti.score import Score
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import BlockNotFound, DamagedBlock, ReadOnlyStore, StoreFull
+from venti.blocks.score import Score
+from venti.log.arena import START
+from venti.log.clump import HEADER
+from venti.log.opening import open_disk_store
+from venti.log.store import DiskStore
 
 CONTENT = [random.Random(n).randbytes(20 + n * 31) + bytes(n % 3 * 200) for n in range(24)]
 NUMBERS = some.integers(0, len(CONTENT) - 1)

@@ -19,15 +19,8 @@ from trio.testing import MockClock
 
 from contracts.block_store import BlockStoreContract
 from ninep.disk import PositionedFile
-from venti.blocktype import BlockType
-from venti.client import connected
-from venti.disk import DiskStore, open_disk_store
-from venti.disk import arena as arenas
-from venti.disk.clump import HEADER
-from venti.disk.files import OsFolder
-from venti.disk.index import LOCK_SIZE
-from venti.disk.space import PATIENCE
-from venti.errors import (
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import (
     BlockNotFound,
     DamagedBlock,
     DamagedStore,
@@ -36,10 +29,18 @@ from venti.errors import (
     StoreFull,
     StoreInUse,
 )
-from venti.memory import MemoryStore
-from venti.score import Score
+from venti.blocks.score import Score
+from venti.log import arena as arenas
+from venti.log.clump import HEADER
+from venti.log.files import OsFolder
+from venti.log.index import LOCK_SIZE
+from venti.log.opening import open_disk_store
+from venti.log.space import PATIENCE
+from venti.log.store import DiskStore
 from venti.server import serve_stream
-from venti.store import BlockStore
+from venti.stores.interface import BlockStore
+from venti.stores.memory import MemoryStore
+from venti.stores.remote import connected
 
 DATA = BlockType.DATA
 
@@ -82,7 +83,7 @@ class TestRemote(BlockStoreContract):
     @pytest.fixture(autouse=True)
     def _chosen(self, version: str, inner: type, monkeypatch: pytest.MonkeyPatch) -> None:
         self.inner = inner
-        monkeypatch.setattr("venti.handshake.LINE", f"venti-{version}-test\n".encode())
+        monkeypatch.setattr("venti.protocol.handshake.LINE", f"venti-{version}-test\n".encode())
 
     @asynccontextmanager
     async def store(self) -> AsyncIterator[BlockStore]:
@@ -408,7 +409,7 @@ async def test_short_writes_are_finished(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 async def test_many_entries_reach_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("venti.disk.store.BATCH", 50)
+    monkeypatch.setattr("venti.log.store.BATCH", 50)
     written = [b"%d" % n for n in range(1000)]
     async with open_disk_store(tmp_path) as store:
         for number, block in enumerate(written):

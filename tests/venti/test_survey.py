@@ -15,16 +15,16 @@ from hypothesis import strategies as some
 
 from contracts.damaged_store import DATA, blocks, fill, harm, memory
 from contracts.venti_program import serving, venti
-from venti.blocktype import BlockType
-from venti.client import connect
-from venti.disk import open_disk_store
-from venti.disk.arena import arena_path
-from venti.disk.files import OsFolder
-from venti.disk.scrub import Journal, Scrubber
-from venti.disk.survey import Fault, Survey, numbers, stored_again
-from venti.errors import DamagedBlock
-from venti.memory import MemoryStore
-from venti.score import Score
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import DamagedBlock
+from venti.blocks.score import Score
+from venti.log.arena import arena_path
+from venti.log.files import OsFolder
+from venti.log.opening import open_disk_store
+from venti.stores.memory import MemoryStore
+from venti.stores.remote import connect
+from venti.upkeep.scrub import Journal, Scrubber
+from venti.upkeep.survey import Fault, Survey, numbers, stored_again
 
 WRITTEN = blocks(60)
 

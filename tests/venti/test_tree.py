@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ninep.wire.dialect import Buffer
-from venti import geometry
-from venti.blocktype import BlockType
-from venti.entry import ACTIVE, Entry
-from venti.errors import BlockNotFound, DamagedArchive
-from venti.fetch import fetch
-from venti.memory import MemoryStore
-from venti.score import ZERO_SCORE, Score
-from venti.store import BlockStore
-from venti.tree import TreeReader, TreeWriter
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import BlockNotFound, DamagedArchive
+from venti.blocks.score import ZERO_SCORE, Score
+from venti.stores.fetch import fetch
+from venti.stores.interface import BlockStore
+from venti.stores.memory import MemoryStore
+from venti.trees import geometry
+from venti.trees.entry import ACTIVE, Entry
+from venti.trees.tree import TreeReader, TreeWriter
 
 
 class CountingStore:

@@ -13,15 +13,15 @@ import trio
 from contracts import recorded_archives
 from contracts.vac_programs import Run, address, contents, here, tree, venti
 from ninep.cli.codes import DAMAGED, DONE, FAILED, USAGE
-from venti.blocktype import BlockType
-from venti.client import RemoteStore, connect
-from venti.entry import Entry
-from venti.score import Score
+from venti.blocks.blocktype import BlockType
+from venti.blocks.score import Score
+from venti.stores.remote import RemoteStore, connect
+from venti.stores.write_behind import write_behind
+from venti.trees.entry import Entry
 from venti.vac import label
 from venti.vac import mode as modes
 from venti.vac.direntry import DirEntry
 from venti.vac.writer import VacWriter
-from venti.writebehind import write_behind
 
 __all__ = ["address", "here", "tree", "venti"]
 

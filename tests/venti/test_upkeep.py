@@ -11,12 +11,12 @@ import trio
 from contracts.damaged_store import blocks, fill, harm, memory
 from contracts.programs import Program, free_port, run, running
 from contracts.venti_program import serving, venti
+from venti.blocks.score import Score
 from venti.commands.upkeep import looked_after
-from venti.disk import open_disk_store
-from venti.disk.files import OsFolder
-from venti.disk.scrub import Journal, alone
-from venti.disk.survey import numbers
-from venti.score import Score
+from venti.log.files import OsFolder
+from venti.log.opening import open_disk_store
+from venti.upkeep.scrub import Journal, alone
+from venti.upkeep.survey import numbers
 
 WRITTEN = blocks(60)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from venti.errors import DamagedArchive
+from venti.blocks.errors import DamagedArchive
 from venti.vac import metablock
 from venti.vac import mode as modes
 from venti.vac.direntry import DirEntry, QidSpace, safe_name

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from contracts import recorded_archives
-from venti.blocktype import BlockType
-from venti.errors import BlockNotFound, DamagedArchive, NotInArchive
-from venti.memory import MemoryStore
-from venti.root import Root
-from venti.score import Score
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import BlockNotFound, DamagedArchive, NotInArchive
+from venti.blocks.score import Score
+from venti.stores.memory import MemoryStore
+from venti.trees.root import Root
 from venti.vac import label, metablock
 from venti.vac.direntry import DirEntry
 from venti.vac.metablock import MetaBlock, Order

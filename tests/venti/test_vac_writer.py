@@ -8,16 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ninep.wire.dialect import Buffer
-from venti.blocktype import BlockType
-from venti.entry import Entry
-from venti.errors import StoreFull
-from venti.memory import MemoryStore
-from venti.score import ZERO_SCORE, Score
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import StoreFull
+from venti.blocks.score import ZERO_SCORE, Score
+from venti.stores.memory import MemoryStore
+from venti.stores.write_behind import write_behind
+from venti.trees.entry import Entry
 from venti.vac import mode as modes
 from venti.vac.direntry import DirEntry, QidSpace
 from venti.vac.reader import VacFile, VacReader, open_archive
 from venti.vac.writer import DirectoryTrees, VacWriter
-from venti.writebehind import write_behind
 
 Tree = dict[str, "bytes | Tree"]
 

@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from contracts.venti_program import serving, venti
-from venti.blocktype import BlockType
-from venti.disk import open_disk_store
-from venti.disk.scrub import Journal
-from venti.entry import Entry
-from venti.errors import DamagedArchive, VentiError
-from venti.memory import MemoryStore
-from venti.root import Root
-from venti.score import ZERO_SCORE, Score
-from venti.truncate import truncate
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import DamagedArchive, VentiError
+from venti.blocks.score import ZERO_SCORE, Score
+from venti.log.opening import open_disk_store
+from venti.stores.memory import MemoryStore
+from venti.trees.entry import Entry
+from venti.trees.root import Root
+from venti.trees.truncate import truncate
+from venti.upkeep.scrub import Journal
 from venti.vac import label
 from venti.vac.check import Checker, Fault
 from venti.vac.direntry import DirEntry, safe_name

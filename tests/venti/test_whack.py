@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from venti.blocks.score import Score
 from venti.plan9.whack import BadWhack, decompress
-from venti.score import Score
 
 RECORDED = Path(__file__).parent.parent / "recorded/venti/pack/whack.jsonl"
 

@@ -18,17 +18,18 @@ from hypothesis import strategies as st
 
 from contracts.recorded_disk import RecordedDisk
 from ninep.wire.dialect import Buffer
-from venti import messages as m
-from venti import workers as module
-from venti.blocktype import BlockType
-from venti.client import connected
-from venti.disk import DiskStore, open_disk_store
-from venti.errors import BlockNotFound, BlockTooLarge, StoreFull
-from venti.messages import LARGEST_BLOCK
-from venti.prepared import MOST, ROOM, SIZE, Job, prepare
-from venti.score import Score
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import BlockNotFound, BlockTooLarge, StoreFull
+from venti.blocks.score import Score
+from venti.log.opening import open_disk_store
+from venti.log.store import DiskStore
+from venti.protocol import messages as m
+from venti.protocol.messages import LARGEST_BLOCK
 from venti.server import VentiSession, serve_stream
-from venti.workers import JOBS, Batch, Workers, running, usual_number
+from venti.stores.remote import connected
+from venti.workers import pool as module
+from venti.workers.pool import JOBS, Batch, Workers, running, usual_number
+from venti.workers.prepared import MOST, ROOM, SIZE, Job, prepare
 
 pytestmark = pytest.mark.process
 

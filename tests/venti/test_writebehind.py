@@ -11,12 +11,12 @@ from trio.testing import MockClock
 
 from contracts.block_store import BlockStoreContract
 from ninep.wire.dialect import Buffer
-from venti.blocktype import BlockType
-from venti.errors import BlockNotFound, StoreFull
-from venti.memory import MemoryStore
-from venti.score import Score
-from venti.store import BlockStore
-from venti.writebehind import write_behind
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import BlockNotFound, StoreFull
+from venti.blocks.score import Score
+from venti.stores.interface import BlockStore
+from venti.stores.memory import MemoryStore
+from venti.stores.write_behind import write_behind
 
 
 class SlowStore(MemoryStore):

@@ -12,8 +12,8 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from ninep.wire.accept import PAUSE, accept, has_spoken
-from ninep.wire.sparing import SILENCE
+from ninep.net.accept import PAUSE, accept, has_spoken
+from ninep.tasks.sparing import SILENCE
 
 Stream = trio.StapledStream[Any, Any]
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from ninep.wire import Address, BadAddress
-from ninep.wire.address import SERVICES, parse
+from ninep.net.address import SERVICES, Address, parse
+from ninep.net.errors import BadAddress
 
 
 @pytest.mark.parametrize(

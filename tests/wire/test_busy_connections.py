@@ -12,8 +12,10 @@ import pytest
 import trio
 
 from contracts.toy_protocol import Echo, Echoed, Later, Latered, Refused, ToyDialect, ToySession, packed
-from ninep.wire import Client, ConnectionLost, serve_connection
+from ninep.net.errors import ConnectionLost
 from ninep.wire.busypoll import TURNS, BusyPoll
+from ninep.wire.client import Client
+from ninep.wire.server import serve_connection
 
 AGES = 0.3
 """Seconds to look: whoever must not be looked for would be missed for so long."""

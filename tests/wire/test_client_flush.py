@@ -10,10 +10,9 @@ import trio.testing
 from trio.testing import MockClock
 
 from contracts.ninep_peer import Peer
-from ninep import messages as m
-from ninep.dialect import NinePDialect
-from ninep.wire import Client
-from ninep.wire.client import FLUSH_PATIENCE
+from ninep.protocol import messages as m
+from ninep.protocol.dialect import NinePDialect
+from ninep.wire.client import FLUSH_PATIENCE, Client
 
 
 def talk() -> tuple[Client[Any, Any], Peer]:

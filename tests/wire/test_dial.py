@@ -9,8 +9,10 @@ import pytest
 import trio
 import trio.testing
 
-from ninep.wire import BadAddress, Networks, Unreachable, dial, listen
-from ninep.wire.listen import where
+from ninep.net.dial import dial
+from ninep.net.errors import BadAddress, Unreachable
+from ninep.net.listen import listen, where
+from ninep.net.networks import Networks
 
 
 async def test_a_stream_to_the_listener_without_nagles_delay() -> None:

@@ -15,9 +15,10 @@ import pytest
 import trio
 
 from ninep.cli.homes import cache_home, config_home, data_home
+from ninep.cli.networks import add_listen_flags, networks_of, run_program
 from ninep.cli.serving import until_signalled
-from ninep.wire import BadAddress, ConnectionLost, Networks, Unreachable
-from ninep.wire.edge import add_listen_flags, networks_of, run_program
+from ninep.net.errors import BadAddress, ConnectionLost, Unreachable
+from ninep.net.networks import Networks
 
 Run = Callable[[argparse.Namespace], Awaitable[int | None]]
 

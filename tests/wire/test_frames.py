@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from ninep.wire import FrameBuffer, FrameFormat, Malformed, TooLong
-from ninep.wire.frames import MANY
+from ninep.net.errors import Malformed, TooLong
+from ninep.wire.frames import MANY, FrameBuffer, FrameFormat
 
 NINEP = FrameFormat(Struct("<I"), inclusive=True, smallest=3)
 VENTI_02 = FrameFormat(Struct(">H"), inclusive=False, smallest=2)

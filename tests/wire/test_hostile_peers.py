@@ -32,8 +32,10 @@ from contracts.toy_protocol import (
     packed,
 )
 from contracts.toy_server import Foreseeing, echoes, hear, say, served, socket_pair
-from ninep.wire import Limits, limits, serve_connection, server
+from ninep.wire import limits, server
+from ninep.wire.limits import Limits
 from ninep.wire.outbox import Outbox
+from ninep.wire.server import serve_connection
 
 LARGE = b"x" * 60_000
 

@@ -15,9 +15,11 @@ import pytest
 import trio
 import trio.testing
 
-from ninep.wire import BadAddress, CannotListen, Networks, Unreachable, dial, listen
-from ninep.wire.edge import add_listen_flags, can_listen
-from ninep.wire.listen import where
+from ninep.cli.networks import add_listen_flags, can_listen
+from ninep.net.dial import dial
+from ninep.net.errors import BadAddress, CannotListen, Unreachable
+from ninep.net.listen import listen, where
+from ninep.net.networks import Networks
 
 
 async def meet(address: str, networks: Networks | None = None) -> str:
@@ -117,7 +119,8 @@ async def test_unix_places_that_cannot_be(tmp_path: Path) -> None:
 UNPRIVILEGED = textwrap.dedent(
     """
     import os, sys, trio
-    from ninep.wire import WireError, listen
+    from ninep.net.errors import WireError
+    from ninep.net.listen import listen
     async def main():
         os.setgroups([])
         os.setgid(65534)

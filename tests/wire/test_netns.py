@@ -15,7 +15,8 @@ import pytest
 SERVER = textwrap.dedent(
     """
     import os, sys, trio
-    from ninep.wire import Networks, listen
+    from ninep.net.networks import Networks
+    from ninep.net.listen import listen
     async def main():
         if sys.argv[2] == "unprivileged":
             os.setgroups([])

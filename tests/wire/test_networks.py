@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from ninep.wire import BadAddress, Networks
-from ninep.wire.networks import Place, interface_addresses
+from ninep.net.errors import BadAddress
+from ninep.net.networks import Networks, Place, interface_addresses
 
 
 @pytest.mark.parametrize(

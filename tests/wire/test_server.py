@@ -31,10 +31,10 @@ from contracts.toy_protocol import (
     packed,
 )
 from contracts.toy_server import Foreseeing, echoes, hear, say, served, socket_pair
-from ninep.wire import Limits, serve_connection
 from ninep.wire.dialect import Dialect
 from ninep.wire.inbox import SMALL
-from ninep.wire.server import AHEAD
+from ninep.wire.limits import Limits
+from ninep.wire.server import AHEAD, serve_connection
 from ninep.wire.taskless import in_task
 
 

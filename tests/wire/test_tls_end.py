@@ -14,10 +14,13 @@ import trio
 import trio.testing
 
 from contracts.toy_protocol import Echo, Echoed, Later, Latered, ToyDialect, ToySession, packed
-from ninep.wire import Client, ConnectionLost, Limits, serve_connection
-from ninep.wire.accept import accept
-from ninep.wire.listen import listen
-from ninep.wire.tls import GOODBYE, client_context, hang_up, server_context
+from ninep.net.accept import accept
+from ninep.net.errors import ConnectionLost
+from ninep.net.listen import listen
+from ninep.net.tls import GOODBYE, client_context, hang_up, server_context
+from ninep.wire.client import Client
+from ninep.wire.limits import Limits
+from ninep.wire.server import serve_connection
 
 trustme = pytest.importorskip("trustme", reason="trustme is not installed: pip install 'ninegrid[test]'")
 

@@ -14,13 +14,14 @@ import pytest
 import trio
 
 from contracts.programs import environment
-from ninep.client import connect
-from ninep.ramfs import RamTree
-from ninep.server import serve
-from ninep.wire import BadAddress, CannotListen, ConnectionLost, Unreachable, dial, listen
-from ninep.wire.listen import where
-from ninep.wire.passed import passed
-from ninep.wire.tls import client_context, reason, server_context
+from ninep.client.tree import connect
+from ninep.net.dial import dial
+from ninep.net.errors import BadAddress, CannotListen, ConnectionLost, Unreachable
+from ninep.net.listen import listen, where
+from ninep.net.passed import passed
+from ninep.net.tls import client_context, reason, server_context
+from ninep.ram.tree import RamTree
+from ninep.server.serve import serve
 
 trustme = pytest.importorskip("trustme", reason="trustme is not installed: pip install 'ninegrid[test]'")
 

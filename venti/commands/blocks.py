@@ -7,11 +7,11 @@ import argparse
 import trio
 
 from ninep.cli.streams import print_result, read_input, write_output
-from ninep.wire.errors import BadAddress
-from venti.blocktype import BlockType
+from ninep.net.errors import BadAddress
+from venti.blocks.blocktype import BlockType
+from venti.blocks.score import Score
 from venti.commands.connection import Parsers, add_command, archive
-from venti.messages import LARGEST_BLOCK
-from venti.score import Score
+from venti.protocol.messages import LARGEST_BLOCK
 
 
 async def read(arguments: argparse.Namespace) -> None:

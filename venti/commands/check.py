@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ninep.cli.codes import DAMAGED, DONE
+from venti.blocks.score import Score
 from venti.commands.connection import Parsers, add_command, archive
 from venti.commands.gauge import Gauge
 from venti.commands.score import named
-from venti.score import Score
-from venti.store import BlockStore
+from venti.stores.interface import BlockStore
 from venti.vac.check import Checker, Fault
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from ninep.wire.edge import add_network_flags, networks_of
-from ninep.wire.errors import BadAddress
-from venti.client import connect
-from venti.redial import RedialledStore, redialled
+from ninep.cli.networks import add_network_flags, networks_of
+from ninep.net.errors import BadAddress
+from venti.stores.redial import RedialledStore, redialled
+from venti.stores.remote import connect
 
 
 class Parsers(Protocol):

@@ -7,12 +7,12 @@ import json
 import sys
 
 from ninep.cli.codes import DAMAGED, DONE
-from ninep.wire.edge import add_network_flags
-from venti.blocktype import BlockType
+from ninep.cli.networks import add_network_flags
+from venti.blocks.blocktype import BlockType
 from venti.commands.connection import Parsers, archive_at
 from venti.commands.gauge import Gauge
 from venti.commands.score import named
-from venti.copy import Copier
+from venti.trees.copy import Copier
 
 
 async def run(arguments: argparse.Namespace) -> int:

@@ -13,13 +13,13 @@ from venti.commands.connection import Parsers, add_command, archive, archive_add
 from venti.commands.folder import add_store_flag, folder
 from venti.commands.gauge import Gauge
 from venti.commands.verify import fault_object
-from venti.disk.durable import at_most
-from venti.disk.files import OsFolder
-from venti.disk.log import BEGINNING
-from venti.disk.outgoing import Outgoing, Places
-from venti.disk.survey import Fault, stored_again
-from venti.store import BlockStore
-from venti.writebehind import write_behind
+from venti.log.durable import at_most
+from venti.log.files import OsFolder
+from venti.log.log import BEGINNING
+from venti.stores.interface import BlockStore
+from venti.stores.write_behind import write_behind
+from venti.upkeep.outgoing import Outgoing, Places
+from venti.upkeep.survey import Fault, stored_again
 
 STEP = 1024 * 1024
 """Bytes that are read at a time."""

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ninep.cli.homes import data_home
-from ninep.wire.errors import BadAddress
+from ninep.net.errors import BadAddress
+from venti.blocks.errors import NoStore
 from venti.commands.connection import Parsers, archive
-from venti.disk import DiskStore, open_disk_store
-from venti.disk.claim import says_its_format
-from venti.errors import NoStore
-from venti.store import BlockStore
+from venti.log.claim import says_its_format
+from venti.log.opening import open_disk_store
+from venti.log.store import DiskStore
+from venti.stores.interface import BlockStore
 
 
 def add_folder_command(commands: Parsers, name: str, run: Any, text: str) -> argparse.ArgumentParser:

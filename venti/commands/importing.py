@@ -10,13 +10,13 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from ninep.cli.codes import DAMAGED, DONE
+from venti.blocks.errors import DamagedStore
 from venti.commands.connection import Parsers, add_command
 from venti.commands.folder import add_store_flag, destination
 from venti.commands.gauge import Gauge
-from venti.errors import DamagedStore
 from venti.plan9.partition import Damage, Partition
 from venti.plan9.readers import batches
-from venti.writebehind import WriteBehind, write_behind
+from venti.stores.write_behind import WriteBehind, write_behind
 
 SMALL = 64 * 1024 * 1024
 """Bytes of a partition that is not worth a second process."""

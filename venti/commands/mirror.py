@@ -9,16 +9,16 @@ from pathlib import Path
 import trio
 
 from ninep.cli.codes import DAMAGED, DONE
-from ninep.wire.edge import add_network_flags
-from ninep.wire.errors import BadAddress
+from ninep.cli.networks import add_network_flags
+from ninep.net.errors import BadAddress
 from venti.commands.connection import Parsers, archive_at
 from venti.commands.export import send
 from venti.commands.folder import existing, writable
 from venti.commands.gauge import Gauge
-from venti.disk.claim import claimed
-from venti.disk.durable import durable_ends
-from venti.disk.files import OsFolder
-from venti.disk.replica import missing, replicate
+from venti.log.claim import claimed
+from venti.log.durable import durable_ends
+from venti.log.files import OsFolder
+from venti.upkeep.replica import missing, replicate
 
 
 async def run(arguments: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from ninep.cli.codes import DONE
 from venti.commands.connection import Parsers
 from venti.commands.folder import add_folder_command, folder, writable
 from venti.commands.gauge import Gauge
-from venti.disk.rebuild import Rebuild
+from venti.upkeep.rebuild import Rebuild
 
 
 async def run(arguments: argparse.Namespace) -> int:

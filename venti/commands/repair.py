@@ -7,18 +7,18 @@ import json
 from pathlib import Path
 
 from ninep.cli.codes import DAMAGED, DONE
-from ninep.wire.errors import BadAddress
+from ninep.net.errors import BadAddress
+from venti.blocks.errors import BlockNotFound, DamagedBlock
 from venti.commands.check import add_check_flags, check
 from venti.commands.connection import Parsers, add_command, archive, archive_at
 from venti.commands.folder import add_store_flag, folder, opened
 from venti.commands.gauge import Gauge
 from venti.commands.score import named
 from venti.commands.verify import fault_object, index_object, look_through, print_index
-from venti.disk.survey import Fault
-from venti.disk.verification import Verification
-from venti.errors import BlockNotFound, DamagedBlock
-from venti.messages import LARGEST_BLOCK
-from venti.mirrored import BlockSource, MirroredStore
+from venti.protocol.messages import LARGEST_BLOCK
+from venti.stores.mirrored import BlockSource, MirroredStore
+from venti.upkeep.survey import Fault
+from venti.upkeep.verification import Verification
 
 
 async def run(arguments: argparse.Namespace) -> int:

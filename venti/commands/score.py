@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ninep.wire.errors import BadAddress
-from venti.score import Score
+from ninep.net.errors import BadAddress
+from venti.blocks.score import Score
 from venti.vac import label
 
 

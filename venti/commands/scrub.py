@@ -16,10 +16,10 @@ from venti.commands.connection import Parsers
 from venti.commands.folder import add_folder_command, folder
 from venti.commands.gauge import Gauge
 from venti.commands.verify import fault_object
-from venti.disk.arena import arena_path
-from venti.disk.files import OsFolder, numbers
-from venti.disk.scrub import Journal, Scrubber, alone
-from venti.disk.survey import Fault, stored_again
+from venti.log.arena import arena_path
+from venti.log.files import OsFolder, numbers
+from venti.upkeep.scrub import Journal, Scrubber, alone
+from venti.upkeep.survey import Fault, stored_again
 
 
 async def run(arguments: argparse.Namespace) -> int:

@@ -6,15 +6,15 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from ninep.cli.networks import add_listen_flags, can_listen, listening, networks_of
 from ninep.cli.serving import announce, until_signalled
-from ninep.wire.edge import add_listen_flags, can_listen, listening, networks_of
-from ninep.wire.listen import where
+from ninep.net.listen import where
 from venti.commands.connection import Parsers
 from venti.commands.settings import add_flags, settings_of
 from venti.commands.upkeep import looked_after
-from venti.disk import open_disk_store
+from venti.log.opening import open_disk_store
 from venti.server import LIMITS, serve
-from venti.workers import running
+from venti.workers.pool import running
 
 
 async def run(arguments: argparse.Namespace) -> None:

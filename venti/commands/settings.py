@@ -13,13 +13,13 @@ from typing import Any
 from ninep.cli.errors import BadUsage
 from ninep.cli.homes import config_home, data_home
 from ninep.cli.sizes import parse_size
+from venti.blocks.errors import BadSettings
 from venti.commands.upkeep import SCRUB_RATE
-from venti.disk.index import MEMORY
-from venti.disk.opening import ARENA_SIZE
-from venti.disk.space import RESERVE
-from venti.errors import BadSettings
+from venti.log.index import MEMORY
+from venti.log.opening import ARENA_SIZE
+from venti.log.space import RESERVE
 from venti.server import LIMITS
-from venti.workers import usual_number
+from venti.workers.pool import usual_number
 
 FILE = "venti.toml"
 """Its name in the directory of the user's settings."""

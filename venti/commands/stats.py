@@ -9,13 +9,13 @@ from collections import Counter
 import trio
 
 from ninep.cli.codes import DAMAGED, DONE
-from venti.blocktype import BlockType
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import BadBlockType
 from venti.commands.connection import Parsers
 from venti.commands.folder import add_folder_command, folder
-from venti.disk.files import OsFolder
-from venti.disk.scrub import Journal
-from venti.disk.statistics import Statistics, count
-from venti.errors import BadBlockType
+from venti.log.files import OsFolder
+from venti.upkeep.scrub import Journal
+from venti.upkeep.statistics import Statistics, count
 
 
 async def run(arguments: argparse.Namespace) -> int:

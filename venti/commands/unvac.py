@@ -14,12 +14,12 @@ import trio
 
 from ninep.cli.codes import DAMAGED, DONE, FAILED, NOT_FOUND
 from ninep.cli.streams import write_output
-from ninep.wire.errors import BadAddress
+from ninep.net.errors import BadAddress
+from venti.blocks.errors import DamagedArchive
 from venti.commands.connection import Parsers, add_command, archive
 from venti.commands.gauge import Gauge
 from venti.commands.score import named
-from venti.errors import DamagedArchive
-from venti.store import PipelinedStore
+from venti.stores.interface import PipelinedStore
 from venti.vac import mode as modes
 from venti.vac.landing import Kept, Landing
 from venti.vac.reader import VacFile, open_archive

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import trio
 
+from ninep.net.networks import Networks
 from ninep.tasks.nursery import background
 from ninep.tasks.rounds import Rounds
-from ninep.wire.networks import Networks
-from venti.client import connect
-from venti.disk import DiskStore
-from venti.disk.arena import Gap
-from venti.disk.scrub import Scrubber, alone
-from venti.disk.survey import Fault, in_gaps
-from venti.errors import BlockNotFound, DamagedBlock, StoreInUse
-from venti.messages import LARGEST_BLOCK
-from venti.mirrored import PreparingMirroredStore, mirror
-from venti.store import ImmediateStore
+from venti.blocks.errors import BlockNotFound, DamagedBlock, StoreInUse
+from venti.log.arena import Gap
+from venti.log.store import DiskStore
+from venti.protocol.messages import LARGEST_BLOCK
+from venti.stores.interface import ImmediateStore
+from venti.stores.mirrored import PreparingMirroredStore, mirror
+from venti.stores.remote import connect
+from venti.upkeep.scrub import Scrubber, alone
+from venti.upkeep.survey import Fault, in_gaps
 
 log = logging.getLogger(__name__)
 

@@ -18,16 +18,17 @@ from ninep.cli.codes import DONE, FAILED, NOT_FOUND
 from ninep.cli.sizes import size_of
 from ninep.cli.streams import print_result, read_input
 from ninep.disk import check_writable, write_text
+from ninep.net.errors import BadAddress
 from ninep.tasks.nursery import background
-from ninep.wire.errors import BadAddress
-from venti.blocksize import LARGEST
+from venti.blocks.blocksize import LARGEST
+from venti.blocks.errors import VentiError
+from venti.blocks.score import Score
 from venti.commands.connection import Parsers, add_command, archive
 from venti.commands.gauge import Gauge
 from venti.commands.score import named
-from venti.errors import VentiError
-from venti.score import Score
-from venti.store import BlockStore
-from venti.tree import DSIZE
+from venti.stores.interface import BlockStore
+from venti.stores.write_behind import write_behind
+from venti.trees.tree import DSIZE
 from venti.vac import label
 from venti.vac import mode as modes
 from venti.vac.dated import grown, next_place
@@ -40,7 +41,6 @@ from venti.vac.patterns import Rule, compile_pattern, excluded, parse_rules
 from venti.vac.reader import VacReader, open_archive
 from venti.vac.unchanged import by_change, by_time
 from venti.vac.writer import SMALLEST, Ready, VacWriter
-from venti.writebehind import write_behind
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from ninep.cli.codes import DAMAGED, DONE
 from venti.commands.connection import Parsers
 from venti.commands.folder import add_folder_command, folder
 from venti.commands.gauge import Gauge
-from venti.disk.claim import says_its_format
-from venti.disk.survey import Fault
-from venti.disk.verification import Verification
+from venti.log.claim import says_its_format
+from venti.upkeep.survey import Fault
+from venti.upkeep.verification import Verification
 
 STEP = 8 * 1024 * 1024
 """Bytes between two looks at the world."""

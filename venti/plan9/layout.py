@@ -10,7 +10,7 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from ninep.wire.dialect import Buffer
-from venti.errors import DamagedStore
+from venti.blocks.errors import DamagedStore
 
 HEADER_AT: Final = 256 * 1024
 HEADER_SIZE: Final = 512

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha1
 from typing import NamedTuple
 
-from venti.blocktype import BlockType
-from venti.errors import BadBlockType, DamagedStore
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import BadBlockType, DamagedStore
+from venti.blocks.score import Score
 from venti.plan9 import layout
 from venti.plan9.layout import CLUMP_HEADER, DirectoryEntry, Extent
 from venti.plan9.whack import BadWhack, decompress
-from venti.score import Score
 
 _NOTHING = bytes(layout.SEAL_SIZE)
 _PIECE = 1 << 20

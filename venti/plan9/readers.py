@@ -15,7 +15,7 @@ from typing import TypeAlias
 import trio
 
 from ninep.tasks.nursery import background
-from venti.errors import VentiError
+from venti.blocks.errors import VentiError
 from venti.plan9.layout import Extent
 from venti.plan9.partition import Block, Damage, Partition
 

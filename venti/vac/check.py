@@ -11,19 +11,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
 from ninep.tasks.jobs import Jobs
-from venti import geometry
-from venti.blocksize import LARGEST
-from venti.blocktype import BlockType
-from venti.entry import ACTIVE, FLAGS, Entry
-from venti.entry import SIZE as ENTRY_SIZE
-from venti.errors import BlockNotFound, DamagedArchive, DamagedBlock, ReadTooSmall
-from venti.fetch import WINDOW
-from venti.links import Link, links
-from venti.root import NO_ROOT, Root
-from venti.root import SIZE as ROOT_SIZE
-from venti.score import SIZE as SCORE_SIZE
-from venti.score import ZERO_SCORE, Score
-from venti.store import BlockStore
+from venti.blocks.blocksize import LARGEST
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import BlockNotFound, DamagedArchive, DamagedBlock, ReadTooSmall
+from venti.blocks.score import SIZE as SCORE_SIZE
+from venti.blocks.score import ZERO_SCORE, Score
+from venti.stores.fetch import WINDOW
+from venti.stores.interface import BlockStore
+from venti.trees import geometry
+from venti.trees.entry import ACTIVE, FLAGS, Entry
+from venti.trees.entry import SIZE as ENTRY_SIZE
+from venti.trees.links import Link, links
+from venti.trees.root import NO_ROOT, Root
+from venti.trees.root import SIZE as ROOT_SIZE
 from venti.vac import metablock
 from venti.vac.direntry import DirEntry, safe_name
 

@@ -10,7 +10,7 @@ import struct
 from typing import Final, NamedTuple
 
 from ninep.wire.dialect import Buffer
-from venti.errors import DamagedArchive
+from venti.blocks.errors import DamagedArchive
 from venti.vac import mode as modes
 
 MAGIC: Final = 0x1C4D9072

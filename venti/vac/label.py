@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from venti.score import Score
+from venti.blocks.score import Score
 
 LABEL = "vac:"
 

@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ninep.disk import pwrite_all
-from venti.score import Score
+from venti.blocks.score import Score
 from venti.vac import mode as modes
 from venti.vac.direntry import DirEntry
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from venti.score import Score
-from venti.store import BlockStore
+from venti.blocks.score import Score
+from venti.stores.interface import BlockStore
 from venti.vac import label
 from venti.vac.dated import kept
 from venti.vac.direntry import QidSpace

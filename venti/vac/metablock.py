@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import Final
 
 from ninep.wire.dialect import Buffer
-from venti.errors import DamagedArchive
+from venti.blocks.errors import DamagedArchive
 from venti.vac.direntry import DirEntry, name_key
 
 _HEAD = struct.Struct(">IHHHH")

@@ -12,9 +12,9 @@ import trio
 
 from ninep.disk import ReadBound
 from ninep.tasks.each import for_each
-from venti.entry import Entry
-from venti.errors import DamagedArchive
-from venti.score import Score
+from venti.blocks.errors import DamagedArchive
+from venti.blocks.score import Score
+from venti.trees.entry import Entry
 from venti.vac import local
 from venti.vac import mode as modes
 from venti.vac.direntry import DirEntry

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from venti import geometry
-from venti.blocksize import LARGEST
-from venti.blocktype import BlockType
-from venti.entry import SIZE as ENTRY_SIZE
-from venti.entry import Entry
-from venti.errors import DamagedArchive, NotInArchive
-from venti.root import SIZE as ROOT_SIZE
-from venti.root import Root
-from venti.score import Score
-from venti.store import BlockStore
-from venti.tree import TreeReader
+from venti.blocks.blocksize import LARGEST
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import DamagedArchive, NotInArchive
+from venti.blocks.score import Score
+from venti.stores.interface import BlockStore
+from venti.trees import geometry
+from venti.trees.entry import SIZE as ENTRY_SIZE
+from venti.trees.entry import Entry
+from venti.trees.root import SIZE as ROOT_SIZE
+from venti.trees.root import Root
+from venti.trees.tree import TreeReader
 from venti.vac import metablock
 from venti.vac.direntry import DirEntry
 

@@ -7,9 +7,9 @@ import os
 import trio
 
 from ninep.wire.dialect import Buffer
-from venti.blocktype import BlockType
-from venti.score import Score
-from venti.store import Pending, PipelinedStore
+from venti.blocks.blocktype import BlockType
+from venti.blocks.score import Score
+from venti.stores.interface import Pending, PipelinedStore
 
 
 class SeededStore:

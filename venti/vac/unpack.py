@@ -12,12 +12,12 @@ from typing import Final, NamedTuple
 import trio
 
 from ninep.tasks.jobs import Jobs
-from venti.blocksize import LARGEST
-from venti.blocktype import BlockType
-from venti.errors import DamagedArchive, NotInArchive, VentiError
-from venti.fetch import fetch
-from venti.store import PipelinedStore
-from venti.tree import TreeReader
+from venti.blocks.blocksize import LARGEST
+from venti.blocks.blocktype import BlockType
+from venti.blocks.errors import DamagedArchive, NotInArchive, VentiError
+from venti.stores.fetch import fetch
+from venti.stores.interface import PipelinedStore
+from venti.trees.tree import TreeReader
 from venti.vac import mode as modes
 from venti.vac.direntry import DirEntry, safe_name
 from venti.vac.landing import ONLY_CONTENTS, Kept, Landing, write_piece

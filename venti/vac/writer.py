@@ -45,15 +45,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from venti import geometry
-from venti.blocksize import LARGEST
-from venti.blocktype import BlockType
-from venti.entry import Entry
-from venti.root import NO_ROOT, Root
-from venti.score import Score
-from venti.store import BlockStore
-from venti.tree import DSIZE, TreeWriter
-from venti.truncate import truncate
+from venti.blocks.blocksize import LARGEST
+from venti.blocks.blocktype import BlockType
+from venti.blocks.score import Score
+from venti.stores.interface import BlockStore
+from venti.trees import geometry
+from venti.trees.entry import Entry
+from venti.trees.root import NO_ROOT, Root
+from venti.trees.tree import DSIZE, TreeWriter
+from venti.trees.truncate import truncate
 from venti.vac.direntry import DirEntry, name_key, safe_name
 from venti.vac.metablock import MetaBlock, Order
 

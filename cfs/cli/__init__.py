@@ -1,0 +1,1 @@
+"""``python -m cfs``, a module for each command. Imports everything of ``cfs``."""

@@ -1,0 +1,1 @@
+"""What users have been told about trees that cannot change. Imports ``cfs.disk`` for the layout of the directory."""

@@ -1,0 +1,1 @@
+"""``python -m fossil``, a module for each command of the shell. Imports everything of ``fossil``."""

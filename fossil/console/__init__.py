@@ -1,0 +1,1 @@
+"""How the console talks: words, prompts, modes and messages as text. Knows nothing of file systems."""

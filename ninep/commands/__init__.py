@@ -1,0 +1,1 @@
+"""``python -m ninep``, a module for each group of commands. Imports everything of ``ninep``."""

@@ -1,0 +1,4 @@
+"""Addresses and connections: dial strings, networks, dialling, listening, TLS.
+
+Imports nothing but the ground floor.
+"""

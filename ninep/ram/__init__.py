@@ -1,0 +1,1 @@
+"""A file tree in memory. Imports ``ninep.server`` and ``ninep.protocol``."""

@@ -1,0 +1,4 @@
+"""Hash trees over blocks: entries, roots, geometry, reading, writing and copying.
+
+Imports ``venti.stores`` and ``venti.blocks``.
+"""

@@ -1,0 +1,1 @@
+"""Processes beside a server that hash and compress blocks. Imports ``venti.blocks``."""
