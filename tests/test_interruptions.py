@@ -17,7 +17,7 @@ import trio.testing
 import ninep.client.connection
 import ninep.client.tree
 import venti.stores.remote
-from contracts.small_partition import partition
+from fakes.small_partition import partition
 from fossil.archive.sources import open_sources
 from fossil.archive.vault import Vault
 from fossil.commands.interpreter import Interpreter

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.programs import environment
+from programs.processes import environment
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = ("tutorial.md", "howto/synthetic-trees.md", "howto/use-from-python.md")

@@ -14,8 +14,7 @@ from trio.testing import MockClock
 
 from cfs.errors import Interrupted, ProofLost
 from cfs.server import serve_client
-from contracts.behind_cache import Grid, grid
-from contracts.secret_tree import GUEST, SecretTree, converse, proof
+from fakes.secret_tree import GUEST, SecretTree, converse, proof
 from ninep.client.connection import DIALECTS, Connection, connected
 from ninep.client.remote import RemoteFile
 from ninep.client.tree import RemoteTree
@@ -30,6 +29,7 @@ from ninep.protocol.errors import (
 from ninep.protocol.qid import QTAUTH
 from ninep.protocol.stat import Stat
 from ninep.ram.tree import RamTree
+from programs.behind_cache import Grid, grid
 
 GLENDA, MALLORY = b"rabbit", b"hare"
 

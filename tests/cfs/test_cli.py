@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.programs import Program, environment, free_port, run
+from programs.processes import Program, environment, free_port, run
 
 pytestmark = pytest.mark.process
 

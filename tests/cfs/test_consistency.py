@@ -20,13 +20,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from cfs.errors import StaleFile
 from cfs.upstream import upstream
-from contracts.behind_cache import MIB, Grid, grid
-from contracts.in_thread import InThread
-from contracts.ninep_client import Raw, connected
+from fakes.ninep_client import Raw, connected
 from ninep.protocol import messages as m
 from ninep.protocol.errors import FileError
 from ninep.protocol.stat import Stat
 from ninep.ram.tree import RamTree
+from programs.behind_cache import MIB, Grid, grid
+from programs.in_thread import InThread
 
 OWNER = "glenda"
 NAMES = ("a", "b", "c")

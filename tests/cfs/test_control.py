@@ -9,12 +9,12 @@ import pytest
 import trio
 
 from cfs.statistics import Counts, Statistics, parse
-from contracts.behind_cache import MIB, grid
-from contracts.ninep_client import Raw
+from fakes.ninep_client import Raw
 from ninep.protocol import messages as m
 from ninep.protocol import stat as st
 from ninep.protocol.errors import PermissionDenied
 from ninep.ram.tree import RamTree
+from programs.behind_cache import MIB, grid
 
 OWNER = "glenda"
 DATA = Random(1).randbytes(MIB)

@@ -8,10 +8,10 @@ from pathlib import Path
 import trio
 from trio.testing import MockClock
 
-from contracts.behind_cache import MIB, grid
-from contracts.cached_file import DATA, setting, whole
-from contracts.slow_tree import SlowTree
+from fakes.slow_tree import SlowTree
 from ninep.protocol import messages as m
+from programs.behind_cache import MIB, grid
+from programs.cached_file import DATA, setting, whole
 
 
 async def test_one_fetch_for_many_readers(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from contracts.behind_cache import MIB, grid
-from contracts.cached_file import DATA, OWNER, setting, whole
 from ninep.ram.tree import RamTree
+from programs.behind_cache import MIB, grid
+from programs.cached_file import DATA, OWNER, setting, whole
 
 
 async def test_damaged_data_is_fetched_again(tmp_path: Path) -> None:

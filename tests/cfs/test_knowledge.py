@@ -17,8 +17,7 @@ from cfs.errors import ServerGone
 from cfs.known.frozen import OF_FOSSIL, Frozen, depth_of
 from cfs.known.note import Note
 from cfs.known.notebook import Notebook
-from contracts.behind_cache import Grid, grid
-from contracts.ninep_client import Raw, connected
+from fakes.ninep_client import Raw, connected
 from ninep.net.errors import Malformed
 from ninep.protocol import messages as m
 from ninep.protocol import stat as st
@@ -26,6 +25,7 @@ from ninep.protocol.errors import FileNotFound, PermissionDenied
 from ninep.protocol.qid import Qid
 from ninep.protocol.stat import Stat
 from ninep.ram.tree import RamTree
+from programs.behind_cache import Grid, grid
 
 OWNER = "glenda"
 FROZEN = [":past/*"]

@@ -16,8 +16,7 @@ from cfs.errors import Interrupted, ServerGone, StaleFile
 from cfs.server import serve_client
 from cfs.upstream.handle import Handle
 from cfs.upstream.upstream import Upstream
-from contracts.behind_cache import MIB, Grid, grid
-from contracts.ninep_client import Raw, connected
+from fakes.ninep_client import Raw, connected
 from ninep.client.connection import connected as speaking
 from ninep.client.tree import RemoteTree
 from ninep.protocol import messages as m
@@ -27,6 +26,7 @@ from ninep.protocol.errors import FileError, from_text
 from ninep.protocol.stat import Stat
 from ninep.ram.tree import RamTree
 from ninep.server.serve import serve_stream
+from programs.behind_cache import MIB, Grid, grid
 
 OWNER = "glenda"
 MANY = int(os.environ.get("CFS_OPEN_FILES", "3000"))

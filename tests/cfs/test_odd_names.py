@@ -11,7 +11,6 @@ import pytest
 import trio
 import trio.testing
 
-from contracts.behind_cache import cached
 from ninep.client.connection import DIALECTS, connected
 from ninep.client.tree import RemoteTree
 from ninep.copy.get import Get
@@ -22,6 +21,7 @@ from ninep.protocol import messages as m
 from ninep.protocol.errors import FileError
 from ninep.protocol.ids import Ids
 from ninep.server.serve import serve_stream
+from programs.behind_cache import cached
 
 NAMES = [b"latin\xe9", b"new\nline", b"tab\t", b"\xff\xfe", b"plain"]
 unix = pytest.mark.parametrize("version", DIALECTS[1:])

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from contracts.behind_cache import grid
-from contracts.cached_file import OWNER, whole
 from ninep.protocol import messages as m
 from ninep.protocol import stat as st
 from ninep.protocol.errors import FileError, UnknownFid
@@ -18,6 +16,8 @@ from ninep.ram.tree import RamTree
 from ninep.server.files import File, FileTree, Walked
 from ninep.wire.dialect import Buffer, Maybe
 from ninep.wire.maybe import arrived
+from programs.behind_cache import grid
+from programs.cached_file import OWNER, whole
 
 
 async def test_refusals_come_through_word_for_word(tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from trio.testing import MockClock
 
-from contracts.behind_cache import grid
-from contracts.ninep_client import Raw
-from contracts.opened_fossil import Opened
 from contracts.served_file import OWNER
 from contracts.walked_tree import all_of, check_unique
+from fakes.ninep_client import Raw
 from fossil.past import past
 from fossil.past.history import ARCHIVE, SNAPSHOT
 from ninep.protocol import messages as m
+from programs.behind_cache import grid
+from programs.opened_fossil import Opened
 
 
 async def write(raw: Raw, number: int) -> None:

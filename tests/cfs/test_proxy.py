@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from contracts.behind_cache import MIB
-from contracts.cached_file import DATA, setting, whole
 from ninep.protocol import messages as m
 from ninep.protocol.errors import FileNotFound, PermissionDenied
 from ninep.protocol.stat import Stat
+from programs.behind_cache import MIB
+from programs.cached_file import DATA, setting, whole
 
 
 @pytest.mark.parametrize("count", [4096, 100_000, MIB])

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from contracts.behind_cache import cached
-from contracts.opened_fossil import Emptied, Opened
 from contracts.served_dialects import DialectContract, unix_dialects
 from contracts.served_file import OWNER, ServedTreeContract
 from ninep.protocol import messages as m
@@ -19,6 +17,8 @@ from ninep.protocol.attributes import SetAttributes
 from ninep.protocol.errors import NotPermitted, PermissionDenied
 from ninep.ram.tree import RamTree
 from ninep.server.files import FileTree
+from programs.behind_cache import cached
+from programs.opened_fossil import Emptied, Opened
 
 
 class CachedTreeContract(ServedTreeContract):

@@ -15,8 +15,8 @@ from random import Random
 import pytest
 import trio
 
-from contracts.programs import Program, free_port, run
 from ninep.client.tree import RemoteTree, connect
+from programs.processes import Program, free_port, run
 
 pytestmark = pytest.mark.process
 

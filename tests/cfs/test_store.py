@@ -10,7 +10,7 @@ import pytest
 from cfs.disk.layout import EXTENT, PAGE, Version
 from cfs.disk.segments import Files
 from cfs.disk.store import Store
-from contracts.stored_content import MIB, SERVER, content, get, put, version
+from fakes.stored_content import MIB, SERVER, content, get, put, version
 
 
 @pytest.fixture

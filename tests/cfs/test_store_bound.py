@@ -12,7 +12,7 @@ from cfs.disk.layout import EXTENT
 from cfs.disk.segments import Files
 from cfs.disk.store import QUEUE, Store
 from cfs.errors import BadBound
-from contracts.stored_content import MIB, SERVER, content, get, put, taken, version
+from fakes.stored_content import MIB, SERVER, content, get, put, taken, version
 
 
 @pytest.fixture

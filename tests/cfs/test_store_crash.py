@@ -15,7 +15,7 @@ import pytest
 from cfs.disk.outage import RETRY
 from cfs.disk.segments import Files
 from cfs.disk.store import Store
-from contracts.stored_content import MIB, SERVER, content, get, put, taken, version
+from fakes.stored_content import MIB, SERVER, content, get, put, taken, version
 
 CRASH = """
 import sys, random, os

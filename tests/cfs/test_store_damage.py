@@ -15,7 +15,7 @@ import pytest
 from cfs.disk.layout import EXTENT, PAGE
 from cfs.disk.store import Store
 from cfs.errors import CacheInUse, NotACache
-from contracts.stored_content import MIB, SERVER, content, get, put, version
+from fakes.stored_content import MIB, SERVER, content, get, put, version
 
 SIZES = {1: 1, 2: 100, 3: PAGE, 4: EXTENT, 5: 3 * EXTENT + 100, 6: 40_000}
 

@@ -16,7 +16,7 @@ from cfs.disk.layout import EXTENT, INDEX, segment_size
 from cfs.disk.row import Place
 from cfs.disk.segments import SPARE, Files
 from cfs.disk.store import Store
-from contracts.stored_content import MIB, SERVER, content, get, put, version
+from fakes.stored_content import MIB, SERVER, content, get, put, version
 
 
 def segments_of(directory: Path) -> list[str]:

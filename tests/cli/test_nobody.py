@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.programs import free_port
+from programs.processes import free_port
 
 pytestmark = pytest.mark.process
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import trio
 
-from contracts import recorded_archives, small_partition
+from fakes import recorded_archives, small_partition
 from ninep.net.errors import Malformed, UnknownMessage
 from venti.blocks.blocktype import BlockType
 from venti.blocks.errors import DamagedArchive, DamagedStore, VentiError

@@ -10,7 +10,7 @@ import random
 
 import pytest
 
-from contracts.ninep_client import Raw
+from fakes.ninep_client import Raw
 from ninep.client.tree import RemoteTree
 from ninep.protocol import messages as m
 from ninep.protocol.dialect import MSIZE

@@ -8,8 +8,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 
 from contracts.large_content import LAYOUTS, MESSAGE, check_nothing_is_written, check_reads, lay_out, model
-from contracts.ninep_client import Raw, connected
 from contracts.walked_tree import all_of, check_unique
+from fakes.ninep_client import Raw, connected
 from ninep.protocol import messages as m
 from ninep.protocol import stat as st
 from ninep.protocol.errors import FileError, FileNotFound, PermissionDenied

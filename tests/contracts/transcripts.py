@@ -34,8 +34,8 @@ from typing import Any, NamedTuple
 import trio
 import trio.testing
 
-from contracts.secret_tree import GUEST
-from contracts.slow_tree import SlowTree
+from fakes.secret_tree import GUEST
+from fakes.slow_tree import SlowTree
 from ninep.protocol import attributes, qid, stat
 from ninep.protocol import messages as m
 from ninep.protocol import messages_linux as lm

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contracts.ninep_client import Raw
+from fakes.ninep_client import Raw
 from ninep.protocol import messages as m
 from ninep.protocol.qid import QTDIR, Qid
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.programs import Program, environment, free_port, run, running
+from programs.processes import Program, environment, free_port, run, running
 
 pytestmark = pytest.mark.process
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.programs import environment, free_port
+from programs.processes import environment, free_port
 
 FEW = 48
 HELLO = b"\x13\0\0\0\x64\xff\xff\0\x20\0\0\x06\x009P2000"

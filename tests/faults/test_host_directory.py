@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 import trio
 
-from contracts.opened_fossil import Opened
 from fossil.files.rules import Rules
 from fossil.past.history import SNAPSHOT
 from ninep.protocol import messages as m
@@ -25,6 +24,7 @@ from ninep.protocol.dialect import NinePDialect
 from ninep.protocol.errors import FileError, FileNotFound
 from ninep.protocol.stat import DMDIR, Stat, unpack_directory
 from ninep.server.session import NinePSession
+from programs.opened_fossil import Opened
 
 SEEDS = range(int(os.environ.get("EXERCISES", "4")))
 OWNER = "glenda"

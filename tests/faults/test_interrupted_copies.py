@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from contracts.programs import Program, environment, free_port, running
 from ninep.net.identity import user_name
+from programs.processes import Program, environment, free_port, running
 
 pytestmark = pytest.mark.process
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from contracts.programs import Program, free_port
 from ninep.client.tree import connect as attach
 from ninep.net.errors import ConnectionLost
 from ninep.protocol.errors import FileNotFound
 from ninep.protocol.stat import Stat
+from programs.processes import Program, free_port
 from venti.blocks.blocktype import BlockType
 from venti.blocks.score import Score
 from venti.stores.remote import connect

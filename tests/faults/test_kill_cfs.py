@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from contracts.programs import Program, free_port
 from ninep.client.tree import connect
 from ninep.net.errors import WireError
 from ninep.protocol.errors import NinepError
+from programs.processes import Program, free_port
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.programs import PATIENCE, Program, free_port, run
+from programs.processes import PATIENCE, Program, free_port, run
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from contracts import small_partition
-from contracts.damaged_store import blocks, fill
-from contracts.programs import environment, run
+from fakes import small_partition
+from fakes.damaged_store import blocks, fill
+from programs.processes import environment, run
 from venti.blocks.blocktype import BlockType
 from venti.blocks.score import Score
 from venti.log.opening import open_disk_store

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from contracts.plan9port import ROOT, original
-from contracts.programs import Program, free_port, run
 from ninep.client.tree import RemoteTree, connect
+from programs.plan9port import ROOT, original
+from programs.processes import Program, free_port, run
 
 AWAY = float(os.environ.get("VENTI_AWAY", "3"))
 FILES, FOLDERS = 1500, 15

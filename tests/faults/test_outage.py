@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.programs import Program, free_port, run
+from programs.processes import Program, free_port, run
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
 

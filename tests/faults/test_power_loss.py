@@ -26,15 +26,15 @@ from faults.lost_power import Disk
 from faults.recorded_calls import Call, can_record, recorded, traced
 
 from cfs.disk.store import Store
-from contracts import small_partition
-from contracts.damaged_store import blocks
-from contracts.programs import Program, environment, free_port
-from contracts.stored_content import MIB, SERVER, content, get
+from fakes import small_partition
+from fakes.damaged_store import blocks
+from fakes.stored_content import MIB, SERVER, content, get
 from fossil.live.filesystem import ROOT, FileSystem
 from fossil.metadata import settled
 from ninep.client.tree import RemoteTree
 from ninep.client.tree import connect as attach
 from ninep.protocol.stat import Stat
+from programs.processes import Program, environment, free_port
 from venti.blocks.blocktype import BlockType
 from venti.blocks.errors import VentiError
 from venti.blocks.score import Score
@@ -388,7 +388,7 @@ def test_cfs(tmp_path: Path) -> None:
     code = (
         "import sys; sys.path[:0] = sys.argv[2:];"
         "from pathlib import Path; from cfs.disk.store import Store;"
-        "from contracts.stored_content import MIB, SERVER, content, put\n"
+        "from fakes.stored_content import MIB, SERVER, content, put\n"
         "with Store(Path(sys.argv[1]), 16 * MIB, SERVER) as store:\n"
         "    for number in range(1, 40): put(store, number, content(number, 1000 * number)); store.flush()\n"
     )

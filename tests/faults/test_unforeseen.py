@@ -11,10 +11,10 @@ import trio
 
 from cfs.disk.store import Store
 from cfs.files.cache import opened
-from contracts.flaky_venti import FlakyVenti
-from contracts.ninep_client import connected
 from contracts.served_file import OWNER
-from contracts.stored_content import content, version
+from fakes.flaky_venti import FlakyVenti
+from fakes.ninep_client import connected
+from fakes.stored_content import content, version
 from fossil.archive.archiver import Archiver
 from fossil.archive.eviction import Evictor
 from fossil.archive.vault import Vault

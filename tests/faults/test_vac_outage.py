@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.programs import PATIENCE, Program, environment, free_port
+from programs.processes import PATIENCE, Program, environment, free_port
 
 pytestmark = pytest.mark.process
 

@@ -18,8 +18,8 @@ from typing import Protocol
 
 import pytest
 
-from contracts.plan9port import OriginalVenti, needs
-from contracts.programs import Program, environment, free_port, run
+from programs.plan9port import OriginalVenti, needs
+from programs.processes import Program, environment, free_port, run
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
 

@@ -12,9 +12,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from contracts.flaky_venti import FlakyVenti
-from contracts.ninep_client import Raw, connected
 from contracts.served_file import OWNER
+from fakes.flaky_venti import FlakyVenti
+from fakes.ninep_client import Raw, connected
 from fossil.errors import FossilError, NoSnapshot
 from fossil.live.filesystem import ROOT, FileSystem
 from fossil.metadata.node import Node

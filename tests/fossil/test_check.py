@@ -11,9 +11,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from contracts.flaky_venti import FlakyVenti
-from contracts.ninep_client import connected
 from contracts.served_file import OWNER
+from fakes.flaky_venti import FlakyVenti
+from fakes.ninep_client import connected
 from fossil.__main__ import main
 from fossil.archive.eviction import Evictor
 from fossil.live.filesystem import ROOT, FileSystem

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from contracts.console_talk import OPEN, say, served, through, transcript
 from fossil.commands.interpreter import Interpreter
 from ninep.protocol import messages as m
+from programs.console_talk import OPEN, say, served, through, transcript
 from venti.vac import label
 from venti.vac.reader import open_archive
 

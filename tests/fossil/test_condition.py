@@ -10,9 +10,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from contracts.flaky_venti import FlakyVenti
-from contracts.ninep_client import connected
 from contracts.served_file import OWNER
+from fakes.flaky_venti import FlakyVenti
+from fakes.ninep_client import connected
 from fossil.console.report import Verdict
 from fossil.errors import ArchiveAway, FossilError
 from fossil.live.filesystem import ROOT

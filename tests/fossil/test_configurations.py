@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from contracts.console_talk import OPEN, served
 from fossil.commands.interpreter import Interpreter, understand
 from fossil.commands.startup import read_configuration, start, understood
 from fossil.errors import BadConfiguration, NotStarted
+from programs.console_talk import OPEN, served
 
 
 def test_lines_that_are_no_commands_are_all_named(tmp_path: Path) -> None:

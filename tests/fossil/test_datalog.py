@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from contracts.opened_fossil import Opened, client
 from fossil.data import datalog
 from fossil.data.datalog import AHEAD, BLOCK, SMALL, DataLog
 from fossil.data.disk import DiskFile
 from fossil.errors import DamagedData
 from ninep.protocol import messages as m
 from ninep.wire.dialect import Buffer
+from programs.opened_fossil import Opened, client
 
 
 class Counted(DiskFile):

@@ -11,9 +11,9 @@ from types import CoroutineType
 import trio
 from trio.testing import MockClock
 
-from contracts.flaky_venti import FlakyVenti
-from contracts.ninep_client import Raw, connected
 from contracts.served_file import OWNER
+from fakes.flaky_venti import FlakyVenti
+from fakes.ninep_client import Raw, connected
 from fossil.archive.eviction import Evictor
 from fossil.live.filesystem import ROOT, FileSystem
 from fossil.metadata.node import Node

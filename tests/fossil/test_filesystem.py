@@ -14,7 +14,6 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as some
 
-from contracts.opened_fossil import Emptied, Opened, client
 from contracts.served_file import OWNER, ServedTreeContract
 from fossil.data import extents as ranges
 from fossil.data.extents import LONGEST, Extent
@@ -27,6 +26,7 @@ from ninep.protocol import stat as st
 from ninep.protocol.errors import FileNotFound
 from ninep.protocol.stat import Stat
 from ninep.server.files import FileTree
+from programs.opened_fossil import Emptied, Opened, client
 
 
 @pytest.mark.parametrize("durable", [False, True])

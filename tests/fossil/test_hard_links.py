@@ -12,9 +12,8 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from contracts.flaky_venti import FlakyVenti
-from contracts.opened_fossil import Opened
 from contracts.served_file import OWNER
+from fakes.flaky_venti import FlakyVenti
 from fossil.files.rules import Rules
 from fossil.live.filesystem import ROOT, FileSystem
 from fossil.metadata.hardlinks import MOST, add, places
@@ -29,6 +28,7 @@ from ninep.protocol import messages_linux as lm
 from ninep.protocol.errors import FileExists, FileNotFound, NotPermitted, TooManyLinks
 from ninep.protocol.stat import DMDIR
 from ninep.server.serve import serve_stream
+from programs.opened_fossil import Opened
 from venti.vac import label
 from venti.vac.reader import open_archive
 

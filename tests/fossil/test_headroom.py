@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import trio
 
-from contracts.opened_fossil import Opened, client
 from contracts.served_file import OWNER
 from fossil.live.filesystem import ROOT, FileSystem
 from fossil.metadata import headroom, ledger, redo
@@ -25,6 +24,7 @@ from ninep import disk
 from ninep.disk import PositionedFile
 from ninep.protocol import messages as m
 from ninep.protocol.stat import Stat
+from programs.opened_fossil import Opened, client
 
 
 @contextmanager

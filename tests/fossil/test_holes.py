@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from contracts.large_content import LAYOUTS, MESSAGE, check_reads, lay_out, model
-from contracts.ninep_client import connected
-from contracts.opened_fossil import Opened
 from contracts.served_file import OWNER
+from fakes.ninep_client import connected
 from fossil.files.vacfs import VacTree
 from fossil.past.history import SNAPSHOT
 from ninep.protocol import messages as m
+from programs.opened_fossil import Opened
 from venti.stores.memory import MemoryStore
 from venti.stores.write_behind import write_behind
 from venti.vac.direntry import DirEntry

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from contracts.console_talk import OPEN, say, served
 from fossil.commands.interpreter import Interpreter
 from fossil.commands.registry import FSYS, SERVER
 from fossil.console.words import quoted
+from programs.console_talk import OPEN, say, served
 
 
 async def test_before_anything_is_configured(tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from contracts.flaky_venti import FlakyVenti
-from contracts.ninep_client import Raw, connected
 from contracts.served_file import OWNER
+from fakes.flaky_venti import FlakyVenti
+from fakes.ninep_client import Raw, connected
 from fossil.archive.eviction import Evictor
 from fossil.archive.restored import restore
 from fossil.past.history import ARCHIVE, SNAPSHOT

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from contracts.opened_fossil import Opened
 from contracts.served_file import OWNER
 from fossil.live import loaded
 from fossil.live.filesystem import ROOT
+from programs.opened_fossil import Opened
 
 
 def test_what_was_removed_does_not(tmp_path: Path) -> None:

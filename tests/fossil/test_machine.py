@@ -19,7 +19,6 @@ from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from contracts.modelled_tree import GROUPS, Handle, Node, Refused, told
-from contracts.opened_fossil import Opened
 from fossil.live.users import Users, first_table
 from fossil.past.history import ARCHIVE, SNAPSHOT
 from ninep.protocol import messages as m
@@ -28,6 +27,7 @@ from ninep.protocol.dialect import NinePDialect
 from ninep.protocol.errors import FileError
 from ninep.protocol.stat import DMDIR, NO32, NO64, Stat, unpack_directory
 from ninep.server.session import NinePSession
+from programs.opened_fossil import Opened
 
 USERS = ("glenda", "rob")
 TABLE = first_table("glenda") + "rob:rob::\ndev:dev::glenda,rob\n"

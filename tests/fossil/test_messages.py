@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from contracts.console_talk import OPEN, say, served, transcript
 from fossil.commands.interpreter import Interpreter
 from fossil.console import messagetext
 from ninep.protocol import messages as m
 from ninep.protocol.stat import Stat
+from programs.console_talk import OPEN, say, served, transcript
 
 CONVERSATION = """
         > 9p Tversion 8192 9P2000

@@ -13,8 +13,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from contracts.ninep_client import Raw
-from contracts.opened_fossil import Opened, client
+from fakes.ninep_client import Raw
 from fossil.errors import ConsoleRefused, DamagedData, NoSnapshot
 from fossil.past.difference import differences
 from fossil.past.history import ARCHIVE, SNAPSHOT
@@ -25,6 +24,7 @@ from ninep.protocol import messages as m
 from ninep.protocol import stat as st
 from ninep.protocol.errors import NinepError
 from ninep.protocol.stat import Stat
+from programs.opened_fossil import Opened, client
 
 
 class Clock:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.programs import Program, environment, free_port, running
+from programs.processes import Program, environment, free_port, running
 
 
 def fossil(*words: str, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:

@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as some
 from trio.testing import MockClock
 
-from contracts.flaky_venti import FlakyVenti
-from contracts.ninep_client import connected
-from contracts.opened_fossil import Opened, client
 from contracts.served_file import OWNER
 from contracts.walked_tree import all_of, check_unique
+from fakes.flaky_venti import FlakyVenti
+from fakes.ninep_client import connected
 from fossil.archive.restored import restore
 from fossil.past.history import ARCHIVE, SNAPSHOT
 from fossil.past.qidspace import SHELVES, offset_of, past_path, shelf_path
@@ -22,6 +21,7 @@ from fossil.server.service import open_fossil
 from ninep.protocol import messages as m
 from ninep.protocol import stat as st
 from ninep.protocol.stat import Stat, unpack_directory
+from programs.opened_fossil import Opened, client
 from venti.stores.memory import MemoryStore
 from venti.stores.write_behind import write_behind
 from venti.vac import label

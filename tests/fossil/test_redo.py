@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from contracts.opened_fossil import Opened, client
 from contracts.served_file import OWNER
 from fossil.data.disk import DiskFile
 from fossil.errors import WritesStopped
@@ -27,6 +26,7 @@ from fossil.metadata.settings import Settings
 from fossil.metadata.settled import boot
 from fossil.metadata.tables import ALIVE, NAME, NODE
 from ninep.protocol.errors import FileSystemFull
+from programs.opened_fossil import Opened, client
 
 
 def rows(number: int) -> Rows:

@@ -12,8 +12,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from contracts.flaky_venti import FlakyVenti
 from contracts.served_file import OWNER
+from fakes.flaky_venti import FlakyVenti
 from fossil.archive.eviction import Evictor
 from fossil.archive.restored import restore
 from fossil.errors import DamagedData, FossilError

@@ -14,10 +14,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from contracts.flaky_venti import FlakyVenti
-from contracts.ninep_client import Raw, connected
-from contracts.recorded_archives import archives, store
 from contracts.served_file import OWNER
+from fakes.flaky_venti import FlakyVenti
+from fakes.ninep_client import Raw, connected
+from fakes.recorded_archives import archives, store
 from fossil.__main__ import main
 from fossil.archive import restored
 from fossil.archive.restored import restore

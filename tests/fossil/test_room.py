@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from contracts.ninep_client import connected
-from contracts.opened_fossil import Opened, client
 from contracts.served_file import OWNER
+from fakes.ninep_client import connected
 from fossil.data.datalog import DataLog
 from fossil.data.disk import DiskFile
 from fossil.past.history import SNAPSHOT
@@ -21,6 +20,7 @@ from ninep.protocol import messages_linux as lm
 from ninep.protocol import stat as st
 from ninep.protocol.errors import FileSystemFull, NinepError
 from ninep.wire.dialect import Buffer
+from programs.opened_fossil import Opened, client
 
 
 @pytest.mark.expects_errors

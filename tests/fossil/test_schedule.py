@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from contracts.opened_fossil import Opened
 from fossil.past.history import ARCHIVE, SNAPSHOT
 from fossil.past.schedule import Schedule, SnapTime, archive_day, parse_clock, parse_minutes
+from programs.opened_fossil import Opened
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from contracts.opened_fossil import Opened, client
 from contracts.served_file import OWNER
 from fossil.errors import DamagedData
 from fossil.live.filesystem import FileSystem
@@ -19,6 +18,7 @@ from fossil.metadata.settled import boot
 from fossil.past.history import SNAPSHOT
 from fossil.server.check import Check, Finding
 from fossil.server.service import open_fossil
+from programs.opened_fossil import Opened, client
 
 RECORDED = Path(__file__).parent.parent / "recorded" / "fossil" / "format-4.tar.xz"
 """The data directory of a server of the fourth format that was killed: some changes are in its redo log alone."""

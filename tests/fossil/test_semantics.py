@@ -8,7 +8,6 @@ import pytest
 import trio
 import trio.testing
 
-from contracts.opened_fossil import Opened, client
 from fossil.files.rules import Rules
 from fossil.live.filesystem import LARGEST_FILE
 from fossil.live.users import Users, first_table
@@ -16,6 +15,7 @@ from fossil.past.history import ARCHIVE, SNAPSHOT
 from ninep.protocol import messages as m
 from ninep.protocol import stat as st
 from ninep.protocol.stat import NO32, Stat, unpack_directory
+from programs.opened_fossil import Opened, client
 
 TABLE = first_table("glenda") + "dev:dev:rob:rob,ken\nrob:rob::\nken:ken::\nout:out::\n"
 

@@ -9,10 +9,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from contracts.flaky_venti import FlakyVenti
-from contracts.ninep_client import connected
-from contracts.opened_fossil import Opened, client
 from contracts.served_file import OWNER
+from fakes.flaky_venti import FlakyVenti
+from fakes.ninep_client import connected
 from fossil.archive.restored import restore
 from fossil.live.filesystem import ROOT
 from fossil.metadata.tables import ALIVE
@@ -21,6 +20,7 @@ from fossil.server.service import open_fossil
 from ninep.protocol import messages as m
 from ninep.protocol import stat as st
 from ninep.wire.dialect import Buffer
+from programs.opened_fossil import Opened, client
 from venti.vac import label
 from venti.vac.reader import open_archive
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from contracts.opened_fossil import Opened, client
 from contracts.served_file import OWNER
 from fossil.live.filesystem import ROOT
 from fossil.metadata.tables import ALIVE
 from fossil.past.history import ARCHIVE, SNAPSHOT
 from ninep.protocol import messages as m
 from ninep.wire.dialect import Buffer
+from programs.opened_fossil import Opened, client
 
 
 def unseen(opened: Opened) -> int:

@@ -14,10 +14,9 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as some
 
-from contracts.flaky_venti import FlakyVenti
-from contracts.opened_fossil import Emptied, Opened
 from contracts.served_dialects import DialectContract
 from contracts.served_file import OWNER
+from fakes.flaky_venti import FlakyVenti
 from fossil.archive.restored import restore
 from fossil.archive.vacmode import from_vac, to_vac
 from fossil.files.vacfs import VacTree
@@ -34,6 +33,7 @@ from ninep.protocol.errors import FileError, FileNotFound, NotPermitted, Permiss
 from ninep.protocol.ids import Ids
 from ninep.server.files import FileTree
 from ninep.server.serve import serve_stream
+from programs.opened_fossil import Emptied, Opened
 from venti.vac import label
 from venti.vac import mode as vac
 from venti.vac.reader import open_archive

@@ -14,8 +14,8 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from contracts.flaky_venti import FlakyVenti
 from contracts.served_file import OWNER
+from fakes.flaky_venti import FlakyVenti
 from fossil.past.history import SNAPSHOT
 from fossil.server.check import Check
 from fossil.server.service import Fossil, open_fossil

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from contracts.opened_fossil import Opened, client
 from fossil.errors import ConsoleRefused
 from fossil.live.users import Users, first_table
 from ninep.protocol import messages as m
+from programs.opened_fossil import Opened, client
 
 
 @pytest.mark.parametrize("text", ["adm:adm", "adm:adm:adm:\n", ":x::\nadm:adm::\nnone:none::"])

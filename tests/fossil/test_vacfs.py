@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 import trio
 
-from contracts import recorded_archives
-from contracts.ninep_client import Raw, connected
-from contracts.programs import Program, free_port, run
 from contracts.walked_tree import all_of, check_unique
+from fakes import recorded_archives
+from fakes.ninep_client import Raw, connected
 from fossil.archive.vault import Vault
 from fossil.archive.vaultstore import VaultStore
 from fossil.errors import ArchiveAway
@@ -23,6 +22,7 @@ from ninep.protocol import messages as m
 from ninep.protocol import stat as st
 from ninep.protocol.stat import Stat
 from ninep.server.files import FileTree
+from programs.processes import Program, free_port, run
 from venti.blocks.blocktype import BlockType
 from venti.blocks.errors import BlockNotFound, DamagedArchive
 from venti.blocks.score import Score

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from contracts.console_talk import OPEN, say, served, through
-from contracts.ninep_client import talking
+from fakes.ninep_client import talking
 from fossil.archive.archiver import Archiver
 from fossil.commands.interpreter import Interpreter
 from fossil.commands.startup import start, understood
@@ -20,6 +19,7 @@ from fossil.data.lock import check_free, held
 from fossil.errors import ConsoleRefused, DataInUse, NoDataDirectory
 from ninep.net.errors import ConnectionLost
 from ninep.protocol import messages as m
+from programs.console_talk import OPEN, say, served, through
 
 
 async def test_the_classic_configuration(tmp_path: Path) -> None:

@@ -16,9 +16,7 @@ import trio.testing
 
 from cfs.files.cache import opened
 from cfs.server import serve as serve_cache
-from contracts.opened_fossil import Opened
 from contracts.served_file import OWNER
-from contracts.venti_program import serving
 from ninep.client.lasting import lasting
 from ninep.client.tree import connect, local_user
 from ninep.export.accounts import Accounts
@@ -33,6 +31,8 @@ from ninep.server.files import FileTree
 from ninep.server.serve import serve, serve_stream
 from ninep.synthetic.tree import SyntheticTree
 from ninep.wire.client import Client
+from programs.opened_fossil import Opened
+from programs.venti_program import serving
 from venti.blocks.blocktype import BlockType
 from venti.blocks.errors import BlockNotFound
 from venti.blocks.score import Score

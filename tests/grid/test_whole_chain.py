@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.programs import Program, free_port, run, running
+from programs.processes import Program, free_port, run, running
 
 LIBRARY = Path(sysconfig.get_path("stdlib"))
 

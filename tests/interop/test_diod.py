@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from contracts.exerciser import exercise_file, exercise_tree, tree_of
-from contracts.programs import Program, environment, free_port
 from ninep.blocking import connect
 from ninep.client.connection import DIALECTS
 from ninep.protocol.errors import FileExists, FileNotFound, IsDirectory, NotDirectory
+from programs.processes import Program, environment, free_port
 
 pytestmark = [
     pytest.mark.process,

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 from interop.guest import HOST, Unavailable, boot
 
-from contracts.programs import Program, free_port
+from programs.processes import Program, free_port
 
 pytestmark = [pytest.mark.kernel, pytest.mark.process]
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 from interop.guest import HOST, Unavailable, boot
 
-from contracts.programs import Program, free_port, run
+from programs.processes import Program, free_port, run
 
 pytestmark = [pytest.mark.kernel, pytest.mark.process]
 

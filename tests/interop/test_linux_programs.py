@@ -22,7 +22,7 @@ import pytest
 from interop.guest import HOST, Entry, Unavailable, boot
 from interop.guest_programs import compiler, git, make, with_folders
 
-from contracts.programs import Program, free_port
+from programs.processes import Program, free_port
 
 pytestmark = [pytest.mark.kernel, pytest.mark.process]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from interop.guest import HOST, Unavailable, boot, static_busybox
 
-from contracts.programs import Program, free_port, run
+from programs.processes import Program, free_port, run
 
 pytestmark = [pytest.mark.kernel, pytest.mark.process]
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from contracts.plan9port import ROOT, OriginalVenti, needs, original
-from contracts.programs import Program, free_port, run, running
 from ninep.client.tree import connect
+from programs.plan9port import ROOT, OriginalVenti, needs, original
+from programs.processes import Program, free_port, run, running
 
 pytestmark = [
     pytest.mark.process,

@@ -18,13 +18,13 @@ from typing import Any
 import pytest
 import trio
 
-from contracts.ninep_client import Raw, talking
-from contracts.plan9port import ROOT, needs, original
-from contracts.programs import Program, free_port, running
+from fakes.ninep_client import Raw, talking
 from ninep.protocol import messages as m
 from ninep.protocol import stat as st
 from ninep.protocol.errors import FileError
 from ninep.protocol.stat import Stat, unpack_directory
+from programs.plan9port import ROOT, needs, original
+from programs.processes import Program, free_port, running
 
 pytestmark = [pytest.mark.process, needs("fossil/fossil", "fossil/flfmt")]
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from contracts.plan9port import ROOT, OriginalVenti, needs, original
-from contracts.programs import Program, free_port, run, run_bytes, running
-from contracts.venti_program import venti
 from ninep.client.tree import connect
+from programs.plan9port import ROOT, OriginalVenti, needs, original
+from programs.processes import Program, free_port, run, run_bytes, running
+from programs.venti_program import venti
 from venti.blocks.blocktype import BlockType
 from venti.blocks.score import Score
 from venti.log.opening import open_disk_store

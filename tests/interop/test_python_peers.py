@@ -15,11 +15,11 @@ import trio
 from pyroute2 import Plan9ClientSocket, Plan9ServerSocket
 from pyroute2.plan9 import msg_tclunk, msg_topen, msg_tstat
 
-from contracts.programs import free_port
 from ninep.client.tree import connect
 from ninep.protocol.errors import FileError
 from ninep.ram.tree import RamTree
 from ninep.server.serve import serve
+from programs.processes import free_port
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.programs import Program, environment, free_port
+from programs.processes import Program, environment, free_port
 
 pytest.importorskip("pyfuse3", reason="pyfuse3 is not installed: pip install 'ninegrid[mount]'")
 
@@ -77,7 +77,7 @@ def test_whatever_a_server_answers_the_mount_stays(tmp_path: Path, dialect: str,
     point.mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
-        server = Program(port, "contracts.hostile_server", str(port), str(seed), log=tmp_path / "server.log")
+        server = Program(port, "fakes.hostile_server", str(port), str(seed), log=tmp_path / "server.log")
     with log.open("wb") as out:
         mount = subprocess.Popen(
             [sys.executable, "-m", "ninep", "-D", dialect, "mount", f"tcp!127.0.0.1!{port}", str(point), "--keep", "0"],

@@ -16,13 +16,13 @@ import pytest
 import trio
 import trio.testing
 
-from contracts.ninep_client import Raw, connected
-from contracts.programs import Program, environment, free_port
+from fakes.ninep_client import Raw, connected
 from ninep.export.accounts import Accounts
 from ninep.export.tree import ExportTree
 from ninep.protocol import messages as m
 from ninep.protocol.errors import FileError
 from ninep.wire.limits import Limits
+from programs.processes import Program, environment, free_port
 
 pytest.importorskip("pyfuse3", reason="pyfuse3 is not installed: pip install 'ninegrid[mount]'")
 

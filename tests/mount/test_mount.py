@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from contracts.exerciser import exercise_file, exercise_tree
-from contracts.programs import Program, environment, free_port
+from programs.processes import Program, environment, free_port
 
 pytest.importorskip("pyfuse3", reason="pyfuse3 is not installed: pip install 'ninegrid[mount]'")
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import pytest
 
-from contracts.programs import Program, environment, free_port, run
+from programs.processes import Program, environment, free_port, run
 
 pytest.importorskip("pyfuse3", reason="pyfuse3 is not installed: pip install 'ninegrid[mount]'")
 
@@ -65,7 +65,7 @@ class Grown(NamedTuple):
         return run("ninep", "-A", "main", "-a", self.address, "cat", path)
 
 
-SERVERS = [("fossil", "9P2000.L"), ("contracts.shared_qids", "9P2000.L"), ("contracts.shared_qids", "9P2000")]
+SERVERS = [("fossil", "9P2000.L"), ("fakes.shared_qids", "9P2000.L"), ("fakes.shared_qids", "9P2000")]
 
 
 @pytest.fixture(scope="module", params=SERVERS, ids="-".join)

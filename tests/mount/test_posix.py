@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from contracts.posix_cases import cases, faults
-from contracts.programs import Program, environment, free_port
+from programs.processes import Program, environment, free_port
 
 pytest.importorskip("pyfuse3", reason="pyfuse3 is not installed: pip install 'ninegrid[mount]'")
 

@@ -17,7 +17,7 @@ import trio.testing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from contracts.waiting_tree import WaitingTree
+from fakes.waiting_tree import WaitingTree
 from ninep.client.connection import DIALECTS
 from ninep.export.accounts import Accounts
 from ninep.export.tree import ExportTree

@@ -11,8 +11,8 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from contracts.ninep_client import connected as raw_connected
-from contracts.secret_tree import GUEST, SecretTree, converse, proof
+from fakes.ninep_client import connected as raw_connected
+from fakes.secret_tree import GUEST, SecretTree, converse, proof
 from ninep.client.connection import DIALECTS, Connection, connected
 from ninep.client.tree import RemoteTree
 from ninep.protocol import messages as m

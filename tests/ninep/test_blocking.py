@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 import trio
 
-from contracts.in_thread import InThread
 from ninep.blocking import BlockingTree, connect
 from ninep.client.lasting import lasting
 from ninep.client.tree import connect as connect_async
@@ -28,6 +27,7 @@ from ninep.protocol.errors import FileSystemFull, IsDirectory, NotDirectory
 from ninep.protocol.stat import DMDIR, Stat
 from ninep.ram.tree import RamTree
 from ninep.server.serve import serve
+from programs.in_thread import InThread
 
 OWNER = "glenda"
 CAPACITY = 8 << 20

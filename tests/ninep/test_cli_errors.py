@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.programs import Program, environment, free_port
+from programs.processes import Program, environment, free_port
 
 pytestmark = pytest.mark.process
 

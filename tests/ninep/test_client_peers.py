@@ -9,7 +9,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from contracts.ninep_peer import ROOT, Peer, scripted
+from fakes.ninep_peer import ROOT, Peer, scripted
 from ninep.client.connection import PATIENCE, connected
 from ninep.client.remote import RemoteFile
 from ninep.net.errors import ConnectionLost, Malformed, Unreachable

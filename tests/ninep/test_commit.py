@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from contracts.ninep_client import Raw, connected
+from fakes.ninep_client import Raw, connected
 from ninep.protocol import messages as m
 from ninep.protocol import messages_linux as lm
 from ninep.protocol.attributes import BASIC

@@ -16,9 +16,9 @@ import pytest
 import trio
 import trio.testing
 
-from contracts.ninep_client import connected
 from contracts.served_dialects import DialectContract, unix_dialects
 from contracts.served_file import OWNER, ServedTreeContract
+from fakes.ninep_client import connected
 from ninep.client.connection import DIALECTS
 from ninep.client.connection import connected as client_connection
 from ninep.export.accounts import Accounts, Identity

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trio
 
-from contracts.ninep_client import connected
+from fakes.ninep_client import connected
 from ninep.export import contents as module
 from ninep.export.accounts import Accounts
 from ninep.export.tree import ExportTree

@@ -12,7 +12,7 @@ import pytest
 import trio
 import trio.testing
 
-from contracts.ninep_client import Raw, connected
+from fakes.ninep_client import Raw, connected
 from ninep.export.accounts import Accounts
 from ninep.export.descriptors import TABLE
 from ninep.export.tree import ExportTree

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from contracts.ninep_client import connected
 from contracts.walked_tree import all_of, check_unique
+from fakes.ninep_client import connected
 from ninep.export.accounts import Accounts
 from ninep.export.filenumber import file_number
 from ninep.export.tree import ExportTree

@@ -11,7 +11,6 @@ import pytest
 import trio
 import trio.testing
 
-from contracts.in_thread import InThread
 from contracts.opened_files import OpenedFiles
 from ninep.blocking import BlockingTree
 from ninep.blocking import connect as connect_blocking
@@ -23,6 +22,7 @@ from ninep.net.listen import listen, where
 from ninep.protocol.errors import FileExists, FileNotFound
 from ninep.ram.tree import RamTree
 from ninep.server.serve import serve, serve_stream
+from programs.in_thread import InThread
 
 OWNER = "glenda"
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from contracts.in_thread import InThread
-from contracts.served_fsspec import SERVERS, served
 from ninep.client.tree import local_user
 from ninep.net.errors import ConnectionLost
 from ninep.ram.tree import RamTree
+from programs.in_thread import InThread
+from programs.served_fsspec import SERVERS, served
 
 fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed: pip install 'ninegrid[fsspec]'")
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from contracts.in_thread import InThread
-from contracts.served_fsspec import SERVERS
 from ninep.protocol import messages as m
 from ninep.protocol import messages_linux as lm
+from programs.in_thread import InThread
+from programs.served_fsspec import SERVERS
 
 abstract = pytest.importorskip(
     "fsspec.tests.abstract", reason="fsspec is not installed: pip install 'ninegrid[fsspec]'"

@@ -9,8 +9,8 @@ import pytest
 import trio
 import trio.testing
 
-from contracts.cut_network import OWNER, Network, network
 from contracts.opened_files import OpenedFiles
+from fakes.cut_network import OWNER, Network, network
 from ninep.client.lasting import LastingTree, lasting
 from ninep.net.errors import ConnectionLost, Unreachable
 from ninep.protocol import messages as m

@@ -13,8 +13,8 @@ import pytest
 import trio
 import trio.testing
 
-from contracts.ninep_client import Raw, talking
-from contracts.slow_tree import SlowTree
+from fakes.ninep_client import Raw, talking
+from fakes.slow_tree import SlowTree
 from ninep.protocol import messages as m
 from ninep.protocol.codec import encode
 from ninep.ram.tree import RamTree

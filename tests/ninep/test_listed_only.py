@@ -13,7 +13,6 @@ import pytest
 import trio
 import trio.testing
 
-from contracts.programs import Program, free_port
 from ninep.__main__ import main
 from ninep.cli.codes import DONE, FAILED
 from ninep.client.connection import DIALECTS, connected
@@ -28,6 +27,7 @@ from ninep.protocol.stat import DMDIR
 from ninep.ram.file import RamFile
 from ninep.ram.tree import RamTree
 from ninep.server.serve import serve_stream
+from programs.processes import Program, free_port
 
 OWNER = "glenda"
 LOCKED = ("folder", "locked")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from trio.testing import MockClock
 
-from contracts.ninep_client import Raw, connected
+from fakes.ninep_client import Raw, connected
 from ninep.protocol import messages as m
 from ninep.protocol import messages_linux as lm
 from ninep.protocol.locks import END, LockTable, Range

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import trio
 
-from contracts.opened_export import exported
 from ninep.client.remote import RemoteFile
 from ninep.copy.get import Get
 from ninep.copy.transfer import PIECE
 from ninep.protocol import messages as m
 from ninep.protocol import messages_linux as lm
+from programs.opened_export import exported
 
 
 @pytest.mark.parametrize("version", [m.VERSION, lm.VERSION])

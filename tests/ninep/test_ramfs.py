@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from contracts.ninep_client import connected
 from contracts.served_dialects import DialectContract
 from contracts.served_file import OWNER, ServedTreeContract
+from fakes.ninep_client import connected
 from ninep.protocol import messages as m
 from ninep.protocol.stat import DMAPPEND, DMDIR, Stat
 from ninep.ram.tree import RamTree

@@ -15,7 +15,7 @@ import pytest
 import trio
 import trio.testing
 
-from contracts.ninep_client import Raw, talking
+from fakes.ninep_client import Raw, talking
 from ninep.protocol import messages as m
 from ninep.protocol.codec import encode
 from ninep.ram.tree import RamTree

@@ -10,8 +10,8 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as some
 
-from contracts.ninep_client import connected, talking
-from contracts.slow_tree import SlowTree
+from fakes.ninep_client import connected, talking
+from fakes.slow_tree import SlowTree
 from ninep.net.errors import ConnectionLost
 from ninep.protocol import messages as m
 from ninep.protocol.dialect import NinePDialect

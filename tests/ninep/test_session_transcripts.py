@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from trio.testing import MockClock
 
-from contracts.secret_tree import SecretTree
-from contracts.slow_tree import SlowTree
 from contracts.transcripts import Conversation, conversations, play
+from fakes.secret_tree import SecretTree
+from fakes.slow_tree import SlowTree
 from ninep.ram.tree import RamTree
 from ninep.server.files import FileTree
 

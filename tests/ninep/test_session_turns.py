@@ -6,8 +6,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from contracts.ninep_client import connected
-from contracts.slow_tree import SlowTree
+from fakes.ninep_client import connected
+from fakes.slow_tree import SlowTree
 from ninep.protocol import messages as m
 from ninep.protocol.errors import FileError
 from ninep.protocol.stat import Stat

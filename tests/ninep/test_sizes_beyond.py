@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from contracts.opened_export import exported
 from ninep.protocol import messages_linux as lm
 from ninep.protocol.attributes import SetAttributes
 from ninep.protocol.errors import FileTooBig
+from programs.opened_export import exported
 
 
 @pytest.mark.parametrize("size", [1 << 63, (1 << 64) - 1])

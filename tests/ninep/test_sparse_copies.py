@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from contracts.opened_export import exported
 from ninep.copy.get import Get
 from ninep.copy.put import Put
 from ninep.protocol import messages as m
 from ninep.protocol import messages_linux as lm
+from programs.opened_export import exported
 
 MIB = 1024 * 1024
 DIALECTS = pytest.mark.parametrize("version", [m.VERSION, m.VERSION_UNIX, lm.VERSION])

@@ -11,8 +11,8 @@ import pytest
 import trio
 import trio.testing
 
-from contracts.ninep_client import connected
 from contracts.walked_tree import all_of, check_unique
+from fakes.ninep_client import connected
 from ninep.protocol import messages as m
 from ninep.protocol.errors import FileError
 from ninep.protocol.qid import Qid

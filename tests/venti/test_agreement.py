@@ -14,9 +14,9 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from contracts.damaged_store import DATA, blocks, fill, harm
-from contracts.programs import Program, free_port, run, running
-from contracts.venti_program import venti
+from fakes.damaged_store import DATA, blocks, fill, harm
+from programs.processes import Program, free_port, run, running
+from programs.venti_program import venti
 from venti.blocks.blocktype import BlockType
 from venti.blocks.score import Score
 from venti.log.arena import arena_path

@@ -15,7 +15,7 @@ import trio
 
 from bench.pipeline import greet, pipeline
 from bench.processor import listener, resident, spent
-from contracts.in_thread import InThread
+from programs.in_thread import InThread
 from venti.blocks.blocktype import BlockType
 from venti.blocks.score import Score
 from venti.protocol.messages import Tread, Tsync, Twrite

@@ -8,8 +8,8 @@ from functools import cache
 
 import pytest
 
-from contracts import recorded_archives
-from contracts.venti_program import serving, venti
+from fakes import recorded_archives
+from programs.venti_program import serving, venti
 from venti.blocks.blocktype import BlockType
 from venti.blocks.errors import BlockNotFound, DamagedBlock, VentiError
 from venti.blocks.score import ZERO_SCORE, Score

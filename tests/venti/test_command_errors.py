@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from contracts.programs import free_port
 from ninep.cli.codes import DAMAGED, FAILED, NOT_FOUND, UNREACHABLE, USAGE
+from programs.processes import free_port
 from venti.__main__ import main
 
 SCORE = "da39a3ee5e6b4b0d3255bfef95601890afd80709"

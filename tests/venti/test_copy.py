@@ -7,9 +7,9 @@ import json
 import pytest
 import trio
 
-from contracts import recorded_archives
-from contracts.venti_program import serving, venti
+from fakes import recorded_archives
 from ninep.wire.dialect import Buffer
+from programs.venti_program import serving, venti
 from venti.blocks.blocktype import BlockType
 from venti.blocks.errors import BlockNotFound, DamagedArchive
 from venti.blocks.score import ZERO_SCORE, Score

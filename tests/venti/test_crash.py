@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from contracts.quick_disk import quick_path
-from contracts.recorded_disk import RecordedDisk
+from fakes.recorded_disk import RecordedDisk
+from programs.quick_disk import quick_path
 from venti.blocks.blocktype import BlockType
 from venti.blocks.errors import BlockNotFound, StoreFailed, StoreFull
 from venti.blocks.score import Score

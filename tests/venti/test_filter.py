@@ -10,7 +10,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as some
 
-from contracts.damaged_store import DATA
+from fakes.damaged_store import DATA
 from venti.blocks.errors import BlockNotFound
 from venti.blocks.score import Score
 from venti.log.filter import SMALLEST, Filter

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.venti_program import serving, venti
+from programs.venti_program import serving, venti
 from venti.blocks.blocktype import BlockType
 from venti.blocks.score import Score
 from venti.log.opening import open_disk_store

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from contracts.block_store import BlockStoreContract
-from contracts.faulty_store import FaultyStore
+from fakes.faulty_store import FaultyStore
 from venti.blocks.blocktype import BlockType
 from venti.blocks.errors import DamagedBlock, ReadTooSmall, Refusal, ScoreCollision, StoreFailed, StoreFull, VentiError
 from venti.blocks.score import Score

@@ -12,8 +12,8 @@ import trio
 import trio.testing
 
 from contracts.block_store import BlockStoreContract
-from contracts.venti_program import serving
 from ninep.net.errors import ConnectionLost, Unreachable
+from programs.venti_program import serving
 from venti.blocks.blocktype import BlockType
 from venti.blocks.errors import BlockNotFound, DamagedBlock, ReadTooSmall
 from venti.blocks.score import Score

@@ -10,7 +10,7 @@ from struct import pack
 
 import pytest
 
-from contracts import recorded_archives
+from fakes import recorded_archives
 from venti.blocks.errors import DamagedStore
 from venti.blocks.score import Score
 from venti.plan9 import layout

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from contracts import small_partition
-from contracts.small_partition import BLOCK, BLOCKS, SIZE, START
+from fakes import small_partition
+from fakes.small_partition import BLOCK, BLOCKS, SIZE, START
 from venti.blocks.errors import DamagedStore
 from venti.blocks.score import Score
 from venti.plan9 import layout

@@ -11,8 +11,8 @@ import pytest
 import trio
 from blake3 import blake3
 
-from contracts.damaged_store import DATA, blocks, memory
-from contracts.venti_program import serving, venti
+from fakes.damaged_store import DATA, blocks, memory
+from programs.venti_program import serving, venti
 from venti.blocks.errors import BlockNotFound, DamagedBlock
 from venti.blocks.score import Score
 from venti.log import synced

@@ -11,8 +11,8 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from contracts.damaged_store import DATA, blocks, fill, harm, memory
-from contracts.venti_program import serving, venti
+from fakes.damaged_store import DATA, blocks, fill, harm, memory
+from programs.venti_program import serving, venti
 from venti.blocks.errors import BlockNotFound, DamagedBlock
 from venti.blocks.score import Score
 from venti.log.opening import open_disk_store

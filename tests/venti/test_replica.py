@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from contracts import recorded_archives
-from contracts.damaged_store import DATA, blocks, fill, harm, memory
-from contracts.venti_program import serving, venti
+from fakes import recorded_archives
+from fakes.damaged_store import DATA, blocks, fill, harm, memory
 from ninep.wire.dialect import Buffer
+from programs.venti_program import serving, venti
 from venti.blocks.blocktype import BlockType
 from venti.blocks.errors import DamagedStore, StoreFull
 from venti.blocks.score import Score

@@ -14,9 +14,9 @@ import pytest
 import trio
 import trio.testing
 
-from contracts.programs import Program, environment, free_port, running
 from ninep.net.errors import ConnectionLost
 from ninep.wire.limits import Limits
+from programs.processes import Program, environment, free_port, running
 from venti.blocks.blocktype import BlockType
 from venti.blocks.errors import ReadOnlyStore, StoreFull
 from venti.blocks.score import Score

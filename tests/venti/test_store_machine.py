@@ -12,9 +12,9 @@ from hypothesis import settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from contracts.in_thread import InThread
-from contracts.quick_disk import quick_directory
-from contracts.recorded_disk import RecordedDisk
+from fakes.recorded_disk import RecordedDisk
+from programs.in_thread import InThread
+from programs.quick_disk import quick_directory
 from venti.blocks.blocktype import BlockType
 from venti.blocks.errors import BlockNotFound, DamagedBlock, ReadOnlyStore, StoreFull
 from venti.blocks.score import Score

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import trio
 
-from contracts import recorded_archives
-from contracts.vac_programs import Run, address, contents, here, tree, venti
+from fakes import recorded_archives
 from ninep.cli.codes import DAMAGED, DONE, FAILED, USAGE
+from programs.vac_programs import Run, address, contents, here, tree, venti
 from venti.blocks.blocktype import BlockType
 from venti.blocks.score import Score
 from venti.stores.remote import RemoteStore, connect

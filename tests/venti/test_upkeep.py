@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from contracts.damaged_store import blocks, fill, harm, memory
-from contracts.programs import Program, free_port, run, running
-from contracts.venti_program import serving, venti
+from fakes.damaged_store import blocks, fill, harm, memory
+from programs.processes import Program, free_port, run, running
+from programs.venti_program import serving, venti
 from venti.blocks.score import Score
 from venti.commands.upkeep import looked_after
 from venti.log.files import OsFolder

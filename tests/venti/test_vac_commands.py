@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from contracts import recorded_archives
-from contracts.programs import Program, free_port, run, running
-from contracts.vac_programs import Run, address, contents, here, tree, venti
+from fakes import recorded_archives
 from ninep.cli.codes import DONE, FAILED, NOT_FOUND, UNREACHABLE, USAGE
+from programs.processes import Program, free_port, run, running
+from programs.vac_programs import Run, address, contents, here, tree, venti
 from venti.vac import local
 
 __all__ = ["address", "here", "tree", "venti"]

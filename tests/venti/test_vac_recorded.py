@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from contracts import recorded_archives
+from fakes import recorded_archives
 from venti.blocks.blocktype import BlockType
 from venti.blocks.errors import BlockNotFound, DamagedArchive, NotInArchive
 from venti.blocks.score import Score

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from contracts.venti_program import serving, venti
+from programs.venti_program import serving, venti
 from venti.blocks.blocktype import BlockType
 from venti.blocks.errors import DamagedArchive, VentiError
 from venti.blocks.score import ZERO_SCORE, Score

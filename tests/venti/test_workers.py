@@ -16,7 +16,7 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.recorded_disk import RecordedDisk
+from fakes.recorded_disk import RecordedDisk
 from ninep.wire.dialect import Buffer
 from venti.blocks.blocktype import BlockType
 from venti.blocks.errors import BlockNotFound, BlockTooLarge, StoreFull

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trio
 
-from contracts.toy_protocol import Echo, Echoed, Later, Latered, Refused, ToyDialect, ToySession, packed
+from fakes.toy_protocol import Echo, Echoed, Later, Latered, Refused, ToyDialect, ToySession, packed
 from ninep.net.errors import ConnectionLost
 from ninep.wire.busypoll import TURNS, BusyPoll
 from ninep.wire.client import Client

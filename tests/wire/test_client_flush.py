@@ -9,7 +9,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from contracts.ninep_peer import Peer
+from fakes.ninep_peer import Peer
 from ninep.protocol import messages as m
 from ninep.protocol.dialect import NinePDialect
 from ninep.wire.client import FLUSH_PATIENCE, Client

@@ -13,7 +13,7 @@ import pytest
 import trio
 import trio.testing
 
-from contracts.toy_protocol import (
+from fakes.toy_protocol import (
     Buffer,
     Echo,
     Echoed,
@@ -31,7 +31,7 @@ from contracts.toy_protocol import (
     ToySession,
     packed,
 )
-from contracts.toy_server import Foreseeing, echoes, hear, say, served, socket_pair
+from fakes.toy_server import Foreseeing, echoes, hear, say, served, socket_pair
 from ninep.wire import limits, server
 from ninep.wire.limits import Limits
 from ninep.wire.outbox import Outbox

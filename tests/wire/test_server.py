@@ -12,7 +12,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from contracts.toy_protocol import (
+from fakes.toy_protocol import (
     Echo,
     Echoed,
     Failed,
@@ -30,7 +30,7 @@ from contracts.toy_protocol import (
     ToySession,
     packed,
 )
-from contracts.toy_server import Foreseeing, echoes, hear, say, served, socket_pair
+from fakes.toy_server import Foreseeing, echoes, hear, say, served, socket_pair
 from ninep.wire.dialect import Dialect
 from ninep.wire.inbox import SMALL
 from ninep.wire.limits import Limits

@@ -13,7 +13,7 @@ import pytest
 import trio
 import trio.testing
 
-from contracts.toy_protocol import Echo, Echoed, Later, Latered, ToyDialect, ToySession, packed
+from fakes.toy_protocol import Echo, Echoed, Later, Latered, ToyDialect, ToySession, packed
 from ninep.net.accept import accept
 from ninep.net.errors import ConnectionLost
 from ninep.net.listen import listen

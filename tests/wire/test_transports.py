@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 import trio
 
-from contracts.programs import environment
 from ninep.client.tree import connect
 from ninep.net.dial import dial
 from ninep.net.errors import BadAddress, CannotListen, ConnectionLost, Unreachable
@@ -22,6 +21,7 @@ from ninep.net.passed import passed
 from ninep.net.tls import client_context, reason, server_context
 from ninep.ram.tree import RamTree
 from ninep.server.serve import serve
+from programs.processes import environment
 
 trustme = pytest.importorskip("trustme", reason="trustme is not installed: pip install 'ninegrid[test]'")
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import trio
 
-from contracts.opened_fossil import Opened
 from ninep.client.tree import local_user
 from ninep.export.accounts import Accounts
 from ninep.export.tree import ExportTree
@@ -16,6 +15,7 @@ from ninep.net.listen import listen, where
 from ninep.ram.tree import RamTree
 from ninep.server.files import FileTree
 from ninep.server.serve import serve
+from programs.opened_fossil import Opened
 
 
 @asynccontextmanager

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import trio
 
-from contracts import recorded_archives
-from contracts.programs import Program, free_port, running
+from fakes import recorded_archives
+from programs.processes import Program, free_port, running
 from venti.__main__ import main
 from venti.blocks.blocktype import BlockType
 from venti.stores.remote import connect

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import trio
 
-from contracts.ninep_client import Raw, talking
+from fakes.ninep_client import Raw, talking
 from fossil.commands.interpreter import Interpreter
 from fossil.errors import ConsoleRefused
 from fossil.server.fileserver import FileServer, Surroundings, open_file_server

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 from trio.testing import MemoryReceiveStream, MemorySendStream
 
-from contracts.toy_protocol import Echo, Reply, Request, ToyDialect, ToySession, packed
+from fakes.toy_protocol import Echo, Reply, Request, ToyDialect, ToySession, packed
 from ninep.wire.dialect import Dialect
 from ninep.wire.limits import Limits
 from ninep.wire.server import serve_connection

@@ -1,6 +1,6 @@
 """Our fossil as the original is in one thing: a file and all that snapshots have of it have one qid path.
 
-``python -m contracts.shared_qids ...`` takes the words of ``python -m fossil``.
+``python -m fakes.shared_qids ...`` takes the words of ``python -m fossil``.
 """
 
 import sys

@@ -15,7 +15,7 @@ from cfs.files.cache import Cache, opened
 from cfs.files.proxy import CachedTree
 from cfs.server import serve_client
 from cfs.upstream.upstream import Upstream
-from contracts.ninep_client import Raw, talking
+from fakes.ninep_client import Raw, talking
 from ninep.net.errors import Unreachable
 from ninep.protocol import messages as m
 from ninep.server.files import FileTree

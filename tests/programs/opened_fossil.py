@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from contracts.ninep_client import Raw, connected
 from contracts.served_file import OWNER
+from fakes.ninep_client import Raw, connected
 from fossil.files.attach import FossilTree
 from fossil.files.rules import STRICT, Rules
 from fossil.live.filesystem import FileSystem

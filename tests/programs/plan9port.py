@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.programs import PATIENCE, environment, free_port
+from programs.processes import PATIENCE, environment, free_port
 
 ROOT = os.environ.get("PLAN9", "")
 

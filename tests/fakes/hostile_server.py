@@ -1,6 +1,6 @@
 """A file server that answers what nobody should: odd stats, qids, counts, names, directories and error numbers.
 
-``python -m contracts.hostile_server PORT SEED`` serves, in every dialect, a small tree whose answers are made odd at
+``python -m fakes.hostile_server PORT SEED`` serves, in every dialect, a small tree whose answers are made odd at
 random. It never hangs up and never stays silent. What is below ``good`` is told as it is.
 """
 

@@ -9,10 +9,10 @@ from random import Random
 
 import trio
 
-from contracts.behind_cache import MIB, Grid, grid
-from contracts.ninep_client import Raw, connected
+from fakes.ninep_client import Raw, connected
 from ninep.protocol import messages as m
 from ninep.ram.tree import RamTree
+from programs.behind_cache import MIB, Grid, grid
 
 OWNER = "glenda"
 DATA = Random(1).randbytes(3 * MIB + 12345)
