@@ -168,6 +168,12 @@ VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "base"
 MOST_LINES = 500
 EDGE = ("*.__main__", "*.commands.*", "ninep.cli.*", "ninep.net.identity", "fossil.cli.*", "cfs.cli.*", "bench.*")
 """The only modules that may look at the environment or the command line."""
+SQL = re.compile(
+    r"\b(SELECT\b.+\bFROM|INSERT\b.*\bINTO|DELETE FROM|UPDATE \w+ SET|CREATE (TABLE|INDEX)|DROP TABLE|PRAGMA|WHERE \w+"
+    r"|ORDER BY|BEGIN IMMEDIATE|COMMIT|ROLLBACK)\b"
+)
+SQL_ROOMS = ("fossil.metadata", "fossil.past", "fossil.archive", "cfs.disk", "cfs.known.notebook")
+"""The only rooms that speak SQL. Each table of fossil belongs to one of them: see the map in ``docs/design.md``."""
 BARE_MARK = re.compile(r"# (type: ignore(\[[^]]*\])?|noqa(: [A-Z0-9]+)?|pragma: [a-z ]+)\s*$")
 
 
@@ -292,6 +298,38 @@ def test_only_the_edge_looks_at_the_environment(path: Path) -> None:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             looked_at = f"{node.value.id}.{node.attr}"
             assert looked_at not in ("os.environ", "os.getenv", "sys.argv"), f"line {node.lineno}: {looked_at}"
+
+
+def sql_in(tree: ast.Module) -> list[str]:
+    """The strings of a module that are SQL, but for docstrings."""
+    told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return [
+        f"line {node.lineno}: {node.value}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if id(node) not in told and SQL.search(node.value)
+    ]
+
+
+@pytest.mark.parametrize(
+    "path", [case for case in MODULES if not any(is_below(str(case.id), room) for room in SQL_ROOMS)]
+)
+def test_sql_stays_where_the_tables_are(path: Path) -> None:
+    assert not sql_in(tree_of(path)), f"ask {SQL_ROOMS[0]} by a function with a name"
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("x = 'SELECT 1 FROM node'", True),
+        ("x = f'WHERE path=? AND {y}'", True),
+        ("x = f'DELETE FROM {y}'", True),
+        ("'SELECT 1 FROM node'", False),
+        ("x = 'select a file from the list, where you like'", False),
+    ],
+)
+def test_the_rule_of_sql_itself(source: str, found: bool) -> None:
+    assert bool(sql_in(ast.parse(source))) is found
 
 
 @pytest.mark.parametrize("path", MODULES)

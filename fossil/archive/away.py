@@ -18,6 +18,7 @@ from fossil.archive.vault import Vault
 from fossil.data.extents import LONGEST
 from fossil.errors import ArchiveAway, DamagedData, FossilError
 from fossil.live.filesystem import FileSystem
+from fossil.metadata import lookup
 from fossil.metadata.tables import FETCHED, SOURCE
 from ninep.protocol.errors import FileSystemFull
 from ninep.tasks.nursery import open_nursery
@@ -175,7 +176,7 @@ class Away:
         except DamagedData as error:
             log.warning("%s; it is fetched from venti again", error)
             with self._system.transaction() as database:
-                database.execute("DELETE FROM fetched WHERE place=?", (row[0],))
+                lookup.forget_fetched(database, row[0])
             self._system.freed.add([(row[0], row[1])])
             return None
         finally:

@@ -24,6 +24,7 @@ from fossil.errors import ArchiveAway, FossilError
 from fossil.live.filesystem import ROOT, FileSystem
 from fossil.live.userfile import PATH as USERS
 from fossil.live.userfile import find
+from fossil.metadata import lookup
 from fossil.past.history import ARCHIVE, History
 from ninep.protocol.errors import FileSystemFull
 from ninep.tasks import for_each
@@ -194,7 +195,7 @@ class Evictor:
                 if archived is None or system.log.is_held(piece.place) or self._archived(piece) != archived:
                     continue
                 if isinstance(archived, _Chunk):
-                    database.execute("DELETE FROM fetched WHERE place=?", (piece.place,))
+                    lookup.forget_fetched(database, piece.place)
                 else:
                     hand_over(system, piece.place, archived)
                 gone.append(piece)

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from fossil.archive.listing import source_of
 from fossil.live.filesystem import FileSystem
-from fossil.metadata.tables import ARCHIVED, EXTENT
+from fossil.metadata import lookup
+from fossil.metadata.tables import ARCHIVED, EXTENT, IN_SPAN
 
 
 class Row(NamedTuple):
@@ -28,7 +29,7 @@ class Row(NamedTuple):
 def rows_of(system: FileSystem, place: int) -> list[Row]:
     """All extents that refer to the piece at ``place``, as far as they have been committed."""
     found = []
-    for path, start, born, length, *_, died, _ in system.database.sound_rows(EXTENT, "WHERE place=?", (place,)):
+    for path, start, born, length, *_, died, _ in lookup.extents_of_piece(system.database, place):
         found.append(Row(path, start, born, length, archived_entry(system, path, born, died)))
     return found
 
@@ -39,8 +40,8 @@ def archived_entry(system: FileSystem, path: int, born: int, died: int) -> bytes
     # An archive of any epoch in which the file was as it was in one epoch of the extent has its bytes.
     row = database.sound(
         ARCHIVED,
-        "WHERE path=?1 AND changed IN (SELECT changed FROM node WHERE path=?1 AND born<?2 AND died>?3) LIMIT 1",
-        (path, died, born),
+        f"WHERE path=? AND changed IN (SELECT changed FROM node WHERE path=? AND {IN_SPAN}) LIMIT 1",
+        (path, path, died, born),
     )
     return bytes(row[2]) if row is not None and len(row[2]) == 40 else None
 

@@ -17,6 +17,7 @@ from fossil.archive.away import LOST, Away
 from fossil.archive.vacmode import from_vac
 from fossil.errors import DamagedData, Unlisted
 from fossil.live.filesystem import FileSystem
+from fossil.metadata import lookup
 from fossil.metadata.node import Node
 from fossil.metadata.settings import NEXT_PATH, SAME_PATHS
 from fossil.metadata.tables import ALIVE, ARCHIVED, EXTENT, NAME, NODE, SOURCE, UNLISTED
@@ -132,18 +133,14 @@ class Lister:
         """Its own where that is free and no new file can get it; one that was begun with, where fetching was
         interrupted; else a new one.
         """
-        run = self._system.database.execute
-        begun = run(
+        begun = self._system.database.execute(
             "SELECT child FROM name WHERE parent=? AND name=? AND born=?", (where.path, name, where.born)
         ).fetchone()
         if begun is not None:
             return int(begun[0])
-        if where.same_paths and ABOVE <= qid < self._system.next_path:
-            taken = run(
-                "SELECT 1 FROM node WHERE path=? AND born<? AND died>?", (qid, where.died, where.born)
-            ).fetchone()
-            if taken is None:
-                return qid
+        own = where.same_paths and ABOVE <= qid < self._system.next_path
+        if own and not lookup.has_node(self._system.database, qid, where.born, where.died):
+            return qid
         return self._system.take_path()
 
     def _store_file(self, file: VacFile, row: tuple[int, int, int, int, str]) -> None:

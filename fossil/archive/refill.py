@@ -26,7 +26,7 @@ from fossil.archive.trust import Trust, new_mark, tops
 from fossil.errors import FossilError
 from fossil.live.filesystem import ROOT, FileSystem
 from fossil.metadata.schema import open_reader
-from fossil.metadata.tables import ARCHIVED, SNAPSHOT, SOURCE, UNLISTED
+from fossil.metadata.tables import ARCHIVED, IN_SPAN, SNAPSHOT, SOURCE, UNLISTED
 from fossil.past.history import ARCHIVE, History
 from ninep.wire.dialect import Buffer
 from venti.blocks.blocktype import BlockType
@@ -281,7 +281,7 @@ class Refill:
                     "SELECT parent, born, died FROM node WHERE path=? AND changed=?", version
                 ).fetchall():
                     for above in run(
-                        "SELECT DISTINCT path, changed FROM node WHERE path=? AND born<? AND died>?",
+                        f"SELECT DISTINCT path, changed FROM node WHERE path=? AND {IN_SPAN}",
                         (parent, died, born),
                     ).fetchall():
                         if above not in seen:

@@ -9,15 +9,12 @@ from fossil.files.rules import Rules
 from fossil.live.filesystem import FileSystem
 from fossil.live.ids import FossilIds
 from fossil.live.users import Users
-from fossil.metadata import tables
 from fossil.past.history import ARCHIVE, SNAPSHOT, History
 from fossil.past.shelf import Shelf, Shelved, shelved
 from ninep.protocol.errors import FileNotFound
 from ninep.protocol.ids import Ids
 from ninep.server.files import File, FileTree
 from ninep.server.host_ids import HostIds
-
-SHOWN = f"kind IN ('{ARCHIVE}', '{SNAPSHOT}')"
 
 
 class Standpoint(FileTree):
@@ -56,11 +53,10 @@ class Standpoint(FileTree):
 
     def shelf(self, names: tuple[str, ...]) -> Shelf:
         """What is in such a directory now. Raises ``FileNotFound``."""
-        database = self.system.database
-        state = database.execute(f"SELECT count(*), max(epoch), total(epoch) FROM snapshot WHERE {SHOWN}").fetchone()
+        state = self.history.state()
         if state != self._shelf_state:
-            rows = database.sound_rows(tables.SNAPSHOT, f"WHERE {SHOWN} ORDER BY epoch")
-            self._shelf = shelved((ARCHIVE, SNAPSHOT), (Shelved(*row[:4]) for row in rows))
+            found = (Shelved(*snapshot[:4]) for snapshot in self.history.every())
+            self._shelf = shelved((ARCHIVE, SNAPSHOT), found)
             self._shelf_state = state
         shelf: Shelf | int | None = self._shelf
         for name in names:

@@ -25,7 +25,7 @@ from fossil.live.filewriter import FileWriter
 from fossil.live.fresh import cannot_fetch, make_root
 from fossil.live.loaded import LoadedNodes
 from fossil.live.users import Users, first_table
-from fossil.metadata import contained, hardlinks, settled
+from fossil.metadata import contained, hardlinks, lookup, settled
 from fossil.metadata.freed import Freed, Piece
 from fossil.metadata.hardlinks import Place
 from fossil.metadata.headroom import Headroom, is_full
@@ -34,7 +34,6 @@ from fossil.metadata.node import Node
 from fossil.metadata.schema import DamagedDatabase, Database, end_of_data, has_unlisted, keep_head, open_database
 from fossil.metadata.settings import Settings
 from fossil.metadata.syncpoint import SyncPoint
-from fossil.metadata.tables import ALIVE, EXTENT, NAME, NODE, OF_PARENT, OF_PATH
 from ninep.protocol.attributes import Statfs
 from ninep.protocol.errors import FileSystemFull, FileTooBig
 from ninep.protocol.locks import LockTable
@@ -136,7 +135,7 @@ class FileSystem:
         """The node of a path in the live tree."""
         node = self._nodes.get(path)
         if node is None:
-            row = self.database.row(NODE, f"{OF_PATH} ORDER BY born DESC LIMIT 1", (path,))
+            row = lookup.living_node(self.database, path)
             if row is None or row[0] != path:
                 raise DamagedData(f"the database names file {path:x} and does not have it")
             node = Node.loaded(row)
@@ -162,19 +161,17 @@ class FileSystem:
         """Name to (path, epoch of the name's row) of a directory. Raises ``Unlisted`` before it changes anything."""
         if node.children is None:
             if self.lazy:
-                row = self.database.execute(
-                    f"SELECT born FROM unlisted WHERE path=? AND died={ALIVE}", (node.path,)
-                ).fetchone()
-                if row is not None:
-                    raise Unlisted(node.path, row[0])
-            node.children = contained.names(node, self.database.rows(NAME, OF_PARENT, (node.path,)))
+                born = lookup.living_unlisted(self.database, node.path)
+                if born is not None:
+                    raise Unlisted(node.path, born)
+            node.children = contained.names(node, lookup.living_names(self.database, node.path))
         return node.children
 
     def child(self, node: Node, name: str) -> Node | None:
         """The node called ``name`` in a directory."""
         if node.children is None and not self.lazy:
             # Nothing of it is pending; one name of it does not bring the others to memory.
-            row = self.database.row(NAME, f"{OF_PARENT} AND name=?", (node.path, name))
+            row = lookup.living_name(self.database, node.path, name)
             if row is not None and row[:2] == (node.path, name):
                 return self.node(row[3])
         # That a name is not there is only said where none has been lost.
@@ -184,7 +181,7 @@ class FileSystem:
         """The extents of a file, sorted."""
         self.writer.settle()
         if node.extents is None:
-            rows = self.database.rows(EXTENT, f"{OF_PATH} ORDER BY start", (node.path,))
+            rows = lookup.living_extents(self.database, node.path)
             node.extents = contained.extents(node, rows)
         return node.extents
 
@@ -436,15 +433,9 @@ class FileSystem:
         self.writer.flush()
         database = self.database
         try:
-            database.execute("BEGIN IMMEDIATE")
-            try:
+            with database.transaction():
                 yield database
-                database.execute("COMMIT")
-                self.ledger.headroom.used()
-            except BaseException:
-                if database.in_transaction:
-                    database.execute("ROLLBACK")
-                raise
+            self.ledger.headroom.used()
         except DamagedDatabase:
             # It was undone, and what was committed before is as good as it was.
             raise

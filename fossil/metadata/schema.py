@@ -89,6 +89,18 @@ class Database(sqlite3.Connection):
         """Writes a row, in the place of the one with its key. Raises sqlite3.Error."""
         self.execute(table.insert, table.row(values, died))
 
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A transaction, which is undone if what is done in it raises. Raises sqlite3.Error, ``DamagedDatabase``."""
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.execute("COMMIT")
+        except BaseException:
+            if self.in_transaction:
+                self.execute("ROLLBACK")
+            raise
+
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         """Raises ``DamagedDatabase``, and sqlite3.Error for what is no damage."""
         return self.cursor(_Cursor).execute(sql, parameters)

@@ -131,10 +131,10 @@ VENTI = Table("venti", "name, value", key=1)
 """What is known of the venti that answered last."""
 ALL = (NODE, NAME, EXTENT, SNAPSHOT, SETTING, ARCHIVED, SOURCE, FETCHED, UNLISTED, VENTI)
 
-OF_PARENT = f"WHERE parent=? AND died={ALIVE}"
-"""Selects the names of a directory that live."""
-OF_PATH = f"WHERE path=? AND died={ALIVE}"
-"""Selects what of a file lives."""
+IN_EPOCH = "born<=? AND died>?"
+"""Selects what is seen at the end of an epoch, which is given twice."""
+IN_SPAN = "born<? AND died>?"
+"""Selects what is seen in some epoch of a span; given the epoch that follows the span, then its first one."""
 
 TABLES = f"""
 CREATE TABLE setting (name TEXT PRIMARY KEY, value, sum INTEGER NOT NULL) WITHOUT ROWID;

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from fossil.errors import NoSnapshot
 from fossil.live.filesystem import ROOT, FileSystem
+from fossil.metadata import lookup
 from fossil.metadata.settings import EPOCH, NEXT_PATH
 from fossil.metadata.tables import ARCHIVED
 from fossil.metadata.tables import SNAPSHOT as SNAPSHOT_ROW
@@ -16,6 +17,7 @@ from fossil.past.sweep import FORGOTTEN, Sweep
 
 SNAPSHOT = "snapshot"
 ARCHIVE = "archive"
+_SHOWN = f"kind IN ('{ARCHIVE}', '{SNAPSHOT}')"
 REMEMBERED = 16
 """Past trees whose nodes are kept in memory."""
 
@@ -111,6 +113,31 @@ class History:
         rest = "WHERE kind=? AND shown=epoch AND top=? ORDER BY epoch DESC LIMIT 1"
         return next(iter(self._found(rest, (kind, ROOT))), None)
 
+    def every(self) -> list[Snapshot]:
+        """The snapshots of both kinds, oldest first."""
+        return self._found(f"WHERE {_SHOWN} ORDER BY epoch", ())
+
+    def state(self) -> object:
+        """Something that is different after snapshots were taken or forgotten."""
+        return self._database.execute(
+            f"SELECT count(*), max(epoch), total(epoch) FROM snapshot WHERE {_SHOWN}"
+        ).fetchone()
+
+    def shows(self, born: int, died: int) -> bool:
+        """Whether a snapshot shows what is there from epoch ``born`` to before ``died``, or needs it."""
+        found = self._database.execute(
+            "SELECT 1 FROM snapshot WHERE (epoch>=? AND epoch<? OR shown>=? AND shown<?) AND kind<>? LIMIT 1",
+            (born, died, born, died, FORGOTTEN),
+        ).fetchone()
+        return found is not None
+
+    def of_epoch(self, epoch: int) -> tuple[str, str] | None:
+        """The (kind, name) of a snapshot, forgotten or not, of the whole tree at the end of an epoch."""
+        found: tuple[str, str] | None = self._database.execute(
+            "SELECT kind, name FROM snapshot WHERE shown=? AND top=?", (epoch, ROOT)
+        ).fetchone()
+        return found
+
     def waiting(self) -> list[Snapshot]:
         """The archives that have not been written to venti, oldest first."""
         return self._found("WHERE kind=? AND score IS NULL ORDER BY epoch", (ARCHIVE,))
@@ -132,8 +159,7 @@ class History:
 
     def archived(self, path: int, changed: int) -> bytes | None:
         """The entries in venti of a file or directory as it was since epoch ``changed``."""
-        row = self._database.sound(ARCHIVED, "WHERE path=? AND changed=?", (path, changed))
-        return None if row is None else bytes(row[2])
+        return lookup.archived(self._database, path, changed)
 
     def archived_before(self, path: int, changed: int) -> tuple[int, bytes] | None:
         """The newest (changed, entries) of a file or directory that is older than ``changed``."""

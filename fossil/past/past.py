@@ -7,9 +7,9 @@ from collections import OrderedDict
 from fossil.data.extents import Extent
 from fossil.errors import DamagedData, SnapshotDeleted, Unlisted
 from fossil.live.filesystem import ROOT, FileSystem
-from fossil.metadata import contained
+from fossil.metadata import contained, lookup
 from fossil.metadata.node import Node
-from fossil.metadata.tables import ARCHIVED, EXTENT, NAME, NODE
+from fossil.metadata.tables import EXTENT, IN_EPOCH, NAME, NODE
 from fossil.past.qidspace import past_path
 from ninep.wire.dialect import Buffer, Maybe
 
@@ -61,7 +61,7 @@ class Past:
         return node
 
     def _read(self, path: int) -> Node:
-        row = self._database.row(NODE, "WHERE path=? AND born<=? AND died>? LIMIT 1", (path, self.epoch, self.epoch))
+        row = self._database.row(NODE, f"WHERE path=? AND {IN_EPOCH} LIMIT 1", (path, self.epoch, self.epoch))
         if row is None or row[0] != path:
             raise DamagedData(f"the database does not have file {path:x} in epoch {self.epoch}")
         return Node.loaded(row)
@@ -71,9 +71,7 @@ class Past:
         self.check()
         if node.children is None:
             self._check_listed(node)
-            rows = self._database.rows(
-                NAME, "WHERE parent=? AND born<=? AND died>?", (node.path, self.epoch, self.epoch)
-            )
+            rows = self._database.rows(NAME, f"WHERE parent=? AND {IN_EPOCH}", (node.path, self.epoch, self.epoch))
             node.children = contained.names(node, rows)
         return node.children
 
@@ -81,7 +79,7 @@ class Past:
         if not self._system.lazy:
             return
         row = self._database.execute(
-            "SELECT born FROM unlisted WHERE path=? AND born<=? AND died>?", (node.path, self.epoch, self.epoch)
+            f"SELECT born FROM unlisted WHERE path=? AND {IN_EPOCH}", (node.path, self.epoch, self.epoch)
         ).fetchone()
         if row is not None:
             raise Unlisted(node.path, row[0])
@@ -97,21 +95,20 @@ class Past:
         epoch, database = self.epoch, self._database
         names = database.rows(
             NAME,
-            "WHERE parent=? AND name>? AND born<=? AND died>? ORDER BY name LIMIT ?",
+            f"WHERE parent=? AND name>? AND {IN_EPOCH} ORDER BY name LIMIT ?",
             (node.path, after, epoch, epoch, count),
         )
         found = []
         for row in names:
             child = self._read(row[3])
-            known = database.sound(ARCHIVED, "WHERE path=? AND changed=?", (child.path, child.changed))
-            found.append((row[1], child, None if known is None else bytes(known[2])))
+            found.append((row[1], child, lookup.archived(database, child.path, child.changed)))
         return found
 
     def child(self, node: Node, name: str) -> Node | None:
         """The node called ``name`` in a directory. Raises ``Unlisted``, ``SnapshotDeleted``."""
         if node.children is None and not self._system.lazy:
             self.check()
-            where = "WHERE parent=? AND name=? AND born<=? AND died>?"
+            where = f"WHERE parent=? AND name=? AND {IN_EPOCH}"
             row = self._database.row(NAME, where, (node.path, name, self.epoch, self.epoch))
             if row is not None and row[:2] == (node.path, name):
                 return self.node(row[3])
@@ -123,7 +120,7 @@ class Past:
         """The extents of a file, sorted."""
         if node.extents is None or node.looked != self._content.moved:
             rows = self._database.rows(
-                EXTENT, "WHERE path=? AND born<=? AND died>? ORDER BY start", (node.path, self.epoch, self.epoch)
+                EXTENT, f"WHERE path=? AND {IN_EPOCH} ORDER BY start", (node.path, self.epoch, self.epoch)
             )
             node.extents = contained.extents(node, rows)
             node.looked = self._content.moved

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import trio
 
@@ -18,11 +18,11 @@ from fossil.console.report import Verdict
 from fossil.data.datalog import BLOCK
 from fossil.errors import ArchiveAway, DamagedData, NoSnapshot
 from fossil.live.filesystem import ROOT
+from fossil.metadata import lookup
 from fossil.metadata.hardlinks import places
 from fossil.metadata.node import Node
 from fossil.metadata.schema import DamagedDatabase, faults
 from fossil.metadata.tables import ALIVE, EXTENT, NAME, NODE
-from fossil.past.sweep import FORGOTTEN
 from fossil.server.rowcheck import ORDER, RowCheck
 from fossil.server.service import Fossil
 from ninep.tasks.nursery import open_nursery
@@ -154,47 +154,21 @@ class Check:
 
     # What rows say of each other
 
-    def _paged(self, columns: str, table: str, keys: str, key_count: int) -> Iterator[list[Any]]:
-        run = self._system.database.execute
-        place: tuple[Any, ...] = ()
-        while True:
-            self._rows.settle()
-            beyond = f"WHERE ({keys}) > ({', '.join('?' * key_count)})" if place else ""
-            rows = run(f"SELECT {columns} FROM {table} {beyond} ORDER BY {keys} LIMIT {PAGE}", place).fetchall()
-            if not rows:
-                return
-            yield rows
-            place = rows[-1][:key_count]
-
     def _seen(self, born: int, died: int) -> bool:
         """Whether anybody can see what is there in these epochs; rows that nobody sees may go one by one."""
         if born >= died:
             return False
-        if died == ALIVE:
-            return True
-        run = self._system.database.execute
-        return (
-            run(
-                "SELECT 1 FROM snapshot WHERE (epoch>=? AND epoch<? OR shown>=? AND shown<?) AND kind<>? LIMIT 1",
-                (born, died, born, died, FORGOTTEN),
-            ).fetchone()
-            is not None
-        )
+        return died == ALIVE or self._fossil.history.shows(born, died)
 
     def _names(self) -> Iterator[None]:
         """Every name leads to a file, as long as it is there."""
-        run = self._system.database.execute
-        for rows in self._paged(NAME.selected, "name", "parent, name, born", 3):
+        for rows in self._rows.pages(NAME):
             for row in rows:
                 if not NAME.verified(row):
                     continue
                 parent, name, born, child, died, _ = row
-                files = run(
-                    f"SELECT {NODE.selected} FROM node WHERE path=? AND born<? AND died>? ORDER BY born",
-                    (child, died, born),
-                ).fetchall()
                 lives = []
-                for file in files:
+                for file in lookup.nodes_in_span(self._system.database, child, born, died):
                     if NODE.verified(file):
                         node = Node.loaded(file)
                         if (parent, name) in places(node):
@@ -208,8 +182,8 @@ class Check:
 
     def _nodes(self) -> Iterator[None]:
         """Every file has a name in a directory."""
-        run = self._system.database.execute
-        for rows in self._paged(NODE.selected, "node", "path, born", 2):
+        database = self._system.database
+        for rows in self._rows.pages(NODE):
             for row in rows:
                 died = row[-2]
                 self.checked.files += died == ALIVE
@@ -218,18 +192,14 @@ class Check:
                 node = Node.loaded(row)
                 if node.path != ROOT:
                     for parent, name in places(node):
-                        named = run(
-                            "SELECT 1 FROM name WHERE parent=? AND name=? AND child=? AND born<? AND died>?",
-                            (parent, name, node.path, died, node.born),
-                        ).fetchone()
-                        if named is None:
+                        if not lookup.has_name(database, parent, name, node.path, node.born, died):
                             done = self._rows.named(node, parent, name, died)
                             self._found(self._path(node.path, died), "is in no directory", repaired=done)
             yield
 
     def _contents(self) -> Iterator[None]:
         """Every file has what its row counts."""
-        for rows in self._paged(NODE.selected, "node", "path, born", 2):
+        for rows in self._rows.pages(NODE):
             for row in rows:
                 if NODE.verified(row) and self._seen(row[1], row[-2]):
                     self._rows.holds(Node.loaded(row), row[-2])
@@ -237,9 +207,9 @@ class Check:
 
     def _extents(self) -> Iterator[None]:
         """Extents belong to files, do not overlap, and lie within their pieces and the log."""
-        run = self._system.database.execute
+        database = self._system.database
         earlier: list[tuple[int, int, int, int]] = []
-        for rows in self._paged(EXTENT.selected, "extent", "path, start, born", 3):
+        for rows in self._rows.pages(EXTENT):
             for row in rows:
                 self.checked.extents += 1
                 if not EXTENT.verified(row):
@@ -255,8 +225,7 @@ class Check:
                     or (place >= 0 and (skip + length > stored or place + stored > self._system.log.tail))
                 ):
                     self._found(self._path(path, died), f"the extent at {start} cannot be")
-                file = run("SELECT 1 FROM node WHERE path=? AND born<? AND died>?", (path, died, born)).fetchone()
-                if file is None and self._seen(born, died):
+                if not lookup.has_node(database, path, born, died) and self._seen(born, died):
                     self._found(f"file {path:x}", f"has bytes at {start} and does not exist")
             yield
 
@@ -264,19 +233,10 @@ class Check:
 
     async def _pieces(self) -> None:
         """Every piece is what was written; between them nothing takes room."""
-        run = self._system.database.execute
         self._system.commit()
         end = self._system.log.tail
         at, done = -1, 0
-        while True:
-            rows = run(
-                "SELECT place, max(stored), digest, 0 FROM extent WHERE place>? AND place<? GROUP BY place, digest "
-                "UNION ALL SELECT place, stored, digest, 1 FROM fetched WHERE place>? AND place<? "
-                "ORDER BY place LIMIT ?",
-                (at, end, at, end, PAGE),
-            ).fetchall()
-            if not rows:
-                break
+        while rows := lookup.pieces(self._system.database, at, end, PAGE):
             at = rows[-1][0]
             # Rows that are damaged are told already.
             rows = [row for row in rows if (type(row[1]), type(row[2])) == (int, bytes)]
@@ -288,7 +248,7 @@ class Check:
                 done = max(done, place + stored)
         self._unused(done, end)
 
-    async def _verify(self, rows: list[tuple[int, int, bytes, int]]) -> None:
+    async def _verify(self, rows: list[lookup.Row]) -> None:
         waiting = iter(rows)
 
         async def work() -> None:
@@ -311,11 +271,11 @@ class Check:
         system = self._system
         system.commit()
         if fetched:
-            if system.database.execute("SELECT 1 FROM fetched WHERE place=?", (place,)).fetchone() is None:
+            if not lookup.is_fetched(system.database, place):
                 return
             if self._repair:
                 with system.transaction() as database:
-                    database.execute("DELETE FROM fetched WHERE place=?", (place,))
+                    lookup.forget_fetched(database, place)
                 system.freed.add([(place, stored)])
             self._found("a copy of what is in venti", str(error), repaired=self._repair)
             return
@@ -328,16 +288,13 @@ class Check:
                 system.freed.add([(place, stored)])
         else:
             safe = []
-        run = system.database.execute
         for row in rows:
-            died = run(
-                "SELECT died FROM extent WHERE path=? AND start=? AND born=?", (row.path, row.start, row.born)
-            ).fetchone()
+            died = lookup.death_of_extent(system.database, row.path, row.start, row.born)
             if died is None:
                 continue
             there = "" if row in safe or row.entry is not None else ", and it is in no archive"
             self._found(
-                self._path(row.path, died[0]),
+                self._path(row.path, died),
                 f"bytes {row.start} to {row.start + row.length - 1} are damaged: {error}{there}",
                 repaired=row in safe,
             )
@@ -385,13 +342,10 @@ class Check:
 
     def _path(self, path: int, died: int) -> str:
         """The path of a file in the live tree, or in a snapshot that shows it."""
-        run = self._system.database.execute
         epoch = self._system.epoch if died == ALIVE else died - 1
         names: list[str] = []
         while path != ROOT and len(names) < 10_000:
-            row = run(
-                "SELECT parent, name FROM node WHERE path=? AND born<=? AND died>?", (path, epoch, epoch)
-            ).fetchone()
+            row = lookup.first_place(self._system.database, path, epoch)
             if row is None or (type(row[0]), type(row[1])) != (int, str):
                 names.append(f"(file {path:x})")
                 break
@@ -400,6 +354,6 @@ class Check:
         if died == ALIVE:
             names.append("active")
         else:
-            found = run("SELECT kind, name FROM snapshot WHERE shown=? AND top=?", (epoch, ROOT)).fetchone()
+            found = self._fossil.history.of_epoch(epoch)
             names += [found[1], found[0]] if found else [f"epoch {epoch}"]
         return "/" + "/".join(reversed(names))

@@ -12,6 +12,7 @@ from typing import Any
 from fossil.archive.handover import archived_entry
 from fossil.archive.listing import source_of
 from fossil.live.filesystem import FileSystem
+from fossil.metadata import lookup
 from fossil.metadata.node import Node
 from fossil.metadata.schema import DamagedDatabase
 from fossil.metadata.tables import (
@@ -62,22 +63,23 @@ class RowCheck:
         else:
             self._system.complete()
 
-    def sums(self, table: Table) -> Iterator[None]:
-        """Every row has its checksum."""
-        columns = table.columns.split(", ")
-        keys = ", ".join(columns[: table.key])
-        place: tuple[Any, ...] = ()
+    def pages(self, table: Table) -> Iterator[list[lookup.Row]]:
+        """All rows of a table, unverified, a page at a time; the database has whole groups of changes then."""
+        after: lookup.Row = ()
         while True:
             self.settle()
-            beyond = f"WHERE ({keys}) > ({_texts(place)})" if place else ""
-            sql = f"SELECT {table.selected} FROM {table.name} {beyond} ORDER BY {keys} LIMIT {PAGE}"
-            rows = self._database.execute(sql, _bytes(place)).fetchall()
+            rows = lookup.page(self._database, table, after, PAGE)
             if not rows:
                 return
+            yield rows
+            after = rows[-1][: table.key]
+
+    def sums(self, table: Table) -> Iterator[None]:
+        """Every row has its checksum."""
+        for rows in self.pages(table):
             for row in rows:
                 if not table.verified(row):
                     self._damaged(table, row)
-            place = rows[-1][: table.key]
             yield
 
     def _damaged(self, table: Table, row: tuple[Any, ...]) -> None:
@@ -92,9 +94,7 @@ class RowCheck:
             return False
         try:
             with self._system.transaction() as database:
-                keys = ", ".join(table.columns.split(", ")[: table.key])
-                key = row[: table.key]
-                database.execute(f"DELETE FROM {table.name} WHERE ({keys}) = ({_texts(key)})", _bytes(key))
+                lookup.delete(database, table, row)
                 if better is not None:
                     database.execute(table.insert, better)
         except DamagedDatabase:
@@ -105,9 +105,7 @@ class RowCheck:
 
     def _replaced(self, row: tuple[Any, ...]) -> bool:
         """Lets the file of a damaged extent have its bytes from archives, in all epochs of the extent."""
-        nodes = self._database.execute(
-            f"SELECT {NODE.selected} FROM node WHERE path=? AND born<? AND died>?", (row[0], row[-2], row[2])
-        ).fetchall()
+        nodes = lookup.nodes_in_span(self._database, row[0], row[2], row[-2])
         sound = [found for found in nodes if NODE.verified(found)]
         done = [self._from_archive(Node.loaded(found), found[-2]) for found in sound]
         return bool(done) and all(done)
@@ -121,10 +119,10 @@ class RowCheck:
         """What a row must have been, by what other tables say."""
         database = self._database
         if table is UNLISTED:
-            found = database.sound(ARCHIVED, "WHERE path=? AND changed=?", row[:2])
-            return None if found is None else UNLISTED.row((*row[:2], found[2]), row[-2])
+            found = lookup.archived(database, row[0], row[1])
+            return None if found is None else UNLISTED.row((*row[:2], found), row[-2])
         if table is SOURCE:
-            for path, _, born, *_, died, _ in database.sound_rows(EXTENT, "WHERE place=?", (-row[0],)):
+            for path, _, born, *_, died, _ in lookup.extents_of_piece(database, -row[0]):
                 entry = archived_entry(self._system, path, born, died)
                 if entry is not None:
                     return SOURCE.row((row[0], entry))
@@ -141,23 +139,20 @@ class RowCheck:
     def snapshots(self) -> None:
         """None is lost from the table of snapshots."""
         if not self._system.settings.snapshots_whole():
-            (count,) = self._database.execute(f"SELECT count(*) FROM {SNAPSHOT.name}").fetchone()
+            count = lookup.count(self._database, SNAPSHOT)
             self._found("the database", f"snapshots are lost: there are {count}", False)
 
     def holds(self, node: Node, died: int) -> None:
         """A file has the extents, and a directory the names, that its row counts."""
         if node.holds < 0:
             return
-        run = self._database.execute
-        seen = (node.path, node.born, node.born)
         if node.mode & DMDIR:
-            (count,) = run("SELECT count(*) FROM name WHERE parent=? AND born<=? AND died>?", seen).fetchone()
+            count = lookup.count_names(self._database, node.path, node.born)
             if count != node.holds:
                 what = f"has {count} names in the database, and had {node.holds}"
                 self._found(self._path(node.path, died), what, False)
             return
-        sql = "SELECT coalesce(sum(length), 0) FROM extent WHERE path=? AND born<=? AND died>?"
-        (size,) = run(sql, seen).fetchone()
+        size = lookup.size_of_extents(self._database, node.path, node.born)
         if size != node.holds:
             what = f"has extents of {size} bytes in the database, and had {node.holds}"
             done = self._repair and self._from_archive(node, died)
@@ -172,16 +167,14 @@ class RowCheck:
 
     def _put_from_archive(self, node: Node, died: int) -> bool:
         system, database = self._system, self._database
-        row = database.sound(ARCHIVED, "WHERE path=? AND changed=?", (node.path, node.changed))
-        if row is None or len(row[2]) != 40 or Entry.unpack(row[2]).size != node.length:
+        entry = lookup.archived(database, node.path, node.changed)
+        if entry is None or len(entry) != 40 or Entry.unpack(entry).size != node.length:
             return False
         path, born = node.path, node.born
         with system.transaction():
-            gone = database.execute(
-                f"SELECT {EXTENT.selected} FROM extent WHERE path=? AND born<? AND died>?", (path, died, born)
-            ).fetchall()
+            gone = lookup.extents_in_span(database, path, born, died)
             for found in gone:
-                database.execute("DELETE FROM extent WHERE path=? AND start=? AND born=?", found[:3])
+                lookup.delete(database, EXTENT, found)
                 if not EXTENT.verified(found):
                     continue
                 start, first, rest, last = found[1], found[2], found[3:8], found[8]
@@ -190,7 +183,7 @@ class RowCheck:
                 if last > died:
                     database.put(EXTENT, (path, start, died, *rest), last)
             if node.length:
-                source = source_of(system, row[2])
+                source = source_of(system, entry)
                 database.put(EXTENT, (path, 0, born, node.length, -source, 0, node.length, b""), died)
             node.holds = node.length
             database.put(NODE, node.row(born), died)
@@ -214,13 +207,3 @@ class RowCheck:
         if directory is not None:
             directory.children = None
         return True
-
-
-def _texts(key: tuple[Any, ...]) -> str:
-    """Places for the values of a key, of which a text may be no UTF-8."""
-    return ", ".join("CAST(? AS TEXT)" if isinstance(value, str) else "?" for value in key)
-
-
-def _bytes(key: tuple[Any, ...]) -> list[Any]:
-    """What ``_texts`` takes."""
-    return [value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value for value in key]
