@@ -100,6 +100,7 @@ PURE = (
     "fossil.metadata.pending",
     "fossil.past.qidspace",
     "fossil.metadata.redo",
+    "fossil.metadata.walheader",
     "fossil.files.rules",
     "fossil.live.ids",
     "fossil.past.shelf",

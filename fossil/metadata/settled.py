@@ -4,7 +4,7 @@ The operating system writes files to the disk in any order it likes: after a los
 data that never came there. So it is noted, after each time the data has been synced, how much of the database's
 write-ahead log speaks of that data. When the machine has been started anew since, opening cuts the log there.
 While the machine has not been restarted the operating system has everything, and nothing is cut: what was answered
-stays, whatever ended the program. The formats read here are those of https://www.sqlite.org/walformat.html.
+stays, whatever ended the program.
 
 The note stands in a file that has its room from the start, so that a full disk takes it, in two places that are written
 in turn: what a loss of power tears is never the only one. Behind each sync the other place gets the same note, which
@@ -16,12 +16,12 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
 
+from fossil.metadata.walheader import INDEX_HEADER, LOG_HEADER, end_of_log, log_head
 from ninep.disk import PositionedFile, sync_folder
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,6 @@ PLACE = 4096
 _SIZE = 512
 """Bytes of a note."""
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
-_HEADER, _FRAME_HEADER = 32, 24
 
 
 class Mark(NamedTuple):
@@ -65,18 +64,23 @@ def boot() -> str:
 
 
 def here(metadata: Path) -> Mark:
-    """Where the write-ahead log ends now; nothing may be writing to it in this moment."""
+    """Where the write-ahead log ends now; nothing may be writing to it in this moment.
+
+    Raises:
+        UnknownIndex: SQLite has its index in a way that this program does not know.
+        OSError
+    """
+    index = _start_of(metadata.with_name(metadata.name + "-shm"), INDEX_HEADER)
+    salt, length = end_of_log(index, _start_of(metadata.with_name(metadata.name + "-wal"), LOG_HEADER))
+    return Mark(salt.hex(), length)
+
+
+def _start_of(path: Path, size: int) -> bytes:
     try:
-        with metadata.with_name(metadata.name + "-shm").open("rb") as file:
-            index = file.read(48)
+        with path.open("rb", buffering=0) as file:
+            return file.read(size)
     except FileNotFoundError:
-        index = b""
-    if len(index) < 48 or not index[12]:
-        return Mark("", 0)
-    page = int.from_bytes(index[14:16], sys.byteorder)
-    page = 65536 if page == 1 else page
-    frames = int.from_bytes(index[16:20], sys.byteorder)
-    return Mark(index[32:40].hex(), _HEADER + frames * (_FRAME_HEADER + page) if frames else 0)
+        return b""
 
 
 def pack(note: Note) -> bytes:
@@ -159,9 +163,9 @@ def recover(folder: Path, metadata: Path) -> None:
     if note.boot == boot() or note.mark is None or not wal.exists():
         return
     with wal.open("r+b") as file:
-        salt = file.read(_HEADER)[16:24].hex()
+        head = log_head(file.read(LOG_HEADER))
         size = file.seek(0, os.SEEK_END)
-        keep = min(size, note.mark.length if salt == note.mark.salt else 0)
+        keep = min(size, note.mark.length if head is not None and head.salt.hex() == note.mark.salt else 0)
         file.truncate(keep)
         os.fsync(file.fileno())
     metadata.with_name(metadata.name + "-shm").unlink(missing_ok=True)
