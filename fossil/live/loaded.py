@@ -16,19 +16,26 @@ class LoadedNodes:
     """By their paths. One of which somebody has a fid is here once only."""
 
     def __init__(self) -> None:
-        self._all: WeakValueDictionary[int, Node] = WeakValueDictionary()
         self._kept: OrderedDict[int, Node] = OrderedDict()
-        self.get = self._all.get
+        # Of those that are kept no weak reference is needed, and to make one takes ten times as long as to keep one.
+        self._let_go: WeakValueDictionary[int, Node] = WeakValueDictionary()
 
     def __iter__(self) -> Iterator[Node]:
-        return iter(list(self._all.values()))
+        return iter([*self._kept.values(), *self._let_go.values()])
+
+    def get(self, path: int) -> Node | None:
+        """The node of a path, if it is in memory."""
+        return self._kept.get(path) or self._let_go.get(path)
 
     def add(self, node: Node) -> None:
         """Takes one in, and lets go the one that came first where there are very many."""
-        self._all[node.path] = self._kept[node.path] = node
-        if len(self._kept) > CACHED:
-            self._kept.popitem(last=False)
+        kept = self._kept
+        kept[node.path] = node
+        if len(kept) > CACHED:
+            path, first = kept.popitem(last=False)
+            self._let_go[path] = first
 
     def let_go(self, node: Node) -> None:
         """Only whoever uses it keeps it from now on: its path is never asked for again."""
-        self._kept.pop(node.path, None)
+        if self._kept.pop(node.path, None) is not None:
+            self._let_go[node.path] = node
