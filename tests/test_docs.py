@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import re
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -37,12 +39,43 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(other), f"{target}: there is no such heading"
 
 
+def in_navigation() -> set[Path]:
+    """The pages that the site's index leads to."""
+    index = ROOT / "docs" / "index.md"
+    trees = re.findall(r"^```\{toctree\}\n(.*?)^```$", index.read_text(), re.DOTALL | re.MULTILINE)
+    return {
+        index.parent / f"{line}.md" for tree in trees for line in tree.splitlines() if line and not line.startswith(":")
+    }
+
+
+def test_the_navigation_of_the_site_has_every_page() -> None:
+    docs = ROOT / "docs"
+    assert in_navigation() == set(docs.rglob("*.md")) - {docs / "index.md"}
+
+
+@pytest.mark.process
+def test_the_site_can_be_built(tmp_path: Path) -> None:
+    pytest.importorskip("sphinx", reason="needs the extra docs")
+    pytest.importorskip("myst_parser", reason="needs the extra docs")
+    pytest.importorskip("furo", reason="needs the extra docs")
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "docs", str(tmp_path / "site")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "site" / "searchindex.js").exists()
+
+
 def test_every_page_can_be_found() -> None:
     linked = {
         (page.parent / target.partition("#")[0]).resolve()
         for page in PAGES
         for target in LINK.findall(page.read_text())
-    }
+    } | in_navigation()
     lost = [str(page.relative_to(ROOT)) for page in PAGES if page not in linked and page.name != "README.md"]
     assert not lost
 

@@ -57,7 +57,7 @@ ROOMS: dict[str, set[str]] = {
     "venti.log": LOG,
     "venti.upkeep": {*LOG, "venti.upkeep"},
     "venti.commands": {*LOG, "ninep.cli", "venti", "rich"},
-    "venti": {*LOG, "ninep.cli", "venti"},
+    "venti": {*LOG, "ninep.cli", "ninep.lazy", "venti"},
     "fossil.data": DATA,
     "fossil.metadata": {*DATA, "venti.trees"},
     "fossil.live": LIVE,

@@ -20,6 +20,7 @@ from ninep.net.networks import Networks, Place
 from ninep.net.passed import passed
 
 Listener: TypeAlias = trio.SocketListener | trio.SSLListener[trio.SocketStream]
+"""What takes connections at one socket: plain, or with TLS. ``serve`` takes any number of them."""
 
 BACKLOG = 1024
 

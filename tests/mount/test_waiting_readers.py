@@ -26,7 +26,7 @@ pytestmark = [
 PATIENCE = 30.0
 TREE = """
 import trio
-from ninep.synthetic.tree.tree import SyntheticTree
+from ninep.synthetic.tree import SyntheticTree
 
 tree = SyntheticTree()
 rang = trio.Event()
