@@ -28,7 +28,7 @@ from fossil.live.users import Users, first_table
 from fossil.metadata import contained, hardlinks, lookup, settled
 from fossil.metadata.freed import Freed, Piece
 from fossil.metadata.hardlinks import Place
-from fossil.metadata.headroom import Headroom, is_full
+from fossil.metadata.headroom import is_full
 from fossil.metadata.ledger import Ledger
 from fossil.metadata.node import Node
 from fossil.metadata.schema import DamagedDatabase, Database, end_of_data, has_unlisted, keep_head, open_database
@@ -95,7 +95,7 @@ class FileSystem:
             undo.callback(self.database.close)
             self.settings = Settings(self.database)
             self.settings.mend()
-            self.ledger = Ledger(self.database, self.settings, folder / "redo", Headroom(metadata), durable=durable)
+            self.ledger = Ledger(self.database, self.settings, folder / "redo", durable=durable)
             undo.callback(self.ledger.close)
             self.epoch: int = self.settings.get("epoch", 1)
             self.next_path: int = self.settings.get("next_path", FIRST_PATH)

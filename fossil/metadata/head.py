@@ -20,13 +20,14 @@ _FREE = slice(32, 40)
 _VALID_FOR = slice(92, 96)
 
 
-def keep(path: Path, format: int) -> None:
-    """Keeps the first page of a database of this format, if none is kept of it. In any thread. Raises OSError."""
+def keep(path: Path, format: int, page: bytes) -> None:
+    """Keeps the first page of a database of this format, if none is kept of it. In any thread. Raises OSError.
+
+    It is read by whoever has the database open: to open and close its file takes SQLite's locks away.
+    """
     kept = _kept(path)
     if kept is not None and _format(kept) == format:
         return
-    with path.open("rb") as file:
-        page = file.read(PAGE)
     if len(page) < PAGE or page[: len(_START)] != _START or _format(page) != format:
         # What was committed is still in the write-ahead log alone.
         return
@@ -36,6 +37,12 @@ def keep(path: Path, format: int) -> None:
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(_beside(path))
+
+
+def first_page(path: Path) -> bytes:
+    """The first page of a database that this process does not have open. Raises OSError."""
+    with path.open("rb") as file:
+        return file.read(PAGE)
 
 
 def forget(path: Path) -> None:

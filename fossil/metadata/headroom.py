@@ -7,13 +7,12 @@ SQLite's index of it. What another program leaves of the disk does not matter th
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from pathlib import Path
 
 from fossil.metadata import settled
+from fossil.metadata.databasefiles import DatabaseFiles
 from ninep import disk
-from ninep.disk import PositionedFile
 from ninep.protocol.errors import FileSystemFull
 
 ROW = 3 * (4096 + 24)
@@ -40,13 +39,8 @@ class Headroom:
         rows: there is room for so many.
     """
 
-    def __init__(self, metadata: Path) -> None:
-        """Raises OSError: its files cannot be opened."""
-        self._metadata = metadata
-        flags = os.O_RDWR | os.O_CREAT
-        self._wal = PositionedFile.open(metadata.with_name(metadata.name + "-wal"), flags)
-        # It stays open: closing it would take SQLite's locks on it from this process.
-        self._index = PositionedFile.open(metadata.with_name(metadata.name + "-shm"), flags)
+    def __init__(self, files: DatabaseFiles) -> None:
+        self._files = files
         self._end = 0
         self.rows = 0
 
@@ -60,7 +54,7 @@ class Headroom:
         self.rows = 0
 
     def _take(self, rows: int) -> None:
-        start = settled.here(self._metadata).length
+        start = settled.here(self._files).length
         if start + rows * ROW > self._end:
             try:
                 self._reserve(start, start + (rows + AHEAD) * ROW)
@@ -76,11 +70,6 @@ class Headroom:
 
     def _reserve(self, start: int, end: int) -> None:
         frames = end // _FRAME + 1
-        self._index.reserve(0, (frames // _FRAMES + 2) * _INDEX)
-        self._wal.reserve(start, end - start)
+        self._files.index.reserve(0, (frames // _FRAMES + 2) * _INDEX)
+        self._files.wal.reserve(start, end - start)
         self._end = end
-
-    def close(self) -> None:
-        """Releases the files, after the database."""
-        self._index.close()
-        self._wal.close()

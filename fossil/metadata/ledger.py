@@ -59,13 +59,11 @@ class Ledger:
             was refused for that.
         log: the redo log; None where there is none, and every change is a transaction.
         generation: of what is written to the redo log now.
-        headroom: what the database needs room for; closed with this.
+        headroom: what the database needs room for.
         reserved: paths below it may be given to files without the database being told.
     """
 
-    def __init__(
-        self, database: Database, settings: Settings, path: Path, headroom: Headroom, *, durable: bool
-    ) -> None:
+    def __init__(self, database: Database, settings: Settings, path: Path, *, durable: bool) -> None:
         """Redoes what the redo log at ``path`` has and the database has not. With ``durable`` none is kept.
 
         Raises:
@@ -75,7 +73,7 @@ class Ledger:
         self._database = database
         self._settings = settings
         self._path = path
-        self.headroom = headroom
+        self.headroom = Headroom(database.files)
         self.pending = Pending()
         self.recorded = Pending()
         self._storing: _Storing | None = None
@@ -286,10 +284,6 @@ class Ledger:
         self._waiting = 0
 
     def close(self) -> None:
-        """Releases the redo log; what it has and the database has not is redone at the next opening.
-
-        After the database, whose locks go with a file of ``headroom``.
-        """
-        self.headroom.close()
+        """Releases the redo log; what it has and the database has not is redone at the next opening."""
         if self.log is not None:
             self.log.close()

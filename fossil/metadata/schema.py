@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 
 from fossil.errors import DamagedData
 from fossil.metadata import head
+from fossil.metadata.databasefiles import DatabaseFiles
 from fossil.metadata.tables import ALIVE, EXTENT, FETCHED, INDEXES, TABLES, Table
 from fossil.metadata.upgrade import NEWEST, upgrade
 
@@ -45,6 +45,24 @@ class Database(sqlite3.Connection):
     """
 
     path: Path
+    _files: DatabaseFiles | None = None
+
+    @property
+    def files(self) -> DatabaseFiles:
+        """Its files, if ``open_database`` opened it."""
+        assert self._files is not None
+        return self._files
+
+    def open_files(self) -> None:
+        """Opens its files, until ``close``. Raises OSError."""
+        self._files = DatabaseFiles(self.path)
+
+    def close(self) -> None:
+        """Closes it, and then its files."""
+        super().close()
+        files, self._files = self._files, None
+        if files is not None:
+            files.close()
 
     def rows(self, table: Table, rest: str, parameters: Any = ()) -> list[Any]:
         """The rows of a table as ``Table.selected`` has them; ``rest`` is what comes after FROM and the table.
@@ -183,40 +201,25 @@ def _any_text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
-def sync_database(path: Path) -> None:
-    """Makes what has been committed durable; in any thread. Raises OSError.
-
-    The write-ahead log has checksums, so once it is on the disk every transaction in it will be found.
-    """
-    for file in (path.with_name(path.name + "-wal"), path):
-        try:
-            descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue
-        try:
-            os.fdatasync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def checkpoint(path: Path) -> None:
+def checkpoint(database: Database) -> None:
     """Moves the write-ahead log into the database, as far as no reader looks at older pages; in any thread.
 
     Raises sqlite3.Error.
     """
-    database = sqlite3.connect(path, isolation_level=None)
-    try:
-        database.execute("PRAGMA synchronous=FULL")
-        database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-    finally:
-        database.close()
-    keep_head(path)
+    path = database.path
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA synchronous=FULL")
+        other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    keep_head(path, database.files)
 
 
-def keep_head(path: Path) -> None:
-    """Keeps the first page of the database a second time, if it can; in any thread."""
+def keep_head(path: Path, files: DatabaseFiles | None = None) -> None:
+    """Keeps the first page of the database a second time, if it can; in any thread.
+
+    ``files`` are those of the database if it is open in this process.
+    """
     try:
-        head.keep(path, FORMAT)
+        head.keep(path, FORMAT, head.first_page(path) if files is None else files.first_page())
     except OSError as error:
         log.warning("%s: its first page cannot be kept a second time: %s", path, error.strerror)
 
@@ -286,7 +289,18 @@ def open_database(path: Path, *, durable: bool, boot: str = "") -> Database:
 
     Raises:
         DamagedData: the file is something else, or of a later format.
+        OSError: its files cannot be opened.
     """
+    database = _mended_opened(path, durable=durable, boot=boot)
+    try:
+        database.open_files()
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _mended_opened(path: Path, *, durable: bool, boot: str) -> Database:
     try:
         if head.counts_wrong(path):
             _bring_back(path)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
 
+from fossil.metadata.databasefiles import DatabaseFiles
 from fossil.metadata.walheader import INDEX_HEADER, LOG_HEADER, end_of_log, log_head
 from ninep.disk import PositionedFile, sync_folder
 
@@ -63,24 +64,15 @@ def boot() -> str:
         return ""
 
 
-def here(metadata: Path) -> Mark:
+def here(files: DatabaseFiles) -> Mark:
     """Where the write-ahead log ends now; nothing may be writing to it in this moment.
 
     Raises:
         UnknownIndex: SQLite has its index in a way that this program does not know.
         OSError
     """
-    index = _start_of(metadata.with_name(metadata.name + "-shm"), INDEX_HEADER)
-    salt, length = end_of_log(index, _start_of(metadata.with_name(metadata.name + "-wal"), LOG_HEADER))
+    salt, length = end_of_log(files.index.read(INDEX_HEADER, 0), files.wal.read(LOG_HEADER, 0))
     return Mark(salt.hex(), length)
-
-
-def _start_of(path: Path, size: int) -> bytes:
-    try:
-        with path.open("rb", buffering=0) as file:
-            return file.read(size)
-    except FileNotFoundError:
-        return b""
 
 
 def pack(note: Note) -> bytes:

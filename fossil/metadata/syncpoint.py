@@ -16,7 +16,7 @@ import trio
 from fossil.data.datalog import DataLog
 from fossil.errors import WritesStopped
 from fossil.metadata import settled
-from fossil.metadata.schema import Database, sync_database
+from fossil.metadata.schema import Database
 from fossil.metadata.settled import Mark, NoteFile
 from ninep.disk import is_full
 from ninep.protocol.errors import FileSystemFull
@@ -47,7 +47,6 @@ class SyncPoint:
     def __init__(self, system: Keeper, folder: Path) -> None:
         """Raises OSError: the file of notes cannot be made."""
         self._system = system
-        self._metadata = folder / "metadata"
         self._notes = NoteFile(folder)
         self._lock = trio.Lock()
         self._asked = self._done = 0
@@ -74,7 +73,7 @@ class SyncPoint:
         """
         self._system.check()
         self._system.commit()
-        return None if self._system.durable else settled.here(self._metadata)
+        return None if self._system.durable else settled.here(self._system.database.files)
 
     def write(self, mark: Mark | None) -> None:
         """Makes durable what had been committed at a mark: the data first, then what speaks of it. In any thread.
@@ -86,7 +85,7 @@ class SyncPoint:
             OSError: nothing is promised any more; call ``stop``.
         """
         self._system.log.sync()
-        sync_database(self._metadata)
+        self._system.database.files.sync()
         try:
             self._notes.write(mark)
         except OSError as error:

@@ -156,7 +156,7 @@ class Fossil:
     async def _checkpoint(self) -> None:
         """Brings the database up to date; a full disk does not keep what was removed from being given back."""
         try:
-            await trio.to_thread.run_sync(checkpoint, self.folder / "metadata")
+            await trio.to_thread.run_sync(checkpoint, self.system.database)
         except sqlite3.Error as error:
             if not is_full(error, self.folder):
                 raise

@@ -114,7 +114,7 @@ class Machine:
             newer = self.states[self.states.index(known) + 1 :] if known in self.states else []
             self.states = [known, *newer]
             interrupt("before the checkpoint")
-            checkpoint(self.folder / "metadata")
+            checkpoint(self.system.database)
             interrupt("after the checkpoint")
         system.freed.release()
 

@@ -17,6 +17,7 @@ from fossil.live.filesystem import ROOT, FileSystem
 from fossil.metadata import headroom, ledger, redo
 from fossil.metadata.headroom import ROW, Headroom, is_full
 from fossil.metadata.redolog import RedoLog
+from fossil.metadata.schema import Database
 from fossil.metadata.settled import boot
 from fossil.server import service
 from fossil.server.service import open_fossil
@@ -83,10 +84,9 @@ async def test_what_is_refused_is_not_done(tmp_path: Path, monkeypatch: pytest.M
 
 def test_room_is_taken_for_every_row(tmp_path: Path) -> None:
     system = FileSystem(tmp_path, owner=OWNER)
-    room = Headroom(tmp_path / "metadata")
+    room = Headroom(system.database.files)
     room.ensure(1000)
     assert (tmp_path / "metadata-wal").stat().st_blocks * 512 >= 1000 * ROW
-    room.close()
     system.close()
 
 
@@ -95,7 +95,7 @@ async def test_a_database_that_cannot_grow_is_no_broken_disk(tmp_path: Path, mon
     failed = trio.Event()
     limit = service.checkpoint
 
-    def checkpoint(path: Path) -> None:
+    def checkpoint(database: Database) -> None:
         trio.from_thread.run_sync(failed.set)
         error = sqlite3.OperationalError("database or disk is full")
         error.sqlite_errorcode = sqlite3.SQLITE_FULL

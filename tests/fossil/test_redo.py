@@ -17,7 +17,6 @@ from fossil.data.disk import DiskFile
 from fossil.errors import WritesStopped
 from fossil.live.filesystem import ROOT, FileSystem
 from fossil.metadata import redo
-from fossil.metadata.headroom import Headroom
 from fossil.metadata.ledger import FEW, MOST, Ledger
 from fossil.metadata.redolog import SIZE, RedoLog
 from fossil.metadata.rows import Rows
@@ -389,10 +388,12 @@ def test_redoing_on_a_full_disk(system: FileSystem, tmp_path: Path) -> None:
     copy = killed(system, tmp_path)
     log = (copy / "redo").read_bytes()
     database = sqlite3.connect(copy / "metadata", isolation_level=None, factory=Database)
+    database.path = copy / "metadata"
+    database.open_files()
     (pages,) = database.execute("PRAGMA page_count").fetchone()
     database.execute(f"PRAGMA max_page_count={pages}")
     with pytest.raises(OSError, match="make room"):
-        Ledger(database, Settings(database), copy / "redo", Headroom(copy / "metadata"), durable=False)
+        Ledger(database, Settings(database), copy / "redo", durable=False)
     database.close()
     assert (copy / "redo").read_bytes() == log
     assert len(content(copy)) == 60

@@ -56,7 +56,7 @@ def test_what_came_after_the_mark_is_cut_only_after_a_restart(tmp_path: Path, mo
             make(system, "meanwhile")
             system.sync_point.write(mark)
             if moved:
-                checkpoint(live / "metadata")
+                checkpoint(system.database)
         make(system, "after")
 
         copy = FileSystem(left_by(live, tmp_path / "copy"), owner=OWNER)
@@ -84,10 +84,10 @@ def test_a_log_that_was_begun_anew_is_cut_whole(tmp_path: Path) -> None:
     make(system, "before")
     mark = system.sync_point.mark()
     system.sync_point.write(mark)
-    checkpoint(live / "metadata")
+    checkpoint(system.database)
     make(system, "after")
     system.commit()
-    assert settled.here(live / "metadata").salt != mark.salt if mark else False
+    assert settled.here(system.database.files).salt != mark.salt if mark else False
     restarted(left_by(live, tmp_path / "copy"))
     copy = FileSystem(tmp_path / "copy", owner=OWNER)
     assert names(copy) == {"before"}
