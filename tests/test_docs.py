@@ -80,6 +80,19 @@ def test_every_page_can_be_found() -> None:
     assert not lost
 
 
+IMPORTED = re.compile(r"^from ((?:ninep|venti|fossil|cfs)[\w.]*) import (.+)$", re.MULTILINE)
+MODULE = re.compile(r"`((?:ninep|venti|fossil|cfs|bench|tests)/[\w/]+\.py)`")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_imports_is_there(page: Path) -> None:
+    text = page.read_text()
+    for module, names in IMPORTED.findall(text):
+        for name in names.split(","):
+            assert hasattr(import_module(module), name.strip()), f"{module} has no {name}"
+    assert not [path for path in MODULE.findall(text) if not (ROOT / path).exists()]
+
+
 PROGRAMS = {"ninep": "ninep-cli", "venti": "venti-cli", "fossil": "fossil", "cfs": "cfs"}
 """Each program and its page."""
 EVERYWHERE = frozenset(("-h", "--help", "--verbose"))
