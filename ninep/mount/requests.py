@@ -50,34 +50,58 @@ _TOO_EARLY = (UnknownFid, FileNotFound, InputOutput)
 
 
 async def together(connection: Connection, *requests: Any) -> list[Any]:
-    """Sends all requests at once; returns the replies, a refusal in the place of each that was refused.
+    """Sends requests at once, each of which needs those before; a refusal in the place of each that was refused.
 
     Cancelled, what they made stays: those who make fids give them up.
     """
+    (replies,) = await each_together(connection, [requests])
+    return replies
+
+
+async def each_together(connection: Connection, groups: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """The same for many groups of requests, none of which needs another."""
+    if not connection.in_order:
+        return [await _one_by_one(connection, group, []) for group in groups]
     client = connection.client
-    found: list[Any] = []
-    start = 0
-    if connection.in_order:
-        for call in [client.begin(request) for request in requests]:
+    calls = [[client.begin(request) for request in group] for group in groups]
+    found: list[list[Any]] = []
+    for begun in calls:
+        replies: list[Any] = []
+        for call in begun:
             try:
-                found.append(await client.wait(call))
+                replies.append(await client.wait(call))
+            except FileError as error:
+                replies.append(error)
+        found.append(replies)
+    return [
+        await _one_by_one(connection, group, replies) if _came_too_early(replies) else replies
+        for group, replies in zip(groups, found, strict=True)
+    ]
+
+
+def _came_too_early(replies: Sequence[Any]) -> bool:
+    """Whether a request may have been refused because one before it, which succeeded, had not been begun."""
+    first = next((at for at, reply in enumerate(replies) if isinstance(reply, FileError)), 0)
+    return first > 0 and isinstance(replies[first], _TOO_EARLY)
+
+
+async def _one_by_one(connection: Connection, requests: Sequence[Any], replies: Sequence[Any]) -> list[Any]:
+    """Sends what has no reply or was refused, each when the one before it has come off. What was done stays done."""
+    found: list[Any] = []
+    for at, request in enumerate(requests):
+        before = replies[at] if at < len(replies) else None
+        if before is not None and not isinstance(before, FileError):
+            found.append(before)
+        elif found and isinstance(found[-1], FileError):
+            found.append(found[-1])
+        else:
+            try:
+                found.append(await connection.client.call(request))
             except FileError as error:
                 found.append(error)
-        start = next((at for at, reply in enumerate(found) if isinstance(reply, FileError)), 0)
-        if not start or not isinstance(found[start], _TOO_EARLY):
-            return found
-        del found[start:]
-    for request in requests[start:]:
-        if found and isinstance(found[-1], FileError):
-            found.append(found[-1])
-            continue
-        try:
-            found.append(await client.call(request))
-        except FileError as error:
-            found.append(error)
-        else:
-            # What was refused before is done now: it had only come before what it needs.
-            connection.in_order = connection.in_order and not start
+            else:
+                # What was refused before is done now: it had only come before what it needs.
+                connection.in_order = connection.in_order and before is None
     return found
 
 
@@ -97,47 +121,36 @@ async def find(directory: RemoteFile, name: str) -> Found:
     return found
 
 
-async def find_all(directory: RemoteFile, names: Sequence[str], *before: Any) -> list[Found | FileError]:
-    """The same for many names, after the requests ``before``; a refusal in the place of each that cannot be had.
-
-    Raises what ``before`` met.
-    """
+async def find_all(directory: RemoteFile, names: Sequence[str]) -> list[Found | FileError]:
+    """The same for many names; a refusal in the place of each that cannot be had."""
     connection = directory.connection
     fids = [connection.take_fid() for _ in names]
-    requests: list[Any] = [*before]
-    for name, fid in zip(names, fids, strict=True):
-        requests += (m.Twalk(directory.fid, fid, [name]), _asking(connection, fid))
+    groups = [
+        (m.Twalk(directory.fid, fid, [name]), _asking(connection, fid)) for name, fid in zip(names, fids, strict=True)
+    ]
     try:
-        if connection.in_order or before:
-            replies = await together(connection, *requests)
-        else:
-            replies = []
-            for at in range(0, len(requests), 2):
-                replies += await together(connection, *requests[at : at + 2])
+        replies = await each_together(connection, groups)
     except trio.Cancelled:
         for fid in fids:
             connection.discard(fid, reuse=False)
         raise
-    failed = next((reply for reply in replies[: len(before)] if isinstance(reply, FileError)), None)
-    found: list[Found | FileError] = []
-    for at, (name, fid) in enumerate(zip(names, fids, strict=True)):
-        walked, told = replies[len(before) + 2 * at : len(before) + 2 * at + 2]
-        if isinstance(walked, FileError):
-            connection.give_fid(fid)
-            found.append(walked)
-        elif len(walked.wqids) != 1:
-            # As a server may answer that does not know the name, and ours say that they do not.
-            connection.discard(fid)
-            found.append(FileNotFound())
-        elif failed is not None or isinstance(told, FileError):
-            connection.discard(fid)
-            found.append(failed or told)
-        else:
-            file = type(directory)(connection, fid, walked.wqids[0], name)
-            found.append((file, _told(connection, told)))
-    if failed is not None:
-        raise failed
-    return found
+    return [_found(directory, name, fid, *pair) for name, fid, pair in zip(names, fids, replies, strict=True)]
+
+
+def _found(directory: RemoteFile, name: str, fid: int, walked: Any, told: Any) -> Found | FileError:
+    """What a walk to ``fid`` and a question for its attributes have led to."""
+    connection = directory.connection
+    if isinstance(walked, FileError):
+        connection.give_fid(fid)
+        return walked
+    if len(walked.wqids) != 1:
+        # As a server may answer that does not know the name, and ours say that they do not.
+        connection.discard(fid)
+        return FileNotFound()
+    if isinstance(told, FileError):
+        connection.discard(fid)
+        return told
+    return type(directory)(connection, fid, walked.wqids[0], name), _told(connection, told)
 
 
 async def opened(file: RemoteFile, flags: int) -> RemoteFile:
@@ -232,8 +245,21 @@ async def made(directory: RemoteFile, name: str, mode: int, gid: int, find: Find
     if directory.connection.version != lm.VERSION:
         await directory.mkdir(name, mode, gid)
         return await find(directory, name)
+    connection = directory.connection
+    fid = connection.take_fid()
     making = lm.Tmkdir(directory.fid, name, mode & 0o7777, gid)
-    (found,) = await find_all(directory, [name], making)
+    try:
+        done, walked, told = await together(
+            connection, making, m.Twalk(directory.fid, fid, [name]), _asking(connection, fid)
+        )
+    except trio.Cancelled:
+        connection.discard(fid, reuse=False)
+        raise
+    found = _found(directory, name, fid, walked, told)
+    if isinstance(done, FileError):
+        if not isinstance(found, FileError):
+            await found[0].leave()
+        raise done
     # It is made; a refusal now is about the fid alone.
     return await find(directory, name) if isinstance(found, FileError) else found
 
