@@ -156,7 +156,7 @@ class Put(Transfer):
             async with replacing(directory, name, status.st_mode & RIGHTS, changes=_copied(status), eager=True) as file:
                 async with file.writing() as sink:
                     if sparse:
-                        await _write_sparse(descriptor, size, sink)
+                        size = await _write_sparse(descriptor, size, sink)
                     else:
                         await _write_all(descriptor, size, sink)
                 if sparse:
@@ -176,8 +176,12 @@ async def _write_all(descriptor: int, size: int, sink: Writing) -> None:
         await sink.write(data)
 
 
-async def _write_sparse(descriptor: int, size: int, sink: Writing) -> None:
-    """What is not a hole of a file, at its places."""
+async def _write_sparse(descriptor: int, size: int, sink: Writing) -> int:
+    """Writes what is not a hole of a file, at its places; returns how long the file is.
+
+    That is less than ``size`` where reading ends earlier: the file was cut meanwhile, or tells a length that it does
+    not have, as those of ``/sys`` do.
+    """
     while sink.offset < size:
         try:
             start = os.lseek(descriptor, sink.offset, os.SEEK_DATA)
@@ -185,14 +189,15 @@ async def _write_sparse(descriptor: int, size: int, sink: Writing) -> None:
         except OSError as error:
             if error.errno != errno.ENXIO:
                 raise
-            return
+            return min(size, os.fstat(descriptor).st_size)
         sink.offset = start
         while sink.offset < end:
             wanted = min(PIECE, end - sink.offset)
             data = await local(wanted, os.pread, descriptor, wanted, sink.offset)
             if not data:
-                return
+                return sink.offset
             await sink.write(data)
+    return sink.offset
 
 
 async def _lengthen(file: RemoteFile, size: int) -> None:
