@@ -11,7 +11,7 @@ from fossil.errors import DataInUse, NoDataDirectory
 from ninep.disk import AlreadyLocked, LockFile, make_folders
 
 _OURS = frozenset(
-    ("metadata", "data", "redo", "lock", "venti", "srv", "console", "metadata-head", "settled", "lost+found")
+    ("metadata", "data", "redo", "lock", "venti", "srv", "console", "metadata-head", "settled", "spare", "lost+found")
 )
 """What a data directory has; what begins with ``metadata`` is the database and its files."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from fossil.data.spare import Spare
 from fossil.metadata import settled
 from fossil.metadata.databasefiles import DatabaseFiles
 from ninep import disk
@@ -17,8 +18,8 @@ from ninep.protocol.errors import FileSystemFull
 
 ROW = 3 * (4096 + 24)
 """Bytes of the write-ahead log for a row: its page and those of indexes, each with its header."""
-AHEAD = 256
-"""Rows for which room is taken at once."""
+AHEAD = 64
+"""Rows for which room is taken at once, if there is so much: some 800 KB, which few disks miss."""
 _VAGUE = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 """What it tells of a quota, and where it cannot make or lengthen a file beside the database."""
 _FRAME = 4096 + 24
@@ -39,8 +40,9 @@ class Headroom:
         rows: there is room for so many.
     """
 
-    def __init__(self, files: DatabaseFiles) -> None:
+    def __init__(self, files: DatabaseFiles, folder: Path) -> None:
         self._files = files
+        self._spare = Spare(folder)
         self._end = 0
         self.rows = 0
 
@@ -62,11 +64,20 @@ class Headroom:
                 if not disk.is_full(error):
                     # It may still do what it is asked for.
                     return
-                try:
-                    self._reserve(start, start + rows * ROW)
-                except OSError as again:
-                    raise FileSystemFull from again
+                self._take_last(start, rows)
         self.rows = (self._end - start) // ROW
+
+    def _take_last(self, start: int, rows: int) -> None:
+        try:
+            self._reserve(start, start + rows * ROW)
+        except OSError as error:
+            if not self._spare.give_up():
+                raise FileSystemFull from error
+            self._take_last(start, rows)
+
+    def refill(self) -> None:
+        """Keeps some room for the moment in which the disk is full, if there is room for that."""
+        self._spare.take()
 
     def _reserve(self, start: int, end: int) -> None:
         frames = end // _FRAME + 1

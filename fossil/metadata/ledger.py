@@ -73,7 +73,7 @@ class Ledger:
         self._database = database
         self._settings = settings
         self._path = path
-        self.headroom = Headroom(database.files)
+        self.headroom = Headroom(database.files, path.parent)
         self.pending = Pending()
         self.recorded = Pending()
         self._storing: _Storing | None = None

@@ -6,6 +6,7 @@ import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from errno import ENOSPC
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from fossil.errors import DamagedData
 from fossil.metadata import head
 from fossil.metadata.databasefiles import DatabaseFiles
+from fossil.metadata.headroom import is_full
 from fossil.metadata.tables import ALIVE, EXTENT, FETCHED, INDEXES, TABLES, Table
 from fossil.metadata.upgrade import NEWEST, upgrade
 
@@ -289,7 +291,7 @@ def open_database(path: Path, *, durable: bool, boot: str = "") -> Database:
 
     Raises:
         DamagedData: the file is something else, or of a later format.
-        OSError: its files cannot be opened.
+        OSError: its files cannot be opened; ENOSPC: the disk is full.
     """
     database = _mended_opened(path, durable=durable, boot=boot)
     try:
@@ -354,6 +356,10 @@ def _opened(path: Path, *, durable: bool, boot: str) -> Database:
         raise
     except sqlite3.DatabaseError as error:
         database.close()
+        if is_full(error, path.parent):
+            raise OSError(
+                ENOSPC, "the disk is full, and the database cannot be opened: make room", str(path)
+            ) from error
         raise DamagedData(f"{path} cannot be used: {error}; restore it from a copy") from error
     except BaseException:
         database.close()

@@ -19,6 +19,7 @@ from fossil.archive.listing import Lister
 from fossil.archive.trust import Trust
 from fossil.archive.vault import OpenStore, Vault, welcome
 from fossil.data.lock import held
+from fossil.data.spare import Spare
 from fossil.errors import DamagedData, WritesStopped
 from fossil.files.attach import FossilTree
 from fossil.files.rules import STRICT, Rules
@@ -126,6 +127,7 @@ class Fossil:
         try:
             with suppress(OSError):
                 system.ledger.begin_log()
+            system.ledger.headroom.refill()
             while system.store_accesses(ACCESSES):
                 system.commit()
                 await trio.lowlevel.checkpoint()
@@ -219,6 +221,7 @@ async def open_fossil(
         DamagedData: it is not a file system that this program can use.
     """
     with held(folder):
+        Spare(folder).give_up_if_full()
         system = FileSystem(folder, owner=owner, durable=durable, clock=clock)
         fossil = Fossil(
             folder,

@@ -10,7 +10,7 @@ from ninep.disk.growing import ReadBound
 from ninep.disk.locked import AlreadyLocked, LockFile
 from ninep.disk.positioned import Data, PositionedFile, pread_all, pwrite_all
 from ninep.disk.replaced import replace_file
-from ninep.disk.room import FULL, has_room, is_full
+from ninep.disk.room import FULL, has_room, has_space, is_full
 from ninep.disk.streamed import write_whole
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "ReadBound",
     "check_writable",
     "has_room",
+    "has_space",
     "is_full",
     "make_folders",
     "pread_all",

@@ -16,6 +16,12 @@ def is_full(error: OSError) -> bool:
     return error.errno in FULL
 
 
+def has_space(folder: str | Path, size: int) -> bool:
+    """Whether the disk of a directory has so many bytes that this user may take, by what it tells of itself."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize >= size
+
+
 def has_room(folder: str | Path) -> bool:
     """Whether a little can be written in a directory; for errors of libraries that do not tell what the system said."""
     try:

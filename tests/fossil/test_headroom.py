@@ -84,7 +84,7 @@ async def test_what_is_refused_is_not_done(tmp_path: Path, monkeypatch: pytest.M
 
 def test_room_is_taken_for_every_row(tmp_path: Path) -> None:
     system = FileSystem(tmp_path, owner=OWNER)
-    room = Headroom(system.database.files)
+    room = Headroom(system.database.files, tmp_path)
     room.ensure(1000)
     assert (tmp_path / "metadata-wal").stat().st_blocks * 512 >= 1000 * ROW
     system.close()
