@@ -17,6 +17,7 @@ from ninep.cli.errors import BadUsage, OutputFailed
 from ninep.cli.interrupts import Interruption
 from ninep.cli.loading import SIGNALLED, SIGNALS
 from ninep.cli.streams import whole_streams
+from ninep.tasks.sparing import SparingFilter
 
 CODES: Mapping[type[Exception], int] = {BadUsage: USAGE, OSError: FAILED}
 """Exit codes of what can go wrong here; each program adds its own."""
@@ -90,7 +91,9 @@ def _run(
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else USAGE
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(getattr(arguments, "verbose", 0), 2)]
-    logging.basicConfig(level=level, format=f"{name}: %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(SparingFilter())
+    logging.basicConfig(level=level, format=f"{name}: %(message)s", handlers=[handler])
     try:
         result = trio.run(interruption.run, arguments.run, arguments, instruments=instruments(arguments))
     except BaseException as error:
