@@ -1,4 +1,4 @@
-"""The client for scripts: the same names as in ``ninep.client.tree``, without ``async``.
+"""The synchronous client, for scripts: the methods of ``ninep.client.tree`` without ``async``.
 
 ::
 

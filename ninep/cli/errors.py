@@ -1,4 +1,4 @@
-"""What goes wrong at the edge of a program. Pure."""
+"""Errors at the edge of a program: mistakes of the person who calls it, streams that fail. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first and the last thing that a program does: a signal while it is loaded is one line, one after its end nothing.
+"""Signals before and after a program's work: one line while it is loading, nothing once it has ended.
 
 It imports next to nothing, as until then Ctrl-C is a traceback out of the middle of some module.
 """

@@ -1,4 +1,4 @@
-"""What the command lines of all programs that use the network share: its flags, its settings, its errors."""
+"""Command-line flags, settings and error messages of all programs that use the network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What servers share: the clean end by a signal, and the lines that say where they serve."""
+"""Running a server from a command line: clean shutdown on a signal, and the lines that say where it serves."""
 
 from __future__ import annotations
 

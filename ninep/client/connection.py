@@ -1,4 +1,4 @@
-"""A connection to a 9P server: version, fids and the fate of those whose owner lost interest. Source: intro(5).
+"""A connection to a 9P server: it negotiates the version, allocates fids and clunks abandoned ones. Source: intro(5).
 
 A fid's number is used again only when the server has confirmed that the fid is gone. A request that makes a fid and is
 given up may or may not have made it: such a fid is clunked whatever the server says, and where its fate stays unknown

@@ -1,4 +1,4 @@
-"""An open remote file with a place in it: read, write, seek, lines. Source: the binary files of Python's ``io``."""
+"""An open remote file with a position: read, write, seek, lines, like the binary files of Python's ``io``."""
 
 from __future__ import annotations
 

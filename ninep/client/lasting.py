@@ -1,4 +1,4 @@
-"""A tree that is there again after its connection broke: dialled and attached anew, its open files opened again.
+"""A remote tree that reconnects: after its connection broke it dials, attaches, and reopens the open files.
 
 ::
 

@@ -1,4 +1,4 @@
-"""An open file of a tree that outlives its connection: it is opened again in the next one, and goes on.
+"""An open file of a reconnecting tree: it is reopened on each new connection and continues.
 
 It is the same file as before, by its qid; where another has its name by now, ``FileRemoved`` is raised.
 """

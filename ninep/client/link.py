@@ -1,4 +1,4 @@
-"""A connection to a server, and the next one when that broke."""
+"""A connection to a server that is replaced by a new one when it breaks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file on a server can do for Unix programs where the server speaks 9P2000: what that can express.
+"""The Unix operations of a remote file on a server that speaks plain 9P2000, as far as it can express them.
 
 ``remote_unix`` and ``remote_linux`` have the same methods for servers that speak more; a program calls them without
 asking which. What cannot be done is refused with the error that Unix knows for it.

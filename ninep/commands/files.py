@@ -1,4 +1,4 @@
-"""What ``python -m ninep`` can do."""
+"""The commands of ``python -m ninep``, and those of them that work on the files of a server."""
 
 from __future__ import annotations
 

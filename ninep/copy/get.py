@@ -1,4 +1,4 @@
-"""Whole trees from a server. Nothing that it lists can make us write outside of the place that was named."""
+"""Copies whole trees from a server. No name that the server lists can make it write outside the destination."""
 
 from __future__ import annotations
 

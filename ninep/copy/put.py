@@ -1,4 +1,4 @@
-"""Whole trees to a server."""
+"""Copies whole trees to a server."""
 
 from __future__ import annotations
 

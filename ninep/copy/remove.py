@@ -1,4 +1,4 @@
-"""Whole trees away from a server."""
+"""Removes whole trees on a server."""
 
 from __future__ import annotations
 

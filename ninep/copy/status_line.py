@@ -1,4 +1,4 @@
-"""One line that tells how far a long command is, where a person looks at a terminal."""
+"""Shows the progress of a long command as one line, if standard error is a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole trees to a server, from a server, and away; many files at once.
+"""The part that copying and removing trees share: a walk with many files in progress at once.
 
 A tree is walked depth first by ``Jobs``. Each directory under way is a ``_Branch``, which counts what is still to be
 done in it and ends when nothing is: only then do times and permissions stay as they are set, and can it be removed.

@@ -1,4 +1,4 @@
-"""Where a result goes: whole under its name or not there, and what was there stays until then.
+"""An output file that appears under its name only when it is complete; until then the old one stays.
 
 A plain file is written beside its place and renamed when it is whole. What is no plain file is written through: a
 device, a pipe, /dev/stdout; and so is a symbolic link, whose target is what is replaced.

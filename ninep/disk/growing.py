@@ -1,4 +1,4 @@
-"""How far a file is read that may grow meanwhile, or that does not tell how long it is."""
+"""A bound on how far to read a file that may grow meanwhile, or whose length is unknown."""
 
 from __future__ import annotations
 

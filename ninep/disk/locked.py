@@ -1,4 +1,4 @@
-"""A lock file: whoever has it locked (flock) has the directory that it stands in; its content says which process."""
+"""A lock file: the process that holds its lock (flock) owns the directory; the content names that process."""
 
 from __future__ import annotations
 

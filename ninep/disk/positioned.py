@@ -1,4 +1,4 @@
-"""A file that is read and written at positions: whole, however little of it the system takes at once."""
+"""A file that is read and written at offsets, in full, however few bytes each system call transfers."""
 
 from __future__ import annotations
 

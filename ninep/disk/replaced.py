@@ -1,4 +1,4 @@
-"""Replacing a file so that after a crash or a loss of power it is the old one or the new one, never a mixture."""
+"""Replaces a file so that after a crash it has the old content or the new, never a mixture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a disk, or our share of it, is full: that is no broken disk, and goes by."""
+"""Tells a full disk, or a used-up quota, from other disk errors: it is temporary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing to a descriptor that may be a pipe or a terminal: all of it, whatever it takes at once."""
+"""Writes all bytes to a descriptor that may be a pipe or a terminal and takes only some at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Using the file system with another user's rights, which the kernel then checks. Source: setfsuid(2).
+"""Accesses local files with another user's rights, which the kernel then checks. Source: setfsuid(2).
 
 Only the calling thread changes, only for files, and only while the context lasts, in which nothing is awaited. What
 the system refuses in it becomes the refusal of 9P that it stands for.

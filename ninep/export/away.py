@@ -1,4 +1,4 @@
-"""One fid's view of a place whose file system may not answer: every call that asks it is made by a thread.
+"""A view of a place on a file system that may hang, such as NFS: a thread makes every call to it.
 
 So a server or a program that is gone keeps those waiting who want something of it, and nobody else. A client may give
 such a request up. Then the thread is waited for no longer than ``GRACE`` and left to itself; what it still brings to

@@ -1,4 +1,4 @@
-"""Reading and writing local files from the event loop, without making other clients wait for the disk.
+"""Reads and writes local files from the event loop without making other clients wait for the disk.
 
 What the page cache has is read at once (RWF_NOWAIT, readv(2)): a thread costs more than the copy. What is on the disk
 alone is read in a thread. A write goes to the page cache at once, too, until the kernel makes one wait; then writes

@@ -1,4 +1,4 @@
-"""Descriptors as a resource that is counted: what clients make us hold leaves some for everything else.
+"""Limits the descriptors that clients may take, so that some are left for everything else.
 
 A system gives out the lowest number that is free. So a number tells how many there are at least, whoever has opened
 them, and nobody has to keep accounts: one that is too high is closed again, and its client refused. The rest is for

@@ -1,4 +1,4 @@
-"""The same in the words of Unix: what only 9P2000.u and 9P2000.L ask of a file beneath an exported directory."""
+"""The operations of 9P2000.u and 9P2000.L on a file of an exported directory."""
 
 from __future__ import annotations
 

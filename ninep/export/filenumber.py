@@ -1,4 +1,4 @@
-"""Qid paths of local files: one for each file of all file systems that are mounted in a tree. Pure.
+"""Derives a qid path from device and inode: unique over all file systems mounted in a tree. Pure.
 
 They are made of what the kernel tells apart files by, so that they are the same after a restart::
 

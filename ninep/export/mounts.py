@@ -1,4 +1,4 @@
-"""Which places beneath a directory are on file systems that may not answer. Source: proc(5), mountinfo.
+"""Finds out which places below a directory are on file systems that may hang. Source: proc(5), mountinfo.
 
 A call on a disk of this machine ends soon, and a thread for it would cost more than it takes. A call on what is behind
 a network or another program may take as long as that likes.

@@ -1,4 +1,4 @@
-"""One fid's view of a place beneath an exported directory: what every dialect asks for."""
+"""One fid's view of a place in an exported directory: the operations that every dialect has."""
 
 from __future__ import annotations
 

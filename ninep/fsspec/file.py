@@ -1,4 +1,4 @@
-"""Open files for programs that know fsspec: read in ranges, or written and put in place at the end of a transaction."""
+"""Open files for fsspec: read in ranges, or written and moved into place when a transaction ends."""
 
 from __future__ import annotations
 

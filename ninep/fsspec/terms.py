@@ -1,4 +1,4 @@
-"""Paths, entries and errors as fsspec has them."""
+"""Translates paths, directory entries and errors to those of fsspec."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a request of the kernel ends: with what it asked for, or with an error number. Nothing else leaves it.
+"""Ends each request of the kernel with its result or an error number, and lets no other exception out.
 
 An exception that left a request would end the mount for all programs. What was not foreseen is logged with its
 request, and that request fails with EIO.

@@ -1,4 +1,4 @@
-"""What the kernel is told of a file. Whatever a server says is made something that Linux takes."""
+"""Translates what a server says about a file into attributes that Linux accepts, whatever the server says."""
 
 from __future__ import annotations
 

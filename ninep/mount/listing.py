@@ -1,4 +1,4 @@
-"""An open directory of the mount: read as far as the kernel asks, so that one without an end takes no more memory."""
+"""An open directory of the mount: it reads only as far as the kernel asks, so an endless one takes little memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mounting, and unmounting however it ends: on a signal, by ``umount``, or because the server is gone."""
+"""Mounts a tree, and unmounts it however that ends: on a signal, by ``umount``, or when the server is gone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files that the kernel knows, by inode number, each with a fid at the server while it needs one.
+"""The files that the kernel knows, by inode number, each with a fid at the server while one is needed.
 
 A node is a *place*: a name in a directory. Its inode number is the path of the file's qid, but that alone never makes
 two places one file. There are servers that give one qid path to several files: the original fossil to a file and to

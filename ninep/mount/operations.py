@@ -1,4 +1,4 @@
-"""The requests of Linux's FUSE, each as what the server is to do.
+"""Translates the requests of Linux's FUSE into requests to the 9P server.
 
 The rule of what may be old. Names and attributes are kept by the kernel for ``keep`` seconds, so that a change by
 another client is seen after that time at the latest; what is done through this mount is seen at once. The content of a

@@ -1,4 +1,4 @@
-"""Whose the files are that several users of a machine make through one attached user.
+"""Gives files that several local users create through one attached user to those who created them.
 
 The server knows one user only, and makes files his. Where that one may give files away, as root may, each file is given
 to whoever made it; where the server does not allow that, it stays with the one who attached. The bits that run a

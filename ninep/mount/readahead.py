@@ -1,4 +1,4 @@
-"""Reading an open file for many readers at once, with messages in flight ahead of who reads from start to end."""
+"""Reads an open file for many readers at once, and ahead of those that read from start to end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several requests that need each other, sent in one go: a lookup, an open, a creation cost one round trip each.
+"""Sends requests that depend on each other together, so that lookup, open and create take one round trip each.
 
 Our servers begin what comes in one connection in the order of arrival. Others may not: where a request that needed an
 earlier one was refused although that succeeded, it is sent once more, and if that helps nothing is sent together any

@@ -1,4 +1,4 @@
-"""Readers that got a signal while they wait for a stream.
+"""Finds readers that got a signal while they wait for a stream, so that their reads can be interrupted.
 
 A read that the kernel has handed to a FUSE file system ends when that answers it, and not when its reader is killed.
 The kernel does tell of the signal (FUSE_INTERRUPT), but pyfuse3 keeps that to itself. So while reads wait, and only

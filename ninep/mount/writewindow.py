@@ -1,4 +1,4 @@
-"""Writing an open file with many messages in flight: a write is done when it is sent, as with any disk cache.
+"""Writes an open file with many messages in flight: like a disk cache, it answers when a write has been sent.
 
 What goes wrong is told to the next write, or to who asks whether all is well: ``fsync`` and ``close``.
 """

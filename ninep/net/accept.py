@@ -1,4 +1,4 @@
-"""Accepting connections, and no more of them at once than was agreed.
+"""Accepts connections, up to a limit.
 
 Descriptors are counted by the system, and a server that has none left can take nobody in, not even to say so. One is
 kept in reserve for that: it is given back, who waits is taken in and hung up on, and it is taken again. Where somebody

@@ -1,4 +1,4 @@
-"""Making connections."""
+"""Connects to an address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who runs this program: the one answer that all programs give."""
+"""Finds out which user runs this program; every program uses the same answer."""
 
 from __future__ import annotations
 

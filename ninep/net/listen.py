@@ -1,4 +1,4 @@
-"""Listening, and not where strangers could come in unless that was asked for."""
+"""Listens on an address, and refuses those where strangers could connect unless the caller allows it."""
 
 from __future__ import annotations
 

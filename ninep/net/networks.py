@@ -1,4 +1,4 @@
-"""Which addresses belong to ``/net``, ``/net.alt`` and whatever other networks a person has named."""
+"""Knows which addresses belong to ``/net``, ``/net.alt`` and the other networks that a person has named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams that are no sockets of our own making: this program's standard input and output, and another program's."""
+"""Streams over standard input and output, and over those of another program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TLS for addresses that begin with ``tls!``: who must prove what, from files of certificates, and how it ends.
+"""TLS for addresses that begin with ``tls!``: contexts from certificate files, and how a connection is closed.
 
 A server always proves who it is; a client does where the server wants to know. Nothing below TLS 1.2 is spoken.
 

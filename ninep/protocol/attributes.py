@@ -1,4 +1,4 @@
-"""What Unix knows of a file beyond its directory entry: the values of 9P2000.L. Pure.
+"""File attributes of 9P2000.L: what Unix knows of a file beyond the 9P2000 directory entry. Pure.
 
 Modes are Linux's (``st_mode``), times are nanoseconds since 1970, users and groups are numbers (see ``ids``).
 """

@@ -1,4 +1,4 @@
-"""Messages of 9P2000 to bytes and back: pure. Source: intro(5); layouts in ``docs/reference/9p-messages.md``.
+"""Packs and unpacks messages of 9P2000. Pure. Source: intro(5); layouts in ``docs/reference/9p-messages.md``.
 
 A frame here is without its size field: ``type[1] tag[2] body``. Payloads of reads and writes are views of the frame,
 never copies. A string that is no UTF-8 keeps its bytes as surrogate escapes, so that one odd name in a message costs

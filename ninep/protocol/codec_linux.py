@@ -1,4 +1,4 @@
-"""Messages of 9P2000.L to bytes and back: pure. Layouts in ``docs/reference/9p-messages.md``.
+"""Packs and unpacks messages of 9P2000.L. Pure. Layouts in ``docs/reference/9p-messages.md``.
 
 What it shares with 9P2000 is in ``codec``, and attaching in ``codec_unix``. Most of its own messages are rows of
 numbers and strings, and are described by a letter for each: those of ``struct``, and ``s`` for a string.

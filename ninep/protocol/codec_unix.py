@@ -1,4 +1,4 @@
-"""What 9P2000.u says differently: numbers of users and errors, and directory entries that tell more. Pure.
+"""Packs and unpacks the messages that 9P2000.u changes: numeric users and errors, longer directory entries. Pure.
 
 Everything else is as in ``codec``; layouts in ``docs/reference/9p-messages.md``.
 """

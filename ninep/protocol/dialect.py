@@ -1,4 +1,4 @@
-"""9P2000, 9P2000.u and 9P2000.L as the wire layer wants to know them."""
+"""The ``Dialect`` objects of 9P2000, 9P2000.u and 9P2000.L: what the wire layer needs to know of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file does in 9P2000.u and 9P2000.L that was written for 9P2000: the same with what it has, or a refusal.
+"""Default Unix operations of a file that only implements 9P2000: they use its methods, or refuse.
 
 Where that takes several calls it is not atomic. A file that knows better has methods of its own.
 """

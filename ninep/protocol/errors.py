@@ -1,4 +1,4 @@
-"""Refusals: one class on both sides of the wire. A file raises it, the session sends it, the client raises it again.
+"""Refusals: a server's file raises one, the session sends its text, and the client raises the same class.
 
 ``NinepError``
 

@@ -1,4 +1,4 @@
-"""Users and groups by name and by number: Plan 9 has names, Unix has numbers, and both mean the same people. Pure.
+"""Maps users and groups between names, which Plan 9 uses, and numbers, which Unix uses. Pure.
 
 The rule, in ``docs/reference/9p-ids.md``: a table first; a name of digits is that number; ``none`` is 65534; any other
 name gets a number made from its letters, the same at all times and on all machines. Backwards the same; a number that

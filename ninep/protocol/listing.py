@@ -1,4 +1,4 @@
-"""Directory entries as people read them. Source: ls(1)."""
+"""Formats directory entries for people. Source: ls(1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which names a file can have. Pure. Source: intro(5)."""
+"""Checks file names. Pure. Source: intro(5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Directory entries as they stand on the wire. Source: stat(5).
+"""Directory entries: a file's metadata, packed and unpacked. Source: stat(5).
 
 Layout, little-endian, all strings with a 2-byte count before them:
 

@@ -1,4 +1,4 @@
-"""What all files of a tree in memory share: the room, the clock, the paths."""
+"""The state that all files of a tree in memory share: the space used, the clock, the qid paths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an authentication fid stands for. Sources: intro(5), attach(5)."""
+"""The file behind an authentication fid. Sources: intro(5), attach(5)."""
 
 from __future__ import annotations
 

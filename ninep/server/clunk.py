@@ -1,4 +1,4 @@
-"""Giving up a file's view: the last call on it is made whatever else happens, and does not take for ever."""
+"""Clunks or removes a fid's file exactly once, even if the request is flushed, and within a time limit."""
 
 from __future__ import annotations
 

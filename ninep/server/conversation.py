@@ -1,4 +1,4 @@
-"""What one connection has agreed on and set up, for those who answer its requests."""
+"""The state of one connection that its requests share: dialect, message size, fids and open modes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading one open directory in messages: whole entries, in order, from the start or from where the last ended.
+"""Reads an open directory in messages: whole entries, from the start or from where the last message ended.
 
 Source: read(5).
 """

@@ -1,4 +1,4 @@
-"""One connection's fids: what each stands for, and who is using it at the moment."""
+"""The fids of one connection: the file of each, and which request is using it."""
 
 from __future__ import annotations
 

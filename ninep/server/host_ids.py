@@ -1,4 +1,4 @@
-"""Users and groups with the numbers that this machine gives them."""
+"""Maps users and groups to the numbers that this machine has for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading one open directory as 9P2000.L does: entries with cookies to go on from.
+"""Reads an open directory as 9P2000.L does: each entry has a cookie to continue from.
 
 A cookie is the number of its entry since the start, so it stays good while entries go away. Back in the entries of the
 last answer a client may go at any time; further back the directory is listed again, and counts from there.

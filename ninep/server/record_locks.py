@@ -1,4 +1,4 @@
-"""The requests of 9P2000.L for record locks. Sources: Linux's 9P client, diod's ``protocol.md``, ``fcntl(2)``."""
+"""Answers the record lock requests of 9P2000.L. Sources: Linux's 9P client, diod's ``protocol.md``, ``fcntl(2)``."""
 
 from __future__ import annotations
 

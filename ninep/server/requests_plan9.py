@@ -1,4 +1,4 @@
-"""The requests of 9P2000 that 9P2000.L has others for: open, create, stat and wstat. Sources: open(5), stat(5)."""
+"""The requests that 9P2000.L replaces by others: open, create, stat and wstat. Sources: open(5), stat(5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Serving a tree: one session for each connection, and no connection can disturb another."""
+"""Serves a tree: each connection gets a session, and none can disturb another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One connection's conversation with a served tree: fids, checks and the order of things. Source: intro(5) and on.
+"""The server side of one 9P connection: it checks each request, resolves its fids and answers it. Source: intro(5).
 
 What a message asks is checked and reserved when it arrives. A file that answers at once costs no task; where it has
 to wait, the rest of the request is a coroutine that holds its fid meanwhile. A later request on a fid that is held

@@ -1,4 +1,4 @@
-"""Extended attributes as 9P2000.L moves them: a fid becomes the attribute, and is read or written like a file."""
+"""Extended attributes in 9P2000.L: a fid is turned into the attribute, and read or written like a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands at one place of a synthetic tree: functions, or other places."""
+"""One entry of a synthetic tree: the functions behind a file, or the entries of a directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same for each of many things, some of them at a time."""
+"""Calls an async function for each of many things, a bounded number of them at a time."""
 
 from __future__ import annotations
 

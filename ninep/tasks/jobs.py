@@ -1,4 +1,4 @@
-"""Many jobs, a bounded number at once: what a tree needs, where every directory makes more to do."""
+"""A queue of jobs that may add further jobs, with a bounded number running at once: for walks of trees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work in the background that is done again and again, and that nothing which goes wrong in one round ends.
+"""Background work in rounds: an error ends one round, is logged, and the next round still comes.
 
 A round that fails in a way that nobody foresaw is logged with its traceback. Its program serves on, and the next round
 is tried as if nothing had been: most of what goes wrong is one file, one peer, one moment.

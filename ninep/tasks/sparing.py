@@ -1,4 +1,4 @@
-"""A log that says the same trouble once in a while, however often it happens."""
+"""Limits how often the same trouble is logged."""
 
 from __future__ import annotations
 

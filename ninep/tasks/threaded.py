@@ -1,4 +1,4 @@
-"""A trio loop in a thread of its own, for programs that know nothing of async."""
+"""Runs a trio loop in a thread, for programs that are not async."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests that have begun, as the server loop and its log want to know them."""
+"""A request that a server has begun: what its loop and its log need to know."""
 
 from __future__ import annotations
 

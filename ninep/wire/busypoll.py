@@ -1,4 +1,4 @@
-"""Looking a little longer before going to sleep.
+"""Polls a socket for a short time before the program goes to sleep, which saves the wake-up.
 
 A request that finds its server asleep pays for waking it up: on a virtual machine that is several times what all the
 rest of a small request costs. So a program that has just had something to do looks at its sockets again and again for

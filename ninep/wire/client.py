@@ -1,4 +1,4 @@
-"""Calling: many requests in flight on one connection, each matched to its reply by tag.
+"""The client of a connection: many requests in flight, each matched to its reply by tag.
 
 One task reads, whoever has something to send sends it (see ``outbox``). A caller that wants a window of requests
 uses ``begin`` and later ``wait``; no task is needed for each::

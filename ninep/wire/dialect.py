@@ -1,4 +1,4 @@
-"""What one protocol tells the wire layer about itself, and what a server supplies.
+"""The interfaces between the wire layer and a protocol: ``Dialect``, and ``Session`` for its servers.
 
 Nothing in ``ninep.wire`` knows what a fid or a score is; nothing above it knows what a tag is.
 """

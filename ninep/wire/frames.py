@@ -1,4 +1,4 @@
-"""Cutting a byte stream into frames: pure, and the same for every protocol with a length prefix.
+"""Cuts a byte stream into frames, for every protocol with a length prefix. Pure.
 
 Received chunks are kept as immutable ``bytes`` and frames are handed out as views of them, so that a payload is
 never copied here unless its frame spans two chunks. A ``bytearray`` could not do that: Python refuses to resize

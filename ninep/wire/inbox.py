@@ -1,4 +1,4 @@
-"""The way in of a connection: what the peer has sent, as soon as there is anything.
+"""The receiving side of a connection: it gives what the peer has sent as soon as there is anything.
 
 A socket is waited for first and read then: most often nothing is there when a connection has answered all it got, and
 finding that out by reading costs a system call and an exception for each request at depth one. How much is asked for

@@ -1,4 +1,4 @@
-"""What one connection of a server may hold."""
+"""Limits on what one connection may hold at a server: requests, bytes, seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Going on with what may have to be waited for, see ``Maybe``: without a task where it need not."""
+"""Helpers for values that are either ready or a coroutine (``Maybe``): no task is needed for those that are ready."""
 
 from __future__ import annotations
 

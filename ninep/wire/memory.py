@@ -1,4 +1,4 @@
-"""Memory that a program has had it keeps for the next message.
+"""Keeps the memory of large messages for the next ones, so that the kernel need not clear it again.
 
 By default the allocator of glibc gives every large buffer back to the kernel, which fills it with zeros when it is
 wanted again, page by page: for messages from 64 KiB on that costs more than all that is done with them. Source:

@@ -1,4 +1,4 @@
-"""The one way out of a connection.
+"""The sending side of a connection: replies and requests leave at once or wait for the writer task.
 
 Frames are queued whole, and only this object writes to the stream, so that no cancelled task can ever cut one in
 two. A socket is written at once and without waiting, from whichever task has something to send; only what the

@@ -1,4 +1,4 @@
-"""Serving one connection: requests are begun in the order of arrival, and most are answered without a task.
+"""The server loop of a connection: it begins requests in the order of arrival, and answers most without a task.
 
 The reader takes what the socket has, cuts every whole frame out of it and calls ``Session.begin`` for each. Replies
 that are ready are collected, made lasting by one ``Session.commit``, and leave in one send. What has to wait runs in

@@ -1,4 +1,4 @@
-"""Carrying on a coroutine without a task for as long as it only waits for replies.
+"""Drives a coroutine without a task for as long as it waits only for replies of another server.
 
 A task, its cancel scope and its turns of the event loop cost more than all the rest of a small request. A server whose
 requests do little else than ask another server (a proxy) can do without: the coroutine is driven by hand. Where it
