@@ -1,4 +1,4 @@
-"""A block store on the network. Source: venti(8)."""
+"""Serves a block store on the network. Source: venti(8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a block is stored compressed, and how. Pure."""
+"""Compresses a block if that makes it smaller, and decompresses it. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``check``: is everything of an archive there, and as it was written?"""
+"""``check``: verifies that every block of an archive is there and is what was written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``copy``: a tree from one archive to another. Source: venti(1)."""
+"""``copy``: copies a tree from one archive to another. Source: venti(1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``export``: every block of a store, to an archive on the network."""
+"""``export``: sends every block of a store to an archive on the network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The directory of a store that a command works on by itself, without a server."""
+"""Commands that open the directory of a store themselves, without a server."""
 
 from __future__ import annotations
 

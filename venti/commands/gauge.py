@@ -1,4 +1,4 @@
-"""How far long work is: one line on a terminal, with rate and time to go."""
+"""Progress of long work: one line on a terminal, with rate and time to go."""
 
 from __future__ import annotations
 

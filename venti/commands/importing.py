@@ -1,4 +1,4 @@
-"""``import``: the blocks of the original venti's arena partitions. Source: venti(8)."""
+"""``import``: reads the blocks of the original venti's arena partitions. Source: venti(8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``mirror``: all of a store, somewhere else."""
+"""``mirror``: brings a second copy of a store up to date, in a directory or on a server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``rebuild-index``: the index, made anew from the arenas."""
+"""``rebuild-index``: rebuilds the index from the arenas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``repair``: what is damaged or missing comes from another archive."""
+"""``repair``: fetches damaged or missing blocks from another archive."""
 
 from __future__ import annotations
 

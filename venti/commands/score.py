@@ -1,4 +1,4 @@
-"""How a person names an archive: by its score, or by the file that ``vac -f`` wrote it to."""
+"""Finds the score of an archive that a person names: by the score, or by the file that ``vac -f`` wrote it to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``scrub``: looks through a store, the arena that was not looked at for longest first."""
+"""``scrub``: verifies a store arena by arena, beginning with the one verified longest ago."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings of ``serve``: flags before a file in TOML before what is usual. A key that means nothing is an error."""
+"""The settings of ``serve``: flags override the TOML file, which overrides defaults. Unknown keys are errors."""
 
 from __future__ import annotations
 

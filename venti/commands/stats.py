@@ -1,4 +1,4 @@
-"""``stats``: what is in a store."""
+"""``stats``: counts the blocks and bytes of a store."""
 
 from __future__ import annotations
 

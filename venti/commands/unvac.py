@@ -1,4 +1,4 @@
-"""``unvac``: files and directories out of the archive. Source: unvac(1), in vac(1)."""
+"""``unvac``: unpacks files and directories from an archive. Source: unvac(1), in vac(1)."""
 
 from __future__ import annotations
 

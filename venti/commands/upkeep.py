@@ -1,4 +1,4 @@
-"""What a server does for its store beside serving it: heals it from a mirror, and scrubs it in the background."""
+"""Background work of a server on its store: healing from a mirror, and scrubbing."""
 
 from __future__ import annotations
 

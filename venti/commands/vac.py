@@ -1,4 +1,4 @@
-"""``vac``: files and directories into the archive. Source: vac(1)."""
+"""``vac``: packs files and directories into an archive. Source: vac(1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``verify``: is every block of a store what was written?"""
+"""``verify``: checks every block of a store against its score."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose store it is: the directory, its format, and the lock that keeps a second server out."""
+"""Claims the directory of a store: checks its format and takes the lock that keeps a second server out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clumps: blocks as they stand in an arena. Pure.
+"""Clumps: a block with its header, as it is stored in an arena. Pure.
 
 ====== ==== ==========================================================
 offset size field, little-endian

@@ -1,4 +1,4 @@
-"""Blocks that are known to be damaged: told of once, and stored anew by whoever writes them again."""
+"""Blocks known to be damaged: each is reported once, and a new write of it is stored again."""
 
 from __future__ import annotations
 

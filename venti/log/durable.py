@@ -1,4 +1,4 @@
-"""How much of a store a loss of power cannot take away: as much as a copy of it may have, and no more.
+"""How much of a store's log is durable: a copy must not contain more, as a loss of power could take it away.
 
 A copy that had more would be ahead of the original after a loss of power, and then they would grow apart.
 """

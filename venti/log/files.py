@@ -1,4 +1,4 @@
-"""The narrow layer between the store and the disk: every byte of an arena passes here, and every promise of the disk.
+"""All disk access of a store's arenas: reads, writes, syncs. Tests replace it to simulate crashes.
 
 ``ArenaFolder`` and ``ArenaFile`` are what the store asks for; ``OsFolder`` gives it from a directory. Tests give it
 from memory, where writes and syncs are recorded, lost and torn.

@@ -1,4 +1,4 @@
-"""Which keys an index may have: a Bloom filter, so that most of those that it has not cost no look into it. Pure.
+"""A Bloom filter over the keys of an index, so that most lookups of absent keys need no disk access. Pure.
 
 It is in memory only, made from the index each time and never from a file: so no crash can leave one that hides a block.
 Each key sets two bits of one byte; which byte and which bits its ``hash`` says, which no other process knows.

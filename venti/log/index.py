@@ -1,4 +1,4 @@
-"""The index: where each block is, by score and type, in LMDB.
+"""The index: the place of each block in the log, by score and type, in LMDB.
 
 The log is the truth. The index says how much of the log it covers; what comes after is read from the log when the
 store is opened, and an index that is lost, damaged or ahead of the log is made anew.

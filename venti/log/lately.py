@@ -1,4 +1,4 @@
-"""Whether the blocks that were written lately were new: those that come next are expected to be like them. Pure."""
+"""Predicts whether the next blocks are new, from whether the last ones were. Pure."""
 
 from __future__ import annotations
 

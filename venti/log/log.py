@@ -1,4 +1,4 @@
-"""The log: all arenas of a store, one behind the other, of which only the last is appended to.
+"""The log: the sequence of a store's arenas, of which only the last is appended to.
 
 What is appended waits in memory until ``flush`` hands it to the system; ``sync`` makes it durable. A full arena is
 sealed and then made read-only on the disk: it is never opened for writing again.

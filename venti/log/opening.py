@@ -1,4 +1,4 @@
-"""Opening a store: the lock, the index, the log, and the work in the background, in their order."""
+"""Opens a store: takes the lock, opens index and log, and starts the background work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Blocks that were written a short while ago: whoever sends one of them again need not have its SHA-1 computed.
+"""Remembers recently written blocks, so that a repeated one need not be hashed.
 
 Two blocks with one BLAKE3 are the same block, so their score is the same, too. SHA-1 takes twice as long as BLAKE3.
 """

@@ -1,4 +1,4 @@
-"""Room on the disk: a store whose disk is full takes no new blocks, and takes them again when there is room."""
+"""Watches disk space: a store on a full disk refuses new blocks, and takes them again when there is room."""
 
 from __future__ import annotations
 

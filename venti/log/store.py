@@ -1,4 +1,4 @@
-"""Blocks on disk: the log, an index over it, and the promises of both.
+"""The block store on disk: it appends blocks to the log, indexes them, and syncs both in the right order.
 
 Order of things: a block is appended to the active arena; before its score leaves, the operating system has it
 (``flush_nowait``); before a sync is answered, the disk has it. The index follows later in batches. After a crash the

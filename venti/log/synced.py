@@ -1,4 +1,4 @@
-"""How much of the log was once made durable: the file ``synced`` of a store.
+"""The file ``synced`` of a store: the position up to which the log is known to be durable.
 
 What lies behind may be what a crash left half written, and is cut. What lies before was promised to somebody: where it
 cannot be read it is damage, is told of, and is kept. The file is written after each sync and not itself synced; a loss

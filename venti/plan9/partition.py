@@ -1,4 +1,4 @@
-"""Reads every block of an arena partition of the original venti, and tells what is damaged.
+"""Reads every block of an arena partition of the original venti, and reports what is damaged.
 
 The log of clumps is what counts; the tail is a hint how far it goes, and the directory a second opinion on each clump
 and the way past one whose header is gone. Index and bloom filter are not looked at: they can lack blocks.

@@ -1,4 +1,4 @@
-"""Reads the arenas of a partition away from the event loop, several at once in processes of their own.
+"""Reads the arenas of a partition in several processes, away from the event loop.
 
 Taking compressed blocks apart is work for the processor, and Python has one at a time in a process.
 """

@@ -1,4 +1,4 @@
-"""venti as the wire layer wants to know it: codec and conventions, versions "02" and "04". Source: venti(6)."""
+"""The ``Dialect`` object of venti, versions "02" and "04": what the wire layer needs to know. Source: venti(6)."""
 
 from __future__ import annotations
 

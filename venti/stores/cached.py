@@ -1,4 +1,4 @@
-"""A store with the blocks in memory that were used last. A block never changes, so they can never be stale."""
+"""A store that keeps recently used blocks in memory. Blocks never change, so the cache is never stale."""
 
 from __future__ import annotations
 

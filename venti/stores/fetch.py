@@ -1,4 +1,4 @@
-"""Reads of many blocks at once, so that the way to the store is paid for once and not for each."""
+"""Reads many blocks of a store at once, so that they share a round trip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The narrow interface that every block store has, and nothing else of it.
+"""The interface of every block store, and what each of its methods promises.
 
 Memory, disk, remote, cached, mirrored and fault-injecting stores implement it, and pass one contract
 (``tests/contracts/block_store.py``).

@@ -1,4 +1,4 @@
-"""A store that heals itself from another one: what it finds damaged it fetches, stores anew, and answers."""
+"""A store that heals itself: it fetches a damaged block from a mirror, stores it again, and returns it."""
 
 from __future__ import annotations
 

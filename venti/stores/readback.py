@@ -1,4 +1,4 @@
-"""Reading back what was written: a store's word is taken only for what it can give back.
+"""Reads back a part of what was written before a sync counts, to catch stores that lose data.
 
 A venti that was killed may have an index that names blocks which its log lost. It then acknowledges those blocks when
 they are written again, since it believes that it has them, and cannot read them. Whoever is about to claim that a

@@ -1,4 +1,4 @@
-"""A store on the other end of a connection that may break: it dials again, and nothing that it took is lost.
+"""A remote store that reconnects: after its connection broke it dials and repeats the writes not yet synced.
 
 What the server acknowledged and had not yet synced is kept here, because a server that comes back may have lost it;
 after the connection is made anew it is written again. Blocks are written once whatever happens, so writing one twice

@@ -1,4 +1,4 @@
-"""A store in front of another one that answers writes at once and has many of them in flight.
+"""A store that answers writes at once and keeps many of them in flight to another store.
 
 A block's score is known without asking anybody, so whoever builds a tree need not wait for each block to arrive. What
 he needs to know is that all of them have, and that is ``sync``.

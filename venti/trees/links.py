@@ -1,4 +1,4 @@
-"""What a block leads to, for going through any tree without knowing what it is for. Pure. Source: venti(6)."""
+"""Finds the blocks that a block points to, whatever kind of tree it is in. Pure. Source: venti(6)."""
 
 from __future__ import annotations
 

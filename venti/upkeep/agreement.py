@@ -1,4 +1,4 @@
-"""Whether an index says what the arenas say: every sound clump has its entry, and every entry leads to its clump.
+"""Compares an index with the arenas: every sound clump needs an entry, and every entry must lead to its clump.
 
 The clumps come one after the other, as a survey of the arenas meets them, and each is looked up. That no entry leads
 anywhere else is then seen without reading a disk at random: the sum of a hash of all entries that led to their clumps

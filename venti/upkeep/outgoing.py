@@ -1,4 +1,4 @@
-"""Every block of a store, in the order of its log, for an archive somewhere else; and how far each archive has them."""
+"""Gives every block of a store, in log order, for export, and records how far each destination has them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes the index of a store anew from its arenas, step by step."""
+"""Rebuilds the index of a store from its arenas, step by step."""
 
 from __future__ import annotations
 

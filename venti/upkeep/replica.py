@@ -1,4 +1,4 @@
-"""Keeps a second directory with the same arenas, byte for byte: a store that can take over.
+"""Maintains a byte-for-byte copy of a store in a second directory, which can take over.
 
 A sealed arena is copied once and checked against the BLAKE3 of its whole. The arena in use grows in the copy as it grew
 in the original. Whatever is there already is not copied again, so a copy that was cut short goes on where it was.

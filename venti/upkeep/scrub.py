@@ -1,4 +1,4 @@
-"""Looks through a store again and again, slowly, the arena that was not looked at for longest first.
+"""Verifies a store in the background, slowly, beginning with the arena verified longest ago.
 
 What was seen when is kept in the file ``scrub`` of the store, so that a restart loses nothing: see ``Journal``. One
 process at a time does this to a store.

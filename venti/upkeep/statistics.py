@@ -1,4 +1,4 @@
-"""What a store holds, in numbers: from the footers of its sealed arenas, and the headers in the one in use."""
+"""Counts what a store holds, from the footers of sealed arenas and the headers of the one in use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Goes through arenas and looks whether every clump is what was written. Changes nothing, and needs no lock.
+"""Reads arenas and checks every clump against its score. Changes nothing and needs no lock.
 
 It may be used beside a running server: what the server appends meanwhile is left for the next time.
 """

@@ -1,4 +1,4 @@
-"""Looks through a whole store: every arena, and the index beside them. Changes nothing, and needs no lock."""
+"""Verifies a whole store, arenas and index. Changes nothing and needs no lock."""
 
 from __future__ import annotations
 

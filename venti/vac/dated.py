@@ -1,4 +1,4 @@
-"""Archives that grow by a directory a day: ``yyyy/mmdd``, then ``mmdd.1`` and so on. Source: vac(1), option -a."""
+"""Archives with a directory a day, as ``vac -a`` makes: ``yyyy/mmdd``, then ``mmdd.1`` and so on. Source: vac(1)."""
 
 from __future__ import annotations
 

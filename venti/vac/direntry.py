@@ -1,4 +1,4 @@
-"""Directory entries: what an archive knows of a file besides its contents. Source: vac(7) and fossil's archives.
+"""Directory entries: the metadata that an archive holds of a file. Source: vac(7) and fossil's archives.
 
 The entry names its file's hash tree by its number in the entry stream of the directory. It holds no size: that is in
 the tree's ``Entry``.

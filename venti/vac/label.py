@@ -1,4 +1,4 @@
-"""``vac:`` and forty hexadecimal digits: how people write the score of an archive. Source: vac(1)."""
+"""The text form of an archive's score: ``vac:`` and forty hexadecimal digits. Source: vac(1)."""
 
 from __future__ import annotations
 

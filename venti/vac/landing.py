@@ -1,4 +1,4 @@
-"""Where unpacked files land: one directory, which nothing that an archive holds can get out of.
+"""Writes unpacked files into a directory; no name in an archive can lead outside of it.
 
 Every path is opened name by name from the directory's descriptor, and a symbolic link is never followed, whoever made
 it. Files are made new beside their place, ``.NAME.*.part``, and renamed when they are whole: what has their name stays

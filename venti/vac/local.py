@@ -1,4 +1,4 @@
-"""Local files as an archive sees them: their attributes, and their contents. These functions block: worker threads."""
+"""Reads local files for an archive: attributes and contents. Its functions block: call them in worker threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Archives into an archive: what is at the top of one becomes part of another, by its scores alone.
+"""Merges archives: the top of an archive becomes part of a new one, by reference to its scores.
 
 Source: vac(1), option -m.
 """

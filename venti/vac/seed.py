@@ -1,4 +1,4 @@
-"""Blocks that a local file holds already: they need not come from the archive. Source: vac(1), ``unvac -d``."""
+"""Finds blocks in a local file, so that they need not be fetched from the archive. Source: vac(1), ``unvac -d``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files are taken for what an older archive holds of them, unread. Source: vac(1), options -d and -q."""
+"""Decides which files are unchanged since an older archive, without reading them. Source: vac(1), options -d and -q."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes beside a server that hash and compress blocks: how one store uses more than one processor.
+"""A pool of processes that hash and compress blocks, so that a server can use several processors.
 
 Threads are no use for that: a block is hashed faster than CPython hands the interpreter from one thread to another.
 So blocks that arrived together are copied to memory that is shared with a worker, which begins with the last of them.

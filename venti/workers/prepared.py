@@ -1,4 +1,4 @@
-"""What has to be computed of a block before it is stored, and how it crosses to a worker and back. Pure.
+"""What is computed of a block before it is stored, and how it is passed to a worker process and back. Pure.
 
 A job in memory that is shared with a worker, little-endian:
 

@@ -1,4 +1,4 @@
-"""What a process does that prepares blocks for another one. It imports little, so that it costs little.
+"""The main loop of a worker process that hashes and compresses blocks. It imports little, so that it starts fast.
 
 A byte on a socket is the order to do the job in that place of the shared memory, the same byte back says that it is
 done, and the end of the stream is the end. See ``workers``.
