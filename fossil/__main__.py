@@ -1,4 +1,4 @@
-"""``python -m fossil``: a file server that remembers, and commands to one that runs."""
+"""``python -m fossil``: a file server with snapshots, and commands to one that is running."""
 
 from __future__ import annotations
 

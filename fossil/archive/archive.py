@@ -1,4 +1,4 @@
-"""Writes one archive: a snapshot as a vac tree. Source: the layout of fossil's archives, vac(7).
+"""Writes a snapshot as a vac tree. Source: the layout of fossil's archives, vac(7).
 
 At the top are ``active``, the tree; ``archive``, with the trees of this and all earlier archives, so that one score has
 the whole past; and ``snapshot``, empty.

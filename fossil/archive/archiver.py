@@ -1,4 +1,4 @@
-"""Archives go to venti here, in the background, as vac trees. Source: the archive of fossil(4).
+"""Archives snapshots to venti in the background, as vac trees. Source: the archive of fossil(4).
 
 What has not changed since it was archived last keeps its entries, with everything below it, so the cost follows the
 change; of a large file only the leaves that changed are read and written. What is in venti is noted every few hundred

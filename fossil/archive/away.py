@@ -1,4 +1,4 @@
-"""Bytes that are in venti and not in the data log: fetched when they are read, and kept in the log from then on.
+"""Reads file contents that are in venti and not in the data log, and keeps them in the log from then on.
 
 Extents with such bytes have a negative place: the number of a *source*, the tree of a file in an archive. Their bytes
 stand in it at the very offsets at which they stand in the file. It is read in chunks, and what has been read is a

@@ -1,4 +1,4 @@
-"""Keeps the data log within its bound: what is safe in venti is given back to the host, least recently read first.
+"""Keeps the data log within its bound: frees what is safe in venti, least recently read first.
 
 A piece may go when every row that refers to it was archived, in the live tree and in all snapshots, and its bytes have
 just been read from venti: what was written there once may be in another store, or in none. The rows then refer to the

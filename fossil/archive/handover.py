@@ -1,4 +1,4 @@
-"""Handing pieces of the data log over to venti: rows that refer to a piece refer to the archived file instead."""
+"""Marks pieces of the data log as archived: rows refer to the file in venti instead, so the piece can be freed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Directories that came with an archive: their names are fetched from venti when somebody looks into them.
+"""Fetches the names of a directory that came with an archive when somebody first looks into it.
 
 What is fetched becomes ordinary rows, born in the epoch of the directory, so that the live tree and every snapshot
 that shows the directory see the same. Until all of a directory is there nothing of it is.

@@ -1,4 +1,4 @@
-"""Writes again what a venti lacks of the archives of a file system: it is another one, or an older state of itself.
+"""Writes blocks of the archives again that a venti lacks because it is another one or an older copy.
 
 All that the file system knows to be in venti is looked for there, block by block: trees that files were evicted to,
 files and directories as they were archived, directories that came with an archive and nobody has looked into, and the

@@ -1,4 +1,4 @@
-"""A file system made from an archive: its tree and its past, of which everything stays in venti until it is looked at.
+"""Makes a file system from an archive: tree and past; contents stay in venti until they are read.
 
 Source: ``flfmt -v`` of fossil(4). Archives of the original and of ours have ``active`` and ``archive`` at the top; each
 day of ``archive``, and whatever else was archived there, becomes an archive here. Any other vac tree becomes the live

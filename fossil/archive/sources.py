@@ -1,4 +1,4 @@
-"""Earlier archives of a file system, where blocks may be that the venti of now lacks."""
+"""The archives that a file system used before, where blocks may be that its present venti lacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file system knows of the venti that answers: whether it is one that has what was put there.
+"""Tells whether the venti that answers is the one that has what was archived.
 
 An address says nothing: another store may be behind it, an empty one, or an older state of the right one. So each time
 before what venti has is noted here, a *mark* is written there, a small block that is like no other, and each time a

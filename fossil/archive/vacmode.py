@@ -1,4 +1,4 @@
-"""Modes of files as archives have them. Pure. Source: vac(7)."""
+"""Translates file modes between 9P and vac archives. Pure. Source: vac(7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The venti of a file system: opened when it is needed, dialled again when it was lost.
+"""The connection of a file system to its venti: opened on demand, dialled again after it was lost.
 
 One task owns the connection, whoever uses it. While venti is away, whoever asks for it hears so at once, and it is
 dialled again after a while that grows; an error is never remembered beyond that.

@@ -1,4 +1,4 @@
-"""A block store that may be away for a while, with the blocks that were used last in memory."""
+"""A block store over a venti that may be unreachable for a while, with recently used blocks in memory."""
 
 from __future__ import annotations
 

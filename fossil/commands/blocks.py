@@ -1,4 +1,4 @@
-"""Commands that repair the original's disk by hand. Nothing here has blocks that could be named, and they say so."""
+"""The original's commands that repair its disk by hand: they exist, and say that there is nothing to do here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that looks for damage."""
+"""The console command ``check``, which looks for damage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands about the ways to the server, and about who has come by them."""
+"""Console commands about listening and services, and about connected clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands about single files, which the console sees by paths below the root above all trees.
+"""Console commands about single files, named by paths from the root above ``active`` and ``archive``.
 
 The console has all rights; ids stand where 9P has names.
 """

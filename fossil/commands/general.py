@@ -1,4 +1,4 @@
-"""Commands about the console itself."""
+"""Console commands about the console itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands that look into the past and bring it back. For the original that is done on mounted dumps, by history(1)."""
+"""Console commands that look into the past and bring files back. The original leaves that to history(1)."""
 
 from __future__ import annotations
 

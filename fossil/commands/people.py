@@ -1,4 +1,4 @@
-"""Commands about users and groups."""
+"""Console commands about users and groups."""
 
 from __future__ import annotations
 

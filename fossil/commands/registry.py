@@ -1,4 +1,4 @@
-"""The commands of the console, by name. A command is one function that a decorator enters here."""
+"""The table of console commands. A decorator enters a function into it."""
 
 from __future__ import annotations
 

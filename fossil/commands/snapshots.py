@@ -1,4 +1,4 @@
-"""Commands about the past: snapshots, archives, and what is kept how long."""
+"""Console commands about snapshots and archives, and how long they are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The configuration that a server starts with: lines of the console's language. Source: fossilcons(8), fossil(4)."""
+"""Runs the start-up configuration of a server: lines in the console's language. Source: fossilcons(8), fossil(4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands about whole file systems: which there are, on what, open or not, how full."""
+"""Console commands about whole file systems: configuring, opening, closing, their sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens by itself and is told on every console: an archive that has been written, say."""
+"""Announcements to every console, such as that an archive has been written."""
 
 from __future__ import annotations
 

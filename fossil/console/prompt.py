@@ -1,4 +1,4 @@
-"""A console as the original's looks: a prompt, a line, what it prints, and the prompt again. Source: fossilcons(8).
+"""A console that looks as the original's: a prompt, a line, its output, the prompt again. Source: fossilcons(8).
 
 Whoever reads until the prompt, ``NAME: ``, knows that the command has been done, as fshalt(8) does. Every connection
 has its own lines and its own current file system.

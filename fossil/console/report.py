@@ -1,4 +1,4 @@
-"""What a command prints, with a verdict: scripts learn it as an exit code, whatever the words are."""
+"""The output of a command together with its verdict, which scripts get as an exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines of the console as words and options. Pure. Source: fossilcons(8), rc(1)."""
+"""Splits lines of the console into words and options. Pure. Source: fossilcons(8), rc(1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bytes of a file, put together from its extents and the zeros between them."""
+"""Reads the bytes of a file: extents in the data log, and zeros between them."""
 
 from __future__ import annotations
 

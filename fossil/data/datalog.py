@@ -1,4 +1,4 @@
-"""The data log: one sparse file that only ever grows at its end; what is freed is given back as holes.
+"""The data log: one sparse file that is only appended to; freed ranges become holes.
 
 Pieces have no header: their length and BLAKE3 are in the database.
 """

@@ -1,4 +1,4 @@
-"""One file on the disk: all that the data log asks of the operating system, and nothing else of it.
+"""The operating system calls that the data log makes. Tests replace it to simulate crashes.
 
 It is narrow so that tests can put in its place a disk that fills up, tears writes, forgets what was not synced, or
 fails to sync.

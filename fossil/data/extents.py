@@ -1,4 +1,4 @@
-"""Which bytes of a file are where in the data log: arithmetic on ranges. Pure."""
+"""Extents: which bytes of a file are where in the data log, and the arithmetic on them. Pure."""
 
 from __future__ import annotations
 

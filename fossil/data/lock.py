@@ -1,4 +1,4 @@
-"""A data directory belongs to one process at a time."""
+"""Locks a data directory for one process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Room on the disk: some is kept for what frees more of it."""
+"""Reserves disk space for the operations that free more of it."""
 
 from __future__ import annotations
 

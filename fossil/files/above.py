@@ -1,4 +1,4 @@
-"""Directories of the served tree that are nowhere stored: above the trees, and years and days of the past."""
+"""The directories above the trees: the root, ``/snapshot``, ``/archive``, their years and days. None is stored."""
 
 from __future__ import annotations
 

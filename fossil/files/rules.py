@@ -1,4 +1,4 @@
-"""What a file system, or one way to it, lets clients do: the options of ``open`` and ``srv``. Source: fossilcons(8)."""
+"""What clients may do, as the options of ``open`` and ``srv`` say. Source: fossilcons(8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all views of a file system share whose client came by the same way: the trees, and the rules of the way."""
+"""What the files that one client sees share: the trees, and the rules of the way it came by."""
 
 from __future__ import annotations
 

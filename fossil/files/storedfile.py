@@ -1,4 +1,4 @@
-"""What files of the live tree and of snapshots have in common over 9P: looking, and who may."""
+"""The 9P operations that files of the live tree and of snapshots share: walking, reading, permissions."""
 
 from __future__ import annotations
 

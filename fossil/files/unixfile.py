@@ -1,4 +1,4 @@
-"""A file of the live tree as Unix changes it: by the requests of 9P2000.u and 9P2000.L. Sources: open(2) and on.
+"""A file of the live tree in 9P2000.u and 9P2000.L: the requests that change it. Sources: open(2) and on.
 
 Rights add up as in 9P2000; the members of the group ``adm``, who can write the table of users, can also give files
 away and make devices.

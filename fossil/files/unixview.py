@@ -1,4 +1,4 @@
-"""What Unix wants to know of a stored file, in the live tree and in snapshots: links, numbers and room.
+"""A file of the live tree or a snapshot in 9P2000.u and 9P2000.L: the requests that only look.
 
 The target of a symbolic link is its content, and so is what there is to say of a device (``c 5 0``), as in archives.
 """

@@ -1,4 +1,4 @@
-"""Serves an archive over 9P, read-only; what nobody looks at is not fetched. Source: vacfs(4)."""
+"""Serves an archive over 9P, read-only, and fetches only what is looked at. Source: vacfs(4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The live file system: a tree in memory that is written behind to the database, once for a batch of requests.
+"""The live file system: a tree in memory whose changes go to the database in batches.
 
 A row of the database lives from its ``born`` epoch to before its ``died`` epoch. What changes in the epoch of its birth
 is updated; what is older and so may be seen by a snapshot is closed, and a new row is opened.

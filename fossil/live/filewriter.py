@@ -1,4 +1,4 @@
-"""Writing and cutting the contents of files of the live tree."""
+"""Writes and truncates the contents of files of the live tree."""
 
 from __future__ import annotations
 

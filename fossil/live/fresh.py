@@ -1,4 +1,4 @@
-"""What a file system has that was just made: its root, and the table of users in ``/adm/users``."""
+"""The first content of a new file system: its root, and the table of users in ``/adm/users``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which numbers the users of a file system have for Unix. The rule is in ``docs/reference/9p-ids.md``."""
+"""Maps users of a file system to numbers for Unix. The rule is in ``docs/reference/9p-ids.md``."""
 
 from __future__ import annotations
 

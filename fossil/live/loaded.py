@@ -1,4 +1,4 @@
-"""Nodes in memory: all that somebody uses, and the last ones that somebody did. Pure."""
+"""A cache of nodes in memory: all that are in use, and the most recently used others. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file ``/active/adm/users``, which has the table of users."""
+"""Reads and writes ``/active/adm/users``, the file with the table of users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a directory or a file has, from its rows. Its own row counts them, so that one that is lost is missed. Pure.
+"""What a file or directory contains, from its rows; its own row counts them, so a lost one is noticed. Pure.
 
 Where a page of the database is damaged a query can find a sound row that it did not ask for, so the keys are compared.
 """

@@ -1,4 +1,4 @@
-"""Pieces of the data log that no row refers to any more: their room is given back when that is durable.
+"""Pieces of the data log that no row refers to: freed once that is durable.
 
 A piece may still be shared with another file or shown by a snapshot, and is then not given back.
 """

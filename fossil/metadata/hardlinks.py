@@ -1,4 +1,4 @@
-"""Files with several names: which is the first one, which are the further ones. Pure.
+"""Files with several names: which name is the first one, and which are the others. Pure.
 
 The row of a file has its first name and directory, as that of every file. The further names stand in ``links``, each
 with a number of its own, by which archives know it: there it is a file of its own.

@@ -1,4 +1,4 @@
-"""The first page of the database a second time, in a file of its own: without it SQLite finds nothing at all.
+"""A second copy of the database's first page, without which SQLite can open nothing.
 
 It has the schema, which no change of the file system changes, and a few numbers that can be told from the file. It is
 compared with what is in its place only when the database cannot be opened.

@@ -1,4 +1,4 @@
-"""Room that the database is going to need, taken before anything changes: what a full disk refuses is not done.
+"""Reserves the disk space that the database will need before a change is made, so that a full disk refuses it whole.
 
 A change is in memory first, and answered when it is recorded. Once it is in memory it cannot be refused any more
 without being a lie, so the disk is asked beforehand. The room is that of the write-ahead log, beyond its end, and of

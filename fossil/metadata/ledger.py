@@ -1,4 +1,4 @@
-"""How changes of files become lasting: first in the redo log, which is enough for an answer, later in the database.
+"""Makes changes durable: first in the redo log, which is enough for a reply, later in the database.
 
 A transaction for every request would cost more than all else that a request does; one for hundreds of them would let
 whoever comes last wait for all. So the database takes over what the redo log has in a transaction that stays open for a

@@ -1,4 +1,4 @@
-"""The redo log's format: groups of changes that have been answered and that the database does not have yet. Pure.
+"""The format of the redo log: groups of changes that were acknowledged and are not yet in the database. Pure.
 
 Described in ``docs/reference/fossil-store.md``. A group is whole or it is not there: what a killed process was writing
 has a wrong checksum.

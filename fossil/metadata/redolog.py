@@ -1,4 +1,4 @@
-"""The redo log on the disk: one file of fixed size, so that it can be written on a full disk, too.
+"""The redo log on disk: one file of fixed size, so that it can be written even on a full disk.
 
 A group is one ``pwrite`` into room that the file has already. The operating system keeps it when the process is killed;
 it is not for surviving a loss of power, and nothing of it is ever synced. While the database takes over what one half

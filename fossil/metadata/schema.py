@@ -1,4 +1,4 @@
-"""The database: what is where since when. Described in ``docs/reference/fossil-store.md``."""
+"""The database: opening it, and its tables in ``docs/reference/fossil-store.md``."""
 
 from __future__ import annotations
 

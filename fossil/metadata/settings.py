@@ -1,4 +1,4 @@
-"""The settings in the database. Those that nothing works without are derived from other tables if they are lost."""
+"""The settings in the database. The essential ones are derived from other tables if they are lost."""
 
 from __future__ import annotations
 

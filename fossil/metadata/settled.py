@@ -1,4 +1,4 @@
-"""How far the database is known to be on the disk, so that a loss of power leaves a consistent state.
+"""How far the database is known to be on disk, so that a loss of power leaves a consistent state.
 
 The operating system writes files to the disk in any order it likes: after a loss of power the database could speak of
 data that never came there. So it is noted, after each time the data has been synced, how much of the database's

@@ -1,4 +1,4 @@
-"""Making durable what has been answered, at the request of clients and every few seconds.
+"""The sync point: makes everything durable that was acknowledged, on request and every few seconds.
 
 One at a time: a note of an older mark must not come behind a newer one. Clients that ask meanwhile share the next.
 """

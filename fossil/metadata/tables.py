@@ -1,4 +1,4 @@
-"""The tables of the database, and the checksum that each row has. Pure.
+"""The tables of the database, and the checksum of each row. Pure.
 
 A row's checksum covers the table, the key and all values, so a row that turns up in the place of another one is found
 as well. The epoch of death is added to it: a row can be closed without being read.

@@ -1,4 +1,4 @@
-"""Brings the database of an older format up to date, with what its redo log still has. One transaction a format.
+"""Upgrades a database of an older format, its redo log included, in one transaction a format.
 
 Every format before the fifth had rows without checksums and times in seconds. What they say is taken as it is.
 """

@@ -1,4 +1,4 @@
-"""What is different between two moments of a file system.
+"""Finds the differences between two moments of a file system.
 
 A file or directory that did not change from one to the other is not looked into, so the cost follows the change.
 """

@@ -1,4 +1,4 @@
-"""The past: snapshots, each an epoch that has ended, and the trees as they were in them."""
+"""Snapshots: each is an epoch that has ended. Takes, lists and forgets them, and opens their trees."""
 
 from __future__ import annotations
 

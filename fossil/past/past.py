@@ -1,4 +1,4 @@
-"""The tree as it was in a snapshot."""
+"""The tree as it was at a snapshot, read from the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the qid paths of each snapshot begin, so that no two files of one tree have the same. Pure.
+"""Gives each snapshot a range of qid paths, so that no two files of the served tree have the same. Pure.
 
 A file keeps its number in every snapshot that shows it. What clients are told is that number moved up by an *offset*
 that belongs to the snapshot alone, as the qid spaces of vac(7) move whole subtrees; archives have the same offsets.

@@ -1,4 +1,4 @@
-"""The names under which snapshots are found, as a tree of directories. Pure."""
+"""The names of snapshots, arranged as directories: ``2026/1123``. Pure."""
 
 from __future__ import annotations
 

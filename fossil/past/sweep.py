@@ -1,4 +1,4 @@
-"""Takes away the rows that only forgotten snapshots show, a few at a time.
+"""Deletes the rows that only forgotten snapshots show, a few at a time.
 
 Of a forgotten snapshot ``s`` between the living ``p`` and ``n``, those are the rows that were born after ``p`` and
 died not after ``n``. All are in the index of the dead between ``s`` and ``n``, so the work follows what changed then.

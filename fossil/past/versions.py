@@ -1,4 +1,4 @@
-"""The versions of a file over time. Source: history(1) of Plan 9."""
+"""Lists the versions of a file over time. Source: history(1) of Plan 9."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Views of the tree at several moments, by the names that people give them, and walking in them."""
+"""Walks in the tree at several moments, which people name by date, snapshot or epoch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a file system is: what ``status`` says, and whether anything of it is wrong."""
+"""The condition of a file system: what ``status`` prints, and whether anything is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients that are connected: which way they came, who they are, and what they may do."""
+"""The connected clients: how each came in, as whom, and what it may do."""
 
 from __future__ import annotations
 

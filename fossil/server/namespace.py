@@ -1,4 +1,4 @@
-"""Where the names of devices lead. Source: the command ``bind`` of fossilcons(8), bind(1)."""
+"""Resolves the device names of a configuration to directories. Source: ``bind`` of fossilcons(8), bind(1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looks at every row of the database: is it as it was written, and is what it counts there? Brings back what can be.
+"""Checks every row of the database against its checksum and its counts, and restores what it can.
 
 A row with one damaged byte is brought back from its checksum. Names are told by the files that have them, what is in
 venti by what was noted of the archives, and the bytes of a file by an archive of it. Nothing is ever made up.
