@@ -1,4 +1,4 @@
-"""What can go wrong in the cache itself.
+"""Errors of the cache itself.
 
 Refusals by the file server are ``ninep.protocol.errors`` and pass through unchanged.
 

@@ -1,4 +1,4 @@
-"""Serving the cache: every client gets a way of its own to the file server."""
+"""Serves the cache: every client gets a connection of its own to the file server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the cache counts, and how it tells. Source of the names: cfs(4)."""
+"""The counters of the cache, and their text form. Source of the names: cfs(4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``python -m cfs`` can do."""
+"""The commands of ``python -m cfs``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading trees from front to back, so that a cache on the way has them."""
+"""Reads trees from front to back, so that a cache on the way has them."""
 
 from __future__ import annotations
 

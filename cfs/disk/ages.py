@@ -1,4 +1,4 @@
-"""Recency in ages: a new one begins whenever a share of the bound was stored, and a use is noted once in an age."""
+"""Recency in coarse steps (ages): a use is recorded only once an age, so reading costs no writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A batch of changes to the segment files: made by the store, carried out anywhere, for instance in a worker thread."""
+"""A batch of changes to the segment files, made by the store and executed in a worker thread."""
 
 from __future__ import annotations
 

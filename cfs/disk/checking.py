@@ -1,4 +1,4 @@
-"""Reading extents, and seeing whether they are what the index says."""
+"""Reads extents and checks them against the index."""
 
 from __future__ import annotations
 

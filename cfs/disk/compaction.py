@@ -1,4 +1,4 @@
-"""Bringing together what is left in segments that are mostly empty, so that their number is bounded by what they hold.
+"""Compacts mostly empty segments, so that the number of segments is bounded by what they hold.
 
 Of a segment often a few extents stay that somebody uses again and again. Each would keep a file, and a descriptor while
 it is read, for ever. So a few extents of the emptiest segment go along with a batch: their bytes are copied to the end

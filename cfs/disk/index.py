@@ -1,4 +1,4 @@
-r"""Which extents there are and where: an SQLite database in WAL mode.
+r"""The index of a cache: which extents there are, and where. An SQLite database in WAL mode.
 
 It is never waited for: ``synchronous`` is off. After ``kill -9`` it holds everything committed; after power loss it may
 hold anything, which costs a refetch at most, because every extent's checksum covers what its row says (``layout``). An

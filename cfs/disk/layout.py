@@ -1,4 +1,4 @@
-"""What a cache directory looks like: names, sizes, the checksum. Pure.
+"""The layout of a cache directory: names, sizes, the checksum. Pure.
 
 An *extent* is a range of one file at one version, at most ``EXTENT`` bytes, that does not cross a multiple of
 ``EXTENT`` in its file. Its checksum covers the bytes and also everything that says what they are, so that a row of the

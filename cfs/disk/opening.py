@@ -1,4 +1,4 @@
-"""Opening the directory of a cache: what is in order is taken up, what is not is made anew, and said."""
+"""Opens the directory of a cache: keeps what is sound, recreates what is not, and logs why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the cache is turned off for a while because its disk refused. Pure: the clock is given."""
+"""Turns the cache off for a while after its disk refused. Pure: the clock is given."""
 
 from __future__ import annotations
 

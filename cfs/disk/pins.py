@@ -1,4 +1,4 @@
-"""What was asked to stay: paths, each with all that is below it, of which nothing gives way to other data."""
+"""Pinned paths: the files below them are not evicted."""
 
 from __future__ import annotations
 

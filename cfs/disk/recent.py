@@ -1,4 +1,4 @@
-"""Bytes kept in memory within a bound; those not used for longest go first. Pure."""
+"""Bytes in memory within a bound; the least recently used go first. Pure."""
 
 from __future__ import annotations
 

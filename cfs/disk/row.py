@@ -1,4 +1,4 @@
-"""One extent as the index has it. Pure."""
+"""One extent, as a row of the index. Pure."""
 
 from __future__ import annotations
 

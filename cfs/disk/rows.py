@@ -1,4 +1,4 @@
-"""Where the bytes of a file are: what the index says of it, asked for once for a whole window of the file."""
+"""Looks up where the bytes of a file are, a whole window of the file for each query of the index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data of the cache: numbered files that are appended to, with holes where extents were given up.
+"""The data of the cache: numbered files that are appended to, with holes where extents were evicted.
 
 ``Segments`` keeps count of what each file holds; ``Files`` moves bytes and may be used from a worker thread. An emptied
 segment is removed. Where the file system cannot punch holes, the space of an extent is only free when its whole segment

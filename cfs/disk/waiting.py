@@ -1,4 +1,4 @@
-"""Bytes that are in the cache and not yet on disk, by file and by block of the grid that extents keep to. Pure."""
+"""Bytes that the cache has in memory and not yet on disk, by file and block. Pure."""
 
 from __future__ import annotations
 

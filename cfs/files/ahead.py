@@ -1,4 +1,4 @@
-"""Reading ahead of whoever goes through a tree, its files one after the other and its directories one after the other.
+"""Read-ahead over files and directories, for programs that go through a tree from front to back.
 
 A program that copies or searches a tree lists a directory, opens its files in that order, each when it is done with the
 one before, and does the same in the directories below. In a tree that never changes what it will want can be had

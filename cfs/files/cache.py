@@ -1,4 +1,4 @@
-"""The cache as all connections share it: the store, the task that writes it out, and what is on its way here."""
+"""The cache that all connections share: the store, the task that writes it out, and the fetches in progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One fid's view of a place on the file server, through the cache. What goes where is told in ``proxy``."""
+"""One fid's view of a file through the cache; ``proxy`` says what is kept and what is asked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file ``cfsctl`` in the root of every attach: statistics to read, and pins to set. Source: cfs(4).
+"""The file ``cfsctl`` at the root of every attach: read it for statistics, write to it to pin. Source: cfs(4).
 
 It is found by its name and not listed. Each open takes a sample and gives the file a new version. A client on this
 machine may write commands to it, one a line::

@@ -1,4 +1,4 @@
-"""Files and directories of trees that cannot change, fetched as a whole before anybody asks: in one round trip each.
+"""Prefetches whole files and directories of trees that cannot change, in one round trip each.
 
 All messages that it takes leave together: walk, open, stat, reads, clunk. That works because servers begin the requests
 of a connection in the order of arrival. With one that does not, nothing is fetched early any more.

@@ -1,4 +1,4 @@
-"""A file server's trees as they look through the cache: a ``FileTree`` in front of a ``FileTree``.
+"""The served tree of the cache: a ``FileTree`` in front of another file server.
 
 What is asked of the file server, and what is answered without it:
 

@@ -1,4 +1,4 @@
-"""What 9P2000 cannot say: passed on to the file server in 9P2000.L, on a connection of its own.
+"""Operations that 9P2000 lacks, passed on to the file server on a second connection in 9P2000.L.
 
 Everything that is kept goes over the first connection, in 9P2000. Links, special files, moves between directories,
 owners by number, extended attributes and the room of the file system are asked for rarely, so a file is simply sought

@@ -1,4 +1,4 @@
-"""Which trees can never change: those below certain paths. Pure.
+"""Patterns that say which trees can never change. Pure.
 
 A pattern is an attach name, a colon, and the path of the root of such a tree, for example ``main:archive/*/*``. Each
 element is a shell pattern of its own. An empty path means the whole attach.

@@ -1,4 +1,4 @@
-"""What one user of one attach has been told about the tree, as far as it can still be believed.
+"""What one user has been told about a tree, and for how long that may be answered without asking again.
 
 Two kinds of places are remembered:
 

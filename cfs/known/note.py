@@ -1,4 +1,4 @@
-"""What is known of one place in a tree, as one user has been told. Pure.
+"""What is known of one place in a tree, for one user, and its bytes on disk. Pure.
 
 As bytes, little-endian:
 

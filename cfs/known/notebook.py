@@ -1,4 +1,4 @@
-r"""Notes on disk: what is known of trees that cannot change, by tree, user and path. An SQLite database of its own.
+r"""Notes about unchanging trees on disk, by tree, user and path, in an SQLite database of their own.
 
 It may be lost like everything here: nothing waits for the disk, every note has a checksum, and a database that is
 damaged, of another format or of another server is made anew. It keeps within its bound by giving up the notes that

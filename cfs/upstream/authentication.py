@@ -1,4 +1,4 @@
-"""Proofs of identity pass through: the conversation is between the client and the file server, who alone know the keys.
+"""Passes authentication through: the conversation is between the client and the file server.
 
 Nothing of it is kept, nothing is sent twice, and what was proven counts on the link where it was proven, nowhere else.
 """

@@ -1,4 +1,4 @@
-"""A fid at the file server that survives the link: where it came from, so that it can be had again.
+"""An upstream fid that can be re-established after a reconnect: attach, walk, compare qids, reopen.
 
 There may be none at first (what is known of the place was enough so far), and none after the link was lost. It is then
 made by the same steps: attach, walk by name, compare the qid, open in the same mode. A place where another file is now

@@ -1,4 +1,4 @@
-"""What 9P2000 does not tell of a plain file, asked in 9P2000.L at the same time as the rest: its names, exact times."""
+"""Asks in 9P2000.L, at the same time, what 9P2000 cannot tell of a file: its link count and exact times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening a plain file at the file server: what version it is, and its first bytes, in the same round trip."""
+"""Opens a file at the file server, and gets its version and first bytes in the same round trip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way to the file server for one client of the cache, made again whenever it breaks.
+"""The connection to the file server for one client of the cache; it reconnects whenever it breaks.
 
 Each client has a connection of its own to the file server. What it may hold there, how much it may ask at once and what
 is given up when it hangs up is then between the two, and no client can take anything from another.
