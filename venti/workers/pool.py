@@ -55,7 +55,7 @@ class Worker:
             os.ftruncate(descriptor, JOBS * SIZE)
             self._memory = mmap.mmap(descriptor, JOBS * SIZE)
             passed = (theirs.fileno(), descriptor)
-            program = f"import sys; sys.path[:] = {sys.path!r}; from venti.worker import main; main{passed!r}"
+            program = f"import sys; sys.path[:] = {sys.path!r}; from venti.workers.worker import main; main{passed!r}"
             self._process = subprocess.Popen([sys.executable, "-c", program], pass_fds=passed, stdin=subprocess.DEVNULL)
         except BaseException:
             ours.close()
