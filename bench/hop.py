@@ -19,6 +19,7 @@ from ninep.protocol.dialect import NinePDialect
 from ninep.protocol.messages import NOTAG, Tversion
 from ninep.wire.busypoll import instruments
 from ninep.wire.client import Client
+from ninep.wire.dialect import Session
 from ninep.wire.server import serve_connection
 
 CHUNK = 256 * 1024
@@ -46,7 +47,7 @@ def hand_on_bytes(port: int, target: int) -> None:
                 threading.Thread(target=pump, args=pair, daemon=True).start()
 
 
-class Passing:
+class Passing(Session[Any, Any]):
     """A session that asks another server everything, and knows nothing itself."""
 
     def __init__(self, client: Client[Any, Any], near: NinePDialect, far: NinePDialect) -> None:
@@ -65,15 +66,6 @@ class Passing:
             self._near.agree(reply.version, reply.msize)
             self._far.agree(reply.version, reply.msize)
         return reply
-
-    def commit(self) -> None:
-        """Nothing is changed here."""
-
-    async def reset(self) -> None:
-        """The other server does that itself."""
-
-    async def aclose(self) -> None:
-        """Nothing is held here."""
 
 
 async def hand_on_messages(port: int, target: int) -> None:

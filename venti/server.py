@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from functools import partial
 from typing import Any, cast
 
 import trio
@@ -14,6 +15,7 @@ from ninep.net.accept import CONNECTIONS, accept
 from ninep.net.errors import ConnectionLost, Hangup, Malformed
 from ninep.net.listen import Listener
 from ninep.tasks.nursery import open_nursery
+from ninep.wire.dialect import Session
 from ninep.wire.limits import Limits
 from ninep.wire.server import serve_connection
 from venti.blocks.errors import Refusal
@@ -33,18 +35,21 @@ _NOTHING = frozenset((ZERO_SCORE, bytes(SIZE)))
 """Twenty zero bytes read as the empty block, too: some programs write them for a hole."""
 
 
-_Result = m.Reply | Coroutine[Any, Any, m.Reply | None] | Exception | None
+_Result = m.Reply | Coroutine[Any, Any, m.Reply | None] | None
 _make_message = tuple.__new__
 
 
 class _Together:
-    """Blocks that came together, to be written together when the first of them is begun."""
+    """A batch of writes received together, written as one when the first of them begins.
+
+    Attributes:
+        outcomes: what became of those that have not begun, the last one first; None until they are written.
+    """
 
     def __init__(self, store: PreparingStore, requests: Sequence[m.Twrite]) -> None:
         self._store = store
-        self._requests = requests
         self._types, self._blocks = zip(*requests, strict=True)
-        self._outcomes: list[Score | Exception] = []
+        self.outcomes: list[Score | Exception] | None = None
         self._preparation = store.prepare_nowait(self._blocks)
 
     @property
@@ -52,18 +57,24 @@ class _Together:
         """Whether somebody else is at work on them."""
         return self._preparation is not None
 
-    def write(self) -> Iterator[tuple[m.Twrite, Score | Exception]]:
-        """Writes them all, and says of each what became of it."""
-        self._outcomes = self._store.write_all_nowait(self._types, self._blocks, self._preparation)
-        return zip(self._requests, self._outcomes, strict=True)
+    def write(self) -> list[Score | Exception]:
+        """Writes them all."""
+        try:
+            outcomes = self._store.write_all_nowait(self._types, self._blocks, self._preparation)
+            outcomes.reverse()
+        except Exception as error:
+            outcomes = [error] * len(self._blocks)
+        self.outcomes = outcomes
+        return outcomes
 
     def refuse(self, error: Exception) -> None:
-        """None of them is stored, for that reason: also what ``write`` has not said yet is said so."""
-        self._outcomes[:] = [error] * len(self._outcomes)
+        """None of them is stored, for that reason: those that have not begun are refused, too."""
+        if self.outcomes is not None:
+            self.outcomes[:] = [error] * len(self.outcomes)
 
 
-class VentiSession:
-    """A ``wire.Session`` that serves ``store`` to one client."""
+class VentiSession(Session[m.Request, m.Reply]):
+    """Serves ``store`` to one client."""
 
     def __init__(self, store: BlockStore) -> None:
         self._store = store
@@ -73,7 +84,7 @@ class VentiSession:
         self._dirty = False
         self._together: _Together | None = None
 
-    def begin(self, request: m.Request) -> m.Reply | Coroutine[Any, Any, m.Reply | None] | None:
+    def begin(self, request: m.Request) -> _Result:
         """Answers at once where the store can, else returns the rest as a coroutine."""
         if type(request) is m.Twrite:
             if self._immediate is None:
@@ -107,34 +118,31 @@ class VentiSession:
             raise Refusal("unknown block type")
         raise Refusal("unknown request")
 
-    def prepare(self, requests: Sequence[m.Request]) -> tuple[Iterator[_Result], bool]:
-        """Blocks that came together, and nothing else with them, are written together, where the store can do that."""
-        writes = [request for request in requests if type(request) is m.Twrite]
-        if self._preparing is None or not writes or len(writes) < len(requests):
-            return map(self._result, requests), False
+    def begin_all(self, run: Collection[m.Request]) -> Callable[[Any], _Result]:
+        """Many blocks, and nothing else with them, are written together, where the store can do that."""
+        self.works_ahead = False
+        if self._preparing is None:
+            return self.begin
+        writes = [request for request in run if type(request) is m.Twrite]
+        if not writes or len(writes) < len(run):
+            return self.begin
         together = _Together(self._preparing, writes)
-        return self._written(together), together.under_way
+        self.works_ahead = together.under_way
+        return partial(self._written, together)
 
-    def _result(self, request: m.Request) -> _Result:
-        try:
-            return self.begin(request)
-        except Hangup:
-            raise
-        except Exception as error:
-            return error
-
-    def _written(self, together: _Together) -> Iterator[_Result]:
-        score: Score | Exception
-        for request, score in together.write():
-            # Whatever became of this one, others of them may wait to be flushed.
-            self._dirty = True
+    def _written(self, together: _Together, request: m.Twrite) -> _Result:
+        outcomes = together.outcomes
+        if outcomes is None:
+            outcomes = together.write()
             self._together = together
-            if isinstance(score, Score):
-                yield _make_message(m.Rwrite, (score,))
-            elif isinstance(score, trio.WouldBlock):
-                yield self._write(request)
-            else:
-                yield score
+        # Whatever became of this one, others of them may wait to be flushed.
+        self._dirty = True
+        score = outcomes.pop()
+        if isinstance(score, Score):
+            return _make_message(m.Rwrite, (score,))
+        if isinstance(score, trio.WouldBlock):
+            return self._write(request)
+        raise score
 
     def commit(self) -> None:
         """Written blocks reach the operating system before their scores leave."""
@@ -148,12 +156,6 @@ class VentiSession:
                 if self._together is not None:
                     self._together.refuse(error)
                 raise
-
-    async def reset(self) -> None:
-        """Nothing in venti starts a session anew."""
-
-    async def aclose(self) -> None:
-        """Nothing is kept for a client."""
 
     def _write(self, request: m.Twrite) -> Coroutine[Any, Any, m.Reply]:
         done = trio.Event()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 import trio
 
-from ninep.net.errors import Hangup, Malformed
+from ninep.net.errors import Malformed
 from ninep.wire.taskless import Carried
 
-Q = TypeVar("Q")
 R = TypeVar("R")
 
 log = logging.getLogger(__name__)
@@ -33,28 +31,6 @@ class Running(Generic[R]):
         self.size = size
         self.work: trio.CancelScope | Carried[R | None]
         self.flushes: list[int] = []
-
-
-class Shown(NamedTuple, Generic[Q]):
-    """Requests that the session has been shown, and the iterator that begins them; ``frames`` may be more."""
-
-    frames: list[memoryview]
-    requests: list[tuple[int, Q]]
-    results: Iterator[Any]
-
-
-def whole(results: Iterator[Any]) -> Iterator[Any]:
-    """``results`` without an end: where they end too early, or fail, what follows is the failure."""
-    try:
-        yield from results
-    except Hangup:
-        raise
-    except Exception as error:
-        failure = error
-    else:
-        failure = RuntimeError("a request that was shown was not begun")
-    while True:
-        yield failure
 
 
 def unreadable(frame: memoryview, error: Exception) -> NoReturn:

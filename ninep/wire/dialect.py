@@ -5,8 +5,8 @@ Nothing in ``ninep.wire`` knows what a fid or a score is; nothing above it knows
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias, TypeVar
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from ninep.wire.frames import FrameFormat
 
@@ -16,8 +16,6 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 T = TypeVar("T")
 Q = TypeVar("Q")
 R = TypeVar("R")
-Q_contra = TypeVar("Q_contra", contravariant=True)
-R_co = TypeVar("R_co", covariant=True)
 
 Maybe: TypeAlias = T | Coroutine[Any, Any, T]
 """The value itself when nothing had to be waited for, else a coroutine that yields it.
@@ -32,7 +30,7 @@ class Dialect(Protocol[Q, R]):
 
     Attributes:
         format: how messages are delimited.
-        limit: the largest frame accepted at the moment, prefix included; may change after any message.
+        limit: the largest frame accepted at the moment, prefix included; may change with a request that resets.
         tags: the tags a client may use.
         flushes: request types that give up an earlier request, mapped to the attribute that names its tag; empty if
             the protocol has none.
@@ -101,54 +99,50 @@ class Dialect(Protocol[Q, R]):
         ...
 
 
-class Session(Protocol[Q_contra, R_co]):
-    """What a server supplies for one connection."""
+class Session(Generic[Q, R]):
+    """What a server supplies for one connection: ``begin``, and what it wants to do otherwise than here.
 
-    def begin(self, request: Q_contra) -> R_co | Coroutine[Any, Any, R_co | None] | None:
+    Attributes:
+        works_ahead: whether work on the run that ``begin_all`` was given last is under way elsewhere. The server then
+            looks whether more requests have come, and gives it those, too, before it begins that run. Not for protocols
+            in which requests can be given up.
+    """
+
+    works_ahead = False
+
+    def begin(self, request: Q) -> R | Coroutine[Any, Any, R | None] | None:
         """Checks and reserves at once, in the order of arrival; then the reply, or the rest as a coroutine.
 
         The payload of ``request`` is valid until the reply is made. None is no reply. The coroutine runs in a task
         and a cancel scope of its own; cancelled, it either has had no lasting effect and unwinds, or returns its
         reply. Raises what ``Dialect.failure`` understands, or ``Hangup``.
         """
-        ...
+        raise NotImplementedError
+
+    def begin_all(self, run: Collection[Q]) -> Callable[[Q], R | Coroutine[Any, Any, R | None] | None]:
+        """Gets many requests that came together before the first of them begins; what begins them, not ``begin``.
+
+        That is called for each of them, in their order, and returns and raises what ``begin`` would. Until then
+        nothing changes, but work for all of them may be set out on, see ``works_ahead``. A connection may end before.
+        """
+        return self.begin
 
     def commit(self) -> Coroutine[Any, Any, None] | None:
         """Makes lasting what requests have changed; called before their replies leave, once for many requests.
 
         If it raises, those whose replies would have promised a change are answered with that error instead, see
-        ``Dialect.promises``. Who only asked keeps his answer: it was true when it was made.
+        ``Dialect.promises``. Read-only requests keep their reply: it was correct when it was computed.
         """
-        ...
+        return None
+
+    def rest(self) -> None:
+        """May do a little of the work that was put off, some ten microseconds: the peer has something to do, too.
+
+        Called when all that came has been begun and answered.
+        """
 
     async def reset(self) -> None:
         """Back to the start of the conversation; nothing runs any more."""
-        ...
 
     async def aclose(self) -> None:
         """The connection is over and nothing runs any more; called exactly once, shielded, with a deadline."""
-        ...
-
-
-class PreparingSession(Session[Q_contra, R_co], Protocol):
-    """A session that wants to see requests that came together before the first of them begins."""
-
-    def prepare(self, requests: Sequence[Any]) -> tuple[Iterator[Any], bool]:
-        """May do for many at once, or set out on, what ``begin`` would do for each.
-
-        Returns an iterator, and whether work on the requests is under way elsewhere. The iterator begins one request
-        for each item, in order, and gives what ``begin`` would return, or the exception that it would raise, and
-        raises ``Hangup``. If work is under way, the server looks whether more requests have come, and shows those,
-        too, before it begins these. Some that were shown may never begin: the connection may end.
-
-        Not for protocols in which requests can be given up, or a request changes how the next is decoded.
-        """
-        ...
-
-
-class RestingSession(Session[Q_contra, R_co], Protocol):
-    """A session that puts off work until the replies have left: the peer has something to do then, too."""
-
-    def rest(self) -> None:
-        """May do a little of it, some ten microseconds; called when all that came has been begun and answered."""
-        ...

@@ -1,9 +1,9 @@
 """The server loop of a connection: it begins requests in the order of arrival, and answers most without a task.
 
-The reader takes what the socket has, cuts every whole frame out of it and calls ``Session.begin`` for each. Replies
-that are ready are collected, made lasting by one ``Session.commit``, and leave in one send. What has to wait runs in
-a task and a cancel scope of its own. Giving up a request (Tflush) and starting anew (Tversion) are done here; no
-session and no file ever sees them.
+The reader takes what the socket has, cuts every whole frame out of it and gives the requests to ``Session.begin_all``
+in runs. A run ends at a request that gives up another (Tflush) or starts anew (Tversion): those are done here, and no
+session and no file ever sees a Tflush. Replies that are ready are collected, made lasting by one ``Session.commit``,
+and leave in one send. What has to wait runs in a task and a cancel scope of its own.
 
 A connection works for ``SLICE`` seconds at a time; then the others have their turn. A request that fails in whatever
 way is answered with an error and ends nothing. When the peer is gone nothing more is begun and no reply is made.
@@ -11,14 +11,13 @@ way is answered with an error and ends nothing. When the peer is gone nothing mo
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from time import perf_counter
 from types import CoroutineType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 import trio
 
@@ -26,7 +25,7 @@ from ninep.net import tls
 from ninep.net.accept import has_spoken
 from ninep.net.errors import DuplicateTag, Hangup, Malformed, UnknownMessage
 from ninep.tasks.nursery import open_nursery
-from ninep.wire.begun import Running, Shown, unreadable, whole, without_payload
+from ninep.wire.begun import Running, unreadable, without_payload
 from ninep.wire.client import CHUNK
 from ninep.wire.dialect import Buffer, Dialect, Session
 from ninep.wire.frames import FrameBuffer
@@ -44,9 +43,12 @@ SLICE = 0.003
 """Seconds that requests of one connection are begun for before the others have their turn. One request that takes
 longer is not cut short."""
 TOGETHER = 256
-"""Most requests that a session is shown at once."""
-AHEAD = 8
-"""Requests that came together, from which on a session is shown them before they begin."""
+"""Most requests of a run."""
+MANY = 8
+"""Requests of a run, from which on a session is given all of them before they begin: fewer are not worth the while."""
+
+Held = tuple[list[memoryview], dict[int, Q], Callable[[Q], Any]]
+"""A run that has not begun: its frames (and maybe more of them), its requests by their tags, and what begins each."""
 
 
 async def serve_connection(
@@ -89,14 +91,15 @@ class _Connection(Generic[Q, R]):
         self.stream = stream
         self.dialect = dialect
         self.session = session
-        self.prepare: Callable[[list[Q]], tuple[Iterator[Any], bool]] | None = getattr(session, "prepare", None)
-        self.rest: Callable[[], None] | None = getattr(session, "rest", None)
         self.buffer = buffer or FrameBuffer(dialect.format, dialect.limit)
         self.limits = limits
         self.taskless = taskless
         self.outbox = Outbox(stream)
         self.share = share()
         self.running: dict[int, Running[R]] = {}
+        self.apart = frozenset(dialect.flushes) | dialect.resets
+        # Where requests cannot be given up a tag need not tell them apart.
+        self.taken = self.running if dialect.flushes else {}
         self.begun = 0
         self.begun_bytes = 0
         self.ended = trio.lowlevel.ParkingLot()
@@ -104,7 +107,8 @@ class _Connection(Generic[Q, R]):
         self.ready_for: list[tuple[int, Q | None, R]] = []
         self.ready_size = 0
         self.heard = -math.inf
-        self.shown: Shown[Q] | None = None
+        self.until = -math.inf
+        self.held: Held[Q] | None = None
 
     async def run(self) -> None:
         async with open_nursery() as nursery:
@@ -173,136 +177,136 @@ class _Connection(Generic[Q, R]):
                     await self._arrived(frames)
                 data = await self._more(inbox)
             except Malformed:
-                await self._begin_shown()
+                await self._begin_held()
                 raise
             if not data:
-                await self._begin_shown()
+                await self._begin_held()
                 return
             buffer.feed(data)
 
     async def _more(self, inbox: Inbox) -> bytes:
-        """What the peer sends next; before it is waited for, all that has been shown begins."""
+        """What the peer sends next; before it is waited for, the run that is held begins."""
         most = max(CHUNK, self.buffer.wanted)
-        if self.shown is not None:
-            # Others show their requests, too, before these begin.
+        if self.held is not None:
+            # Others prepare their requests, too, before these begin.
             await trio.lowlevel.checkpoint()
             data = inbox.receive_nowait(most)
             if data is not None:
                 return data
-            await self._begin_shown()
-        if self.rest is not None:
-            try:
-                self.rest()
-            except Exception:
-                log.exception("work that was put off failed")
+            await self._begin_held()
+        try:
+            self.session.rest()
+        except Exception:
+            log.exception("work that was put off failed")
         return await inbox.receive(most, look=not self.running and not self.outbox.size)
 
     async def _arrived(self, frames: list[memoryview]) -> None:
-        """Begins these requests, or those before, if the session wants to see more before it begins them."""
-        if self.prepare is None or len(frames) < AHEAD:
-            await self._begin_shown()
-            await self._chunk(frames)
-            return
-        for at in range(0, len(frames), TOGETHER):
-            await self._show(self.prepare, frames[at : at + TOGETHER] if len(frames) > TOGETHER else frames)
+        """Begins what came: runs of requests, and one by one the messages that belong to no run.
 
-    async def _show(self, prepare: Callable[[list[Q]], tuple[Iterator[Any], bool]], frames: list[memoryview]) -> None:
-        requests: list[tuple[int, Q]] = []
-        with contextlib.suppress(Exception):  # which is told when its turn comes
-            requests.extend(map(self.dialect.decode_request, frames))
-        try:
-            results, under_way = prepare([request for _, request in requests])
-        except Exception:
-            log.exception("requests that came together are begun one by one")
-            requests, results, under_way = [], iter(()), False
-        await self._begin_shown()
-        self.shown = Shown(frames, requests, results)
-        if not under_way:
-            await self._begin_shown()
-
-    async def _begin_shown(self) -> None:
-        """Begins what the session has been shown; most requests of a busy venti come through here."""
-        if self.shown is None:
-            return
-        (frames, requests, results), self.shown = self.shown, None
-        result: Any
-        dialect, ready, ready_for, most = self.dialect, self.ready, self.ready_for, self.limits.reply_bytes
-        encode, until = dialect.encode, perf_counter() + SLICE
-        for frame, (tag, request), result in zip(frames, requests, whole(results), strict=False):
-            if perf_counter() > until:
-                until = await self._give_way()
-            if type(result) is CoroutineType:
-                self._start(tag, request, result, len(frame))
-                if self._full():
-                    await self._wait_for_room()
-                continue
-            if result is None:
-                continue
-            if isinstance(result, Exception):
-                ready_for.append((tag, None, result := dialect.failure(result, request)))
-            else:
-                ready_for.append((tag, request, result))
+        A run ends at a request that gives up another or starts anew, at a tag that is in use, and at a message that
+        cannot be read. It is cut here and not in a method of its own: at depth one each call more can be measured.
+        """
+        self.until = perf_counter() + SLICE
+        session, apart, taken = self.session, self.apart, self.taken
+        at, end = 0, len(frames)
+        while at < end:
+            run: dict[int, Q] = {}
+            decode = self.dialect.decode_request
+            ahead = frames[at : at + TOGETHER] if at or end > TOGETHER else frames
             try:
-                self.ready_size += encode(tag, result, ready)
+                for frame in ahead:
+                    tag, request = decode(frame)
+                    if type(request) in apart or tag in run or tag in taken:
+                        break
+                    run[tag] = request
             except Exception as error:
-                self._replace_last(tag, request, error)
-            if self.ready_size > most:
-                await self._answer()
-        if len(requests) < len(frames):
-            await self._chunk(frames[len(requests) :])
-        else:
+                # It is met again when its turn comes.
+                log.debug("a run of requests ends: %s", error)
+            if not run:
+                await self._begin_apart(frames[at])
+                at += 1
+                continue
+            at += len(run)
+            begin: Callable[[Q], Any] = session.begin
+            hold = False
+            if len(run) >= MANY:
+                try:
+                    begin, hold = session.begin_all(run.values()), session.works_ahead
+                except Exception:
+                    log.exception("requests that came together are begun one by one")
+            if self.held is not None:
+                await self._begin(*self._take_held())
+            if hold:
+                self.held = ahead, run, begin
+            else:
+                await self._begin(ahead, run, begin)
+        await self._answer()
+
+    async def _begin_held(self) -> None:
+        if self.held is not None:
+            self.until = perf_counter() + SLICE
+            await self._begin(*self._take_held())
             await self._answer()
 
-    async def _chunk(self, frames: list[memoryview]) -> None:
-        dialect, running, begin = self.dialect, self.running, self.session.begin
-        decode, encode = dialect.decode_request, dialect.encode
-        flushes, resets, ready, most = dialect.flushes, dialect.resets, self.ready, self.limits.reply_bytes
-        clock, until = perf_counter, perf_counter() + SLICE
-        request: Q | None
+    def _take_held(self) -> Held[Q]:
+        held, self.held = self.held, None
+        assert held is not None
+        return held
+
+    async def _begin_apart(self, frame: memoryview) -> None:
+        """Begins a message that belongs to no run, or refuses it. Raises ``Malformed``."""
+        if self.held is not None:
+            await self._begin(*self._take_held())
+        dialect = self.dialect
+        try:
+            tag, request = dialect.decode_request(frame)
+        except UnknownMessage as error:
+            await self._begin([frame], {error.tag: None}, partial(_refuse, error))
+            return
+        except Malformed:
+            raise
+        except Exception as error:
+            unreadable(frame, error)
+        kind = type(request)
+        if tag in self.taken:
+            await self._begin([frame], {tag: None}, partial(_refuse, DuplicateTag(tag)))
+        elif kind in dialect.flushes:
+            await self._begin([frame], {tag: None}, partial(self._flush, tag, getattr(request, dialect.flushes[kind])))
+        elif kind in dialect.resets:
+            await self._reset()
+            await self._begin([frame], {tag: request}, self._begin_anew)
+        else:
+            # Its tag was in use a moment ago.
+            await self._begin([frame], {tag: request}, self.session.begin)
+
+    async def _begin(self, frames: list[memoryview], run: Mapping[int, Q | None], begin: Callable[[Any], Any]) -> None:
+        """Begins the requests of ``run``; replies that are ready are collected for ``_answer``."""
+        request: Any
         result: Any
-        for frame in frames:
-            if clock() > until:
-                until = await self._give_way()
+        dialect, ready, ready_for, most = self.dialect, self.ready, self.ready_for, self.limits.reply_bytes
+        clock, number = perf_counter, -1
+        for tag, request in run.items():
+            number += 1
+            if clock() > self.until:
+                await self._give_way()
             try:
-                tag, request = decode(frame)
-            except UnknownMessage as error:
-                tag, request, result = error.tag, None, dialect.failure(error)
-            except Malformed:
+                result = begin(request)
+            except Hangup:
                 raise
             except Exception as error:
-                unreadable(frame, error)
-            else:
-                kind = type(request)
-                if tag in running and flushes:
-                    request, result = None, dialect.failure(DuplicateTag(tag))
-                elif kind in flushes:
-                    self._flush(tag, getattr(request, flushes[kind]))
-                    continue
-                elif kind in resets:
-                    result = await self._begin_anew(request)
-                    # From here on another dialect may be spoken.
-                    decode, encode = dialect.decode_request, dialect.encode
-                else:
-                    try:
-                        result = begin(request)
-                    except Hangup:
-                        raise
-                    except Exception as error:
-                        request, result = None, dialect.failure(error, request)
+                request, result = None, dialect.failure(error, request)
             if type(result) is CoroutineType:
-                self._start(tag, request, result, len(frame))
+                self._start(tag, request, result, len(frames[number]))
                 if self._full():
                     await self._wait_for_room()
             elif result is not None:
-                self.ready_for.append((tag, request, result))
+                ready_for.append((tag, request, result))
                 try:
-                    self.ready_size += encode(tag, result, ready)
+                    self.ready_size += dialect.encode(tag, result, ready)
                 except Exception as error:
                     self._replace_last(tag, request, error)
                 if self.ready_size > most:
                     await self._answer()
-        self.buffer.limit = dialect.limit
-        await self._answer()
 
     def _replace_last(self, tag: int, request: object, error: Exception) -> None:
         """The last of the ready replies cannot be said in this dialect; the peer is told that it failed."""
@@ -310,11 +314,11 @@ class _Connection(Generic[Q, R]):
         self.ready_for[-1] = tag, None, refusal
         self.ready_size += self.dialect.encode(tag, refusal, self.ready)
 
-    async def _give_way(self) -> float:
-        """Lets others have their turn; until when the next turn of this connection lasts."""
+    async def _give_way(self) -> None:
+        """Lets others have their turn."""
         await self._answer()
         await trio.lowlevel.checkpoint()
-        return perf_counter() + SLICE
+        self.until = perf_counter() + SLICE
 
     def _full(self) -> bool:
         limits = self.limits
@@ -453,28 +457,24 @@ class _Connection(Generic[Q, R]):
         if self.ended:
             self.ended.unpark_all()
 
-    def _flush(self, tag: int, old: int) -> None:
+    def _flush(self, tag: int, old: int, _: None) -> R | None:
         running = self.running.get(old) if old != tag else None
         if running is None:
-            flushed = self.dialect.flushed()
-            self.ready_for.append((tag, None, flushed))
-            self.ready_size += self.dialect.encode(tag, flushed, self.ready)
-        else:
-            running.flushes.append(tag)
-            self.running[tag] = running
-            running.work.cancel()
+            return self.dialect.flushed()
+        running.flushes.append(tag)
+        self.running[tag] = running
+        running.work.cancel()
+        return None
 
-    async def _begin_anew(self, request: Q) -> Any:
-        """Ends all that is under way; then as ``begin``, its exceptions as replies."""
-        await self._reset()
+    def _begin_anew(self, request: Q) -> Any:
+        """``begin``, from which on larger messages may come."""
         try:
             return self.session.begin(request)
-        except Hangup:
-            raise
-        except Exception as error:
-            return self.dialect.failure(error, request)
+        finally:
+            self.buffer.limit = self.dialect.limit
 
     async def _reset(self) -> None:
+        """Ends all that is under way."""
         await self._answer()
         for running in list(self.running.values()):
             running.work.cancel()
@@ -484,3 +484,7 @@ class _Connection(Generic[Q, R]):
     async def _wait_idle(self) -> None:
         while self.begun:
             await self.ended.park()
+
+
+def _refuse(error: Exception, _: object) -> NoReturn:
+    raise error

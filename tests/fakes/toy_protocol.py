@@ -15,7 +15,7 @@ import trio
 
 from ninep.net.errors import Hangup, Malformed, UnknownMessage
 from ninep.wire.begun import told
-from ninep.wire.dialect import Buffer
+from ninep.wire.dialect import Buffer, Session
 from ninep.wire.frames import FrameFormat
 
 log = logging.getLogger(__name__)
@@ -154,7 +154,7 @@ def packed(tag: int, message: Request | Reply) -> bytes:
     return frame
 
 
-class ToySession:
+class ToySession(Session[Request, Reply]):
     """Remembers what was asked of it. ``begins`` and ``laters`` may be replaced to behave otherwise."""
 
     def __init__(self) -> None:

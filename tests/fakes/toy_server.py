@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -56,7 +56,7 @@ async def hear(stream: trio.abc.ReceiveStream, *expected: tuple[int, Reply]) -> 
 
 
 class Foreseeing(ToySession):
-    under_way = False
+    """Notes each run before it begins."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,12 +64,12 @@ class Foreseeing(ToySession):
         self.begun_when_shown: list[int] = []
         self.after_shown: Callable[[], None] = lambda: None
 
-    def prepare(self, requests: list[Request]) -> tuple[Iterator[Any], bool]:
-        assert not any(request in self.begun for request in requests)
-        self.seen.append(requests)
+    def begin_all(self, run: Collection[Request]) -> Callable[[Request], Any]:
+        assert not any(request in self.begun for request in run)
+        self.seen.append(list(run))
         self.begun_when_shown.append(len(self.begun))
         self.after_shown()
-        return map(self.begin, requests), self.under_way
+        return super().begin_all(run)
 
 
 def echoes(first: int, count: int) -> list[tuple[int, Request]]:

@@ -257,15 +257,16 @@ async def test_none_of_those_that_came_together_is_stored_if_the_disk_takes_none
     data = blocks(20)
     async with open_disk_store(tmp_path, folder=lambda path: disk) as store:
         session = VentiSession(store)
-        results, _ = session.prepare([m.Twrite(BlockType.DATA, block) for block in data])
-        assert next(results) == m.Rwrite(Score.of(data[0]))
+        first, *others = writes = [m.Twrite(BlockType.DATA, block) for block in data]
+        begin = session.begin_all(writes)
+        assert begin(first) == m.Rwrite(Score.of(data[0]))
         disk.room = 10_000
         with pytest.raises(StoreFull):
             session.commit()
         disk.room = None
-        rest = list(results)
-        assert len(rest) == len(data) - 1
-        assert all(isinstance(result, StoreFull) for result in rest)
+        for write in others:
+            with pytest.raises(StoreFull):
+                begin(write)
         for block in data:
             with pytest.raises(BlockNotFound):
                 store.read_nowait(Score.of(block), BlockType.DATA, 8192)
@@ -299,7 +300,7 @@ async def test_only_blocks_that_nothing_came_between_are_shown(tmp_path: Path) -
             ([write, m.Tread(score, BlockType.DATA, 100)], [m.Rwrite(score), m.Rread(write.data)]),
         ]
         for requests, replies in cases:
-            results, _ = session.prepare(requests)
-            assert list(results) == replies
+            begin = session.begin_all(requests)
+            assert [begin(request) for request in requests] == replies
             session.commit()
         assert workers.given == [2]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
 from functools import partial
 from itertools import pairwise
@@ -148,6 +148,34 @@ async def test_and_while_it_begins_what_it_was_shown(monkeypatch: pytest.MonkeyP
     assert max(later - earlier for earlier, later in pairwise(turns)) <= 10
 
 
+async def test_and_while_they_come_between_flushes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of one request each: the turn of a connection does not begin again with every run."""
+    now = 0.0
+    monkeypatch.setattr(server, "perf_counter", lambda: now)
+    turns: list[int] = []
+    session = ToySession()
+
+    def slowly(body: bytes) -> Reply:
+        nonlocal now
+        now += server.SLICE / 4
+        return Echoed(body)
+
+    session.echo = slowly
+
+    async def other() -> None:
+        while True:
+            turns.append(len(session.begun))
+            await trio.lowlevel.checkpoint()
+
+    async with served(session) as stream, trio.open_nursery() as nursery:
+        nursery.start_soon(other)
+        pairs = [((1, Echo(b"%d" % n)), (2, Flush(9))) for n in range(100)]
+        await say(stream, *(one for pair in pairs for one in pair))
+        await hear(stream, *(one for n in range(100) for one in ((1, Echoed(b"%d" % n)), (2, Flushed()))))
+        nursery.cancel_scope.cancel()
+    assert max(later - earlier for earlier, later in pairwise(turns)) <= 10
+
+
 async def test_replies_to_come_count_before_they_are_there() -> None:
     class Bringing(ToyDialect):
         def brings(self, request: Request) -> int:
@@ -256,22 +284,20 @@ async def test_a_decoder_that_fails_ends_its_connection_and_answers_for_nobody_e
 
 @pytest.mark.expects_errors
 @pytest.mark.parametrize("after", [-1, 0, 3])
-@pytest.mark.parametrize("ends", [False, True])
-async def test_a_session_that_fails_at_what_it_was_shown_answers_all(after: int, ends: bool) -> None:
-    """When it is shown them, when it begins them, or when it begins too few of them."""
+async def test_a_session_that_fails_at_a_run_answers_all(after: int) -> None:
+    """When it is given it, and when it begins it."""
 
     class Failing(Foreseeing):
-        def prepare(self, requests: list[Request]) -> tuple[Iterator[Any], bool]:
+        def begin_all(self, run: Collection[Request]) -> Callable[[Request], Any]:
             if after < 0:
                 raise ZeroDivisionError
 
-            def some() -> Iterator[Any]:
-                for request in requests[:after]:
-                    yield self.begin(request)
-                if not ends:
+            def begin(request: Request) -> Any:
+                if request in list(run)[after:]:
                     raise ZeroDivisionError
+                return self.begin(request)
 
-            return some(), False
+            return begin
 
     async with served(Failing(), PatientDialect()) as stream:
         await say(stream, *echoes(0, 9))

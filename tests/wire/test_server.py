@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
@@ -31,10 +31,11 @@ from fakes.toy_protocol import (
     packed,
 )
 from fakes.toy_server import Foreseeing, echoes, hear, say, served, socket_pair
+from ninep.wire import server
 from ninep.wire.dialect import Dialect
 from ninep.wire.inbox import SMALL
 from ninep.wire.limits import Limits
-from ninep.wire.server import AHEAD, serve_connection
+from ninep.wire.server import MANY, serve_connection
 from ninep.wire.taskless import in_task
 
 
@@ -272,24 +273,57 @@ async def test_bytes_come_as_they_like(dialect: Callable[[], Dialect[Any, Any]])
 
 
 class SettingOut(Foreseeing):
-    """Works on requests elsewhere as soon as it has been shown them."""
+    """Works on requests elsewhere as soon as it has been given them."""
 
-    under_way = True
+    works_ahead = True
 
 
-async def test_a_session_sees_many_requests_before_the_first_begins() -> None:
+async def test_a_session_is_given_a_run_before_the_first_of_it_begins() -> None:
     session = Foreseeing()
     async with served(session, PatientDialect()) as stream:
-        await say(stream, *echoes(0, AHEAD - 1))
-        await hear(stream, *((n % 16, Echoed(b"%d" % n)) for n in range(AHEAD - 1)))
+        await say(stream, *echoes(0, MANY - 1))
+        await hear(stream, *((n, Echoed(b"%d" % n)) for n in range(MANY - 1)))
         assert session.seen == []
         await say(stream, *echoes(100, 12))
         await hear(stream, *((n % 16, Echoed(b"%d" % n)) for n in range(100, 112)))
         assert session.seen == [[request for _, request in echoes(100, 12)]]
 
 
+async def test_a_run_ends_where_something_else_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a flush, a new beginning, a tag that comes again, and what cannot be read."""
+    monkeypatch.setattr(server, "MANY", 1)
+    session = Foreseeing()
+    async with served(session) as stream:
+        pieces = [
+            packed(1, Echo(b"a")),
+            packed(2, Echo(b"b")),
+            packed(3, Flush(9)),
+            packed(4, Echo(b"c")),
+            packed(5, Restart(b"r")),
+            packed(6, Echo(b"d")),
+            packed(6, Echo(b"e")),
+            b"\0\x02\x63\x07",
+            packed(8, Echo(b"f")),
+        ]
+        await stream.send_all(b"".join(pieces))
+        replies = [(1, Echoed(b"a")), (2, Echoed(b"b")), (3, Flushed()), (4, Echoed(b"c")), (5, Restarted(b"r"))]
+        await hear(stream, *replies, (6, Echoed(b"d")), (6, Echoed(b"e")))
+        assert (await stream.receive_some())[2:4] == bytes((100, 7))
+    assert session.seen == [[Echo(b"a"), Echo(b"b")], [Echo(b"c")], [Echo(b"d")], [Echo(b"e")], [Echo(b"f")]]
+
+
+async def test_a_tag_that_waits_is_refused_in_the_run_that_began_it() -> None:
+    session = ToySession()
+    async with served(session) as stream:
+        await say(stream, (1, Later(b"x")), (2, Echo(b"a")), (1, Echo(b"again")), (2, Echo(b"b")))
+        await hear(stream, (2, Echoed(b"a")), (1, Failed(b"duplicate tag")), (2, Echoed(b"b")))
+        session.gate(b"x").set()
+        await hear(stream, (1, Latered(b"x")))
+
+
 @pytest.mark.parametrize("bad", [0, 5, 11])
-async def test_what_cannot_be_read_is_told_when_its_turn_comes(bad: int) -> None:
+async def test_what_cannot_be_read_is_told_when_its_turn_comes(bad: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MANY", 1)
     session = Foreseeing()
     messages = [packed(tag, request) for tag, request in echoes(0, 12)]
     messages[bad] = b"\0\x02\x63\x07"
@@ -304,7 +338,9 @@ async def test_what_cannot_be_read_is_told_when_its_turn_comes(bad: int) -> None
         while size:
             size -= len(await stream.receive_some(size))
         await hear(stream, *((n, Echoed(b"%d" % n)) for n in range(bad + 1, 12)))
-        assert session.seen == [[request for _, request in echoes(0, bad)]]
+        assert session.seen == [
+            [request for _, request in part] for part in (echoes(0, bad), echoes(bad + 1, 11 - bad)) if part
+        ]
 
 
 async def test_a_malformed_one_among_them_ends_it_after_those_before_it() -> None:
@@ -318,20 +354,20 @@ async def test_a_malformed_one_among_them_ends_it_after_those_before_it() -> Non
 
 
 LONG = b"x" * (SMALL // 12)
-"""So long that of three times ``AHEAD``, more than so many do not come with the first that are received."""
+"""So long that of three times ``MANY``, more than so many do not come with the first that are received."""
 
 
 @pytest.mark.parametrize("session", [SettingOut(), Foreseeing()])
 async def test_more_is_shown_before_the_first_begins_where_work_is_under_way(session: Foreseeing) -> None:
     near, far = await socket_pair()
-    messages = [packed(n % 16, Echo(b"%d" % n + LONG)) for n in range(3 * AHEAD)]
+    messages = [packed(n % 16, Echo(b"%d" % n + LONG)) for n in range(3 * MANY)]
     async with near, trio.open_nursery() as nursery:
         await near.send_all(b"".join(messages))
         nursery.start_soon(serve_connection, far, PatientDialect(2 * len(LONG)), session)
-        await hear(near, *((n % 16, Echoed(b"%d" % n + LONG)) for n in range(3 * AHEAD)))
+        await hear(near, *((n % 16, Echoed(b"%d" % n + LONG)) for n in range(3 * MANY)))
         await near.send_eof()
     assert len(session.seen) == 2
-    assert session.begun_when_shown == [0, 0 if session.under_way else len(session.seen[0])]
+    assert session.begun_when_shown == [0, 0 if session.works_ahead else len(session.seen[0])]
 
 
 @pytest.mark.parametrize("end", [b"", b"\0\1", packed(1, Echo(b"\xff"))])
@@ -341,10 +377,10 @@ async def test_what_was_shown_begins_before_the_connection_ends(end: bytes) -> N
     near, far = await socket_pair()
     async with near, trio.open_nursery() as nursery:
         nursery.start_soon(serve_connection, far, PatientDialect(), session)
-        await near.send_all(b"".join(packed(n, Echo(b"%d" % n)) for n in range(AHEAD)) + end)
+        await near.send_all(b"".join(packed(n, Echo(b"%d" % n)) for n in range(MANY)) + end)
         if not end:
             await near.send_eof()
-        await hear(near, *((n, Echoed(b"%d" % n)) for n in range(AHEAD)))
+        await hear(near, *((n, Echoed(b"%d" % n)) for n in range(MANY)))
         assert await near.receive_some() == b""
     assert session.closes == 1
 
@@ -355,7 +391,7 @@ async def test_what_was_shown_may_never_begin() -> None:
     async with near, trio.open_nursery() as nursery:
         nursery.start_soon(serve_connection, far, PatientDialect(), session)
         session.after_shown = nursery.cancel_scope.cancel
-        await near.send_all(b"".join(packed(n, Echo(b"%d" % n)) for n in range(AHEAD)))
+        await near.send_all(b"".join(packed(n, Echo(b"%d" % n)) for n in range(MANY)))
         await trio.sleep_forever()
     assert session.seen
     assert session.begun == []
@@ -385,15 +421,21 @@ async def test_what_is_put_off_is_done_when_the_answers_have_left() -> None:
 
 async def test_what_began_together_may_have_no_reply_or_an_error() -> None:
     class Choosy(Foreseeing):
-        def prepare(self, requests: list[Request]) -> tuple[Iterator[Any], bool]:
-            results, under_way = super().prepare(requests)
-            odd = (None, Refused("odd"))
-            return (odd[n // 2 % 2] if n % 2 else result for n, result in enumerate(results)), under_way
+        def begin_all(self, run: Collection[Request]) -> Callable[[Request], Any]:
+            numbers = dict(zip(run, range(len(run)), strict=True))
+
+            def begin(request: Request) -> Any:
+                number = numbers[request]
+                if number % 4 == 3:
+                    raise Refused("odd")
+                return None if number % 4 == 1 else self.begin(request)
+
+            return begin
 
     async with served(Choosy(), PatientDialect()) as stream:
-        await say(stream, *echoes(0, AHEAD))
+        await say(stream, *echoes(0, MANY))
         refused = Failed(b"odd")
         await hear(
             stream,
-            *((n, refused if n % 2 else Echoed(b"%d" % n)) for n in range(AHEAD) if n % 4 != 1),
+            *((n, refused if n % 2 else Echoed(b"%d" % n)) for n in range(MANY) if n % 4 != 1),
         )
