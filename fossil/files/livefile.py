@@ -324,10 +324,11 @@ class LiveFile(UnixView):
         if node.removed:
             raise FileRemoved
         self._changing()
-        self._may(system.node(self._place[0]), WRITE)
+        place = self._place
+        self._may(system.node(place[0]), WRITE)
         if node.mode & st.DMDIR and system.children(node):
             raise DirectoryNotEmpty
-        system.remove(node, self._uid(), self._place)
+        system.remove(node, self._uid(), place)
 
     def clunk(self) -> None:
         """Gives up the view."""

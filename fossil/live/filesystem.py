@@ -198,6 +198,8 @@ class FileSystem:
 
     def prepare(self) -> None:
         """Something is going to be changed, and that will find room. Raises ``FileSystemFull``, ``WritesStopped``."""
+        if self.stopped is None and not self.full and self.ledger.is_prepared(CHANGE):
+            return
         self.check()
         if self.full:
             self.commit()
@@ -243,13 +245,13 @@ class FileSystem:
         children[name] = (path, epoch)
         parent.holds += 1
         self.pending.names[parent.path, name] = path
-        self.directory_changed(parent, uid)
+        self.directory_changed(parent, uid, now)
         return node
 
-    def directory_changed(self, directory: Node, uid: str) -> None:
-        """Its names are other ones."""
+    def directory_changed(self, directory: Node, uid: str, now: int | None = None) -> None:
+        """Its names are other ones, since ``now`` in nanoseconds."""
         directory.next_version()
-        directory.mtime = directory.ctime = self.time()
+        directory.mtime = directory.ctime = self.time() if now is None else now
         directory.muid = uid
         self.touch(directory)
 

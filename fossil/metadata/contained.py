@@ -13,6 +13,8 @@ from fossil.errors import DamagedData
 from fossil.metadata.node import Node
 from ninep.protocol.stat import DMDIR
 
+_new = tuple.__new__
+
 
 def names(node: Node, rows: Sequence[Sequence[Any]]) -> dict[str, tuple[int, int]]:
     """Name to (path, epoch of the name's row) of a directory; the rows are of ``tables.NAME``.
@@ -38,14 +40,13 @@ def extents(node: Node, rows: Sequence[Sequence[Any]]) -> list[Extent]:
     Raises:
         DamagedData: they are more or fewer bytes than there were.
     """
-    found = [
-        Extent(start, length, place, skip, stored, digest, born)
-        for path, start, born, length, place, skip, stored, digest, _, _ in rows
-        if path == node.path
-    ]
+    of, found, size = node.path, [], 0
+    for path, start, born, length, place, skip, stored, digest, _, _ in rows:
+        if path == of:
+            found.append(_new(Extent, (start, length, place, skip, stored, digest, born)))
+            size += length
     if node.mode & DMDIR:
         return found
-    size = sum(extent.length for extent in found)
     if size != node.holds and node.holds >= 0:
         raise DamagedData(f"file {node.path:x} had extents of {node.holds} bytes, the database has {size}")
     return found

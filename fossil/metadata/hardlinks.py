@@ -42,7 +42,7 @@ def places(node: Node) -> list[Place]:
 
 def place_of(node: Node, wanted: Place | None) -> Place:
     """The name by which somebody came to a file, if it still has that one; else the first."""
-    if wanted is not None and node.links and wanted in places(node):
+    if node.links and wanted is not None and wanted in places(node):
         return wanted
     return node.parent, node.name
 

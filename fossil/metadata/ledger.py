@@ -104,17 +104,19 @@ class Ledger:
             raise
         self.log, self.generation = log, generation
 
+    def is_prepared(self, rows: int) -> bool:
+        """Whether room was taken for what is on its way to the database and so many rows more."""
+        pending = self.pending
+        waiting = len(pending.nodes) + len(pending.names) + len(pending.extents) + len(pending.extents_closed)
+        return self._waiting + waiting + rows <= self.headroom.rows
+
     def prepare(self, rows: int, commit: Callable[[], None]) -> None:
-        """There is room for what is on its way to the database and so many rows more. Raises ``FileSystemFull``.
+        """Takes that room. Raises ``FileSystemFull``.
 
         ``commit`` brings into the database what is on its way: that needs less room than was taken for it.
         """
-        pending = self.pending
-        rows_pending = len(pending.nodes) + len(pending.names) + len(pending.extents) + len(pending.extents_closed)
-        if self._waiting + rows_pending + rows <= self.headroom.rows:
-            return
         try:
-            self.headroom.ensure(self._waiting + rows_pending + rows)
+            self.headroom.ensure(self._waiting + len(self.pending) + rows)
         except FileSystemFull:
             commit()
             self.headroom.ensure(rows)

@@ -124,29 +124,13 @@ class Node:
     @classmethod
     def loaded(cls, row: Sequence[Any]) -> Node:
         """The node of a row of ``tables.NODE``, which may have more at its end."""
-        path, born, parent, name, version, mode, atime, mtime, ctime, length, holds, uid, gid, muid, changed, links = (
-            row[:16]
-        )
+        node = cls(*row[:15])
+        if row[15] is not None:
+            node.links = unpacked(row[15])
+        atime, mtime, ctime = row[6:9]
         if type(mtime) is bytes or type(atime) is bytes or type(ctime) is bytes:
-            atime, mtime, ctime = map(_near, (atime, mtime, ctime))
-        return cls(
-            path,
-            born,
-            parent,
-            name,
-            version,
-            mode,
-            atime,
-            mtime,
-            ctime,
-            length,
-            holds,
-            uid,
-            gid,
-            muid,
-            changed,
-            unpacked(links) if links is not None else (),
-        )
+            node.atime, node.mtime, node.ctime = map(_near, (atime, mtime, ctime))
+        return node
 
     def row(self, born: int) -> tuple[int | str | bytes | None, ...]:
         """The values of ``tables.NODE`` for a row of epoch ``born``."""

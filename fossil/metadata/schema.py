@@ -73,16 +73,18 @@ class Database(sqlite3.Connection):
             DamagedRow: the checksum of one is wrong.
             DamagedDatabase
         """
-        found = self.execute(f"SELECT {table.selected} FROM {table.name} {rest}", parameters).fetchall()
-        verified = table.verified
-        for at, row in enumerate(found):
-            if not verified(row):
-                found[at] = _mended(table, row)
+        found = self.execute(table.select + rest, parameters).fetchall()
+        if not table.all_verified(found):
+            # Among them is one that is dead, or one that is damaged.
+            verified = table.verified
+            for at, row in enumerate(found):
+                if not verified(row):
+                    found[at] = _mended(table, row)
         return found
 
     def row(self, table: Table, rest: str, parameters: Any = ()) -> Any:
         """The first of such rows, or None. Raises as ``rows`` does."""
-        found = self.execute(f"SELECT {table.selected} FROM {table.name} {rest}", parameters).fetchone()
+        found = self.execute(table.select + rest, parameters).fetchone()
         if found is not None and not table.verified(found):
             return _mended(table, found)
         return found
@@ -98,7 +100,7 @@ class Database(sqlite3.Connection):
     def sound_rows(self, table: Table, rest: str, parameters: Any = ()) -> list[Any]:
         """Those of such rows that are not damaged; the others are told in the log."""
         found = []
-        for row in self.execute(f"SELECT {table.selected} FROM {table.name} {rest}", parameters).fetchall():
+        for row in self.execute(table.select + rest, parameters).fetchall():
             try:
                 found.append(row if table.verified(row) else _mended(table, row))
             except DamagedRow as error:

@@ -32,6 +32,7 @@ class Table:
         key: how many of them, the first ones, are its key.
         dies: whether its rows have a ``died``.
         selected: what to select for ``verified``: ``columns``, ``died`` where there is one, ``sum``.
+        select: what selects that, to be followed by which rows.
     """
 
     def __init__(self, name: str, columns: str, *, key: int, dies: bool = False) -> None:
@@ -41,6 +42,7 @@ class Table:
         self.key = key
         self.dies = dies
         self.selected = f"{columns}{', died' if dies else ''}, sum"
+        self.select = f"SELECT {self.selected} FROM {name} "
         self._seed = crc32(name.encode())
 
     def sum(self, values: Sequence[object], died: int = ALIVE) -> int:
@@ -48,10 +50,27 @@ class Table:
         total = crc32(_pack(values), self._seed)
         return total if died == ALIVE else total + (died + 1) * SPREAD
 
-    def summed(self, rows: Sequence[Sequence[object]]) -> list[tuple[object, ...]]:
+    def summed(self, rows: Sequence[Sequence[object]]) -> list[list[object]]:
         """Rows of what lives, each with its checksum behind it."""
         pack, seed = _pack, self._seed
-        return [(*row, crc32(pack(row), seed)) for row in rows]
+        # A list with one more is made in two thirds of the time that a tuple takes.
+        return [[*row, crc32(pack(row), seed)] for row in rows]
+
+    def all_verified(self, rows: Sequence[Sequence[object]]) -> bool:
+        """Whether all of these rows of ``selected`` are rows of what lives, and as they were written."""
+        pack, seed, width = _pack, self._seed, self.width
+        try:
+            if self.dies:
+                for row in rows:
+                    if crc32(pack(row[:width]), seed) != row[-1] or row[-2] != ALIVE:
+                        return False
+            else:
+                for row in rows:
+                    if crc32(pack(row[:width]), seed) != row[-1]:
+                        return False
+        except (TypeError, ValueError, OverflowError):
+            return False
+        return True
 
     def verified(self, row: Sequence[object]) -> bool:
         """Whether a row of ``selected`` is as it was written."""
