@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import ssl
 import tomllib
@@ -19,7 +18,7 @@ from ninep.cli.homes import config_home
 from ninep.net import tls
 from ninep.net.errors import BadAddress, ConnectionLost, Unreachable, WireError
 from ninep.net.identity import Nameless
-from ninep.net.listen import Listener, listen, where
+from ninep.net.listen import Listener, check_listen, listen
 from ninep.net.networks import Networks
 from ninep.wire import busypoll, memory
 
@@ -89,38 +88,35 @@ async def listening(
     arguments: argparse.Namespace, address: str, *, service: str, environment: Mapping[str, str] = os.environ
 ) -> list[Listener]:
     """Listens as the flags of a server say. Raises what ``listen`` does."""
-    if arguments.tls_clients and not arguments.tls_cert:
-        raise BadAddress("--tls-clients needs --tls-cert: a server that asks for proof has to give its own")
     return await listen(
         address,
         service=service,
         networks=networks_of(arguments),
         no_auth=arguments.no_auth,
-        context=tls.server_context(arguments.tls_cert, arguments.tls_clients) if arguments.tls_cert else None,
+        context=_server_context(arguments),
         environment=environment,
     )
 
 
-async def can_listen(
-    arguments: argparse.Namespace, address: str, *, service: str, environment: Mapping[str, str] = os.environ
-) -> None:
+def _server_context(arguments: argparse.Namespace) -> ssl.SSLContext | None:
+    if arguments.tls_clients and not arguments.tls_cert:
+        raise BadAddress("--tls-clients needs --tls-cert: a server that asks for proof has to give its own")
+    return tls.server_context(arguments.tls_cert, arguments.tls_clients) if arguments.tls_cert else None
+
+
+async def can_listen(arguments: argparse.Namespace, address: str, *, service: str) -> None:
     """Finds out whether ``listening`` would do, without keeping anybody waiting: raises what that does.
 
     A server asks this before it opens its data, and listens when it can answer: a client that comes in between is
     refused, and neither waits for nothing nor is reset.
     """
-    if not address.startswith("systemd!"):
-        await close_listeners(await listening(arguments, address, service=service, environment=environment))
-
-
-async def close_listeners(listeners: Sequence[Listener]) -> None:
-    """Closes them, also where they never came to be used, and takes their names out of the file system."""
-    for listener in listeners:
-        kind, _, path = where(listener).partition("!")
-        await trio.aclose_forcefully(listener)
-        if kind == "unix":
-            with contextlib.suppress(OSError):
-                os.unlink(path)
+    await check_listen(
+        address,
+        service=service,
+        networks=networks_of(arguments),
+        no_auth=arguments.no_auth,
+        context=_server_context(arguments),
+    )
 
 
 def networks_of(arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Networks:

@@ -8,11 +8,12 @@ import os
 import socket
 import ssl
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 import trio
+from trio.socket import SocketType
 
 from ninep.net.address import ANY, Address, parse
 from ninep.net.errors import BadAddress, CannotListen
@@ -55,26 +56,71 @@ async def listen(
         CannotListen: the address is taken, or needs a right.
     """
     address = parse(text, service)
+    bound = await _bound(address, networks or Networks(), no_auth, context, environment or {})
+    try:
+        found = [_listening(made, address) for made in bound]
+    except BaseException:
+        _close(bound)
+        raise
+    return [trio.SSLListener(one, context) for one in found] if context is not None else [*found]
+
+
+async def check_listen(
+    text: str,
+    *,
+    service: str,
+    networks: Networks | None = None,
+    no_auth: bool = False,
+    context: ssl.SSLContext | None = None,
+) -> None:
+    """Finds out whether ``listen`` would do: raises what that does.
+
+    Nothing listens meanwhile, so no client is let in that would be hung up on; sockets from systemd are left alone.
+    """
+    address = parse(text, service)
+    if address.protocol != "systemd":
+        bound = await _bound(address, networks or Networks(), no_auth, context, {})
+        _close(bound)
+        if address.path:
+            Path(address.path).unlink(missing_ok=True)
+
+
+async def _bound(
+    address: Address, networks: Networks, no_auth: bool, context: ssl.SSLContext | None, environment: Mapping[str, str]
+) -> list[SocketType]:
+    """Sockets that have the address and do not listen; those from systemd do."""
     if address.protocol in ("stdio", "exec"):
         raise BadAddress(
-            f"{text!r} is no address that this program can listen on: name for example 'tcp!127.0.0.1!5640'"
+            f"'{address}' is no address that this program can listen on: name for example 'tcp!127.0.0.1!5640'"
         )
     if address.protocol == "tls" and context is None:
         raise BadAddress(f"{address} needs a certificate to prove who it is: give one with --tls-cert")
     if address.protocol in ("tcp", "unix") and context is not None:
         raise BadAddress(f"{address} is not encrypted, but a certificate was given: write a 'tls!' address")
     proof = no_auth or (context is not None and context.verify_mode == ssl.CERT_REQUIRED)
-    found = (
-        passed(address.path, environment or {})
-        if address.protocol == "systemd"
-        else await _sockets(address, networks or Networks(), proof)
-    )
-    return [trio.SSLListener(one, context) for one in found] if context is not None else [*found]
-
-
-async def _sockets(address: Address, table: Networks, proof: bool) -> list[trio.SocketListener]:
+    if address.protocol == "systemd":
+        return [listener.socket for listener in passed(address.path, environment)]
     if address.path:
-        return [await _listen_unix(Path(address.path))]
+        return [await _bind_unix(Path(address.path))]
+    return await _bind_all(address, networks, proof)
+
+
+def _listening(made: SocketType, address: Address) -> trio.SocketListener:
+    if address.protocol != "systemd":
+        try:
+            made.listen(BACKLOG)
+        except OSError as error:
+            # Two sockets may have one address as long as neither listens.
+            raise CannotListen(_advice(error, address)) from error
+    return trio.SocketListener(made)
+
+
+def _close(sockets: Sequence[SocketType]) -> None:
+    for made in sockets:
+        made.close()
+
+
+async def _bind_all(address: Address, table: Networks, proof: bool) -> list[SocketType]:
     places = table.places(address.network) if address.host == ANY else await _numeric(address, table)
     if not proof:
         for place in places:
@@ -84,27 +130,26 @@ async def _sockets(address: Address, table: Networks, proof: bool) -> list[trio.
                     "listen on '/net.alt' or 127.0.0.1, ask for certificates "
                     "(--tls-clients), or say --no-auth if that is what you want"
                 )
-    listeners: list[trio.SocketListener] = []
+    bound: list[SocketType] = []
     port = address.port
     absent: OSError | None = None
     try:
         for place in places:
             try:
-                listener = await _listen_tcp(place, port)
+                made = await _bind_tcp(place, port)
             except OSError as error:
                 if error.errno not in _ABSENT:
                     raise CannotListen(_advice(error, address)) from error
                 absent = error
                 continue
-            listeners.append(listener)
-            port = port or listener.socket.getsockname()[1]
-        if absent is not None and not listeners:
+            bound.append(made)
+            port = port or made.getsockname()[1]
+        if absent is not None and not bound:
             raise CannotListen(_advice(absent, address)) from absent
     except BaseException:
-        for listener in listeners:
-            listener.socket.close()
+        _close(bound)
         raise
-    return listeners
+    return bound
 
 
 def where(listener: Listener) -> str:
@@ -141,7 +186,7 @@ def _is_loopback(host: str) -> bool:
     return ipaddress.ip_address(host.partition("%")[0]).is_loopback
 
 
-async def _listen_tcp(place: Place, port: int) -> trio.SocketListener:
+async def _bind_tcp(place: Place, port: int) -> SocketType:
     host = ("::" if socket.has_dualstack_ipv6() else "0.0.0.0") if place.host == ANY else place.host
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     made = trio.socket.socket(family, socket.SOCK_STREAM)
@@ -152,11 +197,10 @@ async def _listen_tcp(place: Place, port: int) -> trio.SocketListener:
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(place.host != ANY))
         await made.bind((host, port))
-        made.listen(BACKLOG)
     except BaseException:
         made.close()
         raise
-    return trio.SocketListener(made)
+    return made
 
 
 def _advice(error: OSError, address: Address) -> str:
@@ -179,14 +223,13 @@ def _advice(error: OSError, address: Address) -> str:
     return f"{address}: cannot listen: {error.strerror}"
 
 
-async def _listen_unix(path: Path) -> trio.SocketListener:
+async def _bind_unix(path: Path) -> SocketType:
     try:
         if await _is_left_behind(path):
             path.unlink(missing_ok=True)
         made = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             await made.bind(os.fspath(path))
-            made.listen(BACKLOG)
         except BaseException:
             made.close()
             raise
@@ -194,7 +237,7 @@ async def _listen_unix(path: Path) -> trio.SocketListener:
         raise CannotListen(f"unix!{path}: there is no directory {path.parent}: make it first") from error
     except OSError as error:
         raise CannotListen(f"unix!{path}: cannot listen: {error.strerror or error}") from error
-    return trio.SocketListener(made)
+    return made
 
 
 async def _is_left_behind(path: Path) -> bool:

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -175,11 +177,38 @@ async def test_asking_whether_one_can_listen_keeps_nobody_waiting(tmp_path: Path
     arguments = parser.parse_args([])
     (listener,) = await listen("tcp!127.0.0.1!0", service="9fs")
     with pytest.raises(CannotListen, match="taken"):
-        await can_listen(arguments, where(listener), service="9fs", environment={})
+        await can_listen(arguments, where(listener), service="9fs")
     address = where(listener)
     await listener.aclose()
     for one in (address, f"unix!{tmp_path}/socket"):
-        await can_listen(arguments, one, service="9fs", environment={})
+        await can_listen(arguments, one, service="9fs")
         with pytest.raises(Unreachable):
             await dial(one, service="9fs")
     assert os.listdir(tmp_path) == []
+
+
+async def test_asking_lets_no_client_in() -> None:
+    """One that comes in between would be hung up on."""
+    parser = argparse.ArgumentParser()
+    add_listen_flags(parser)
+    arguments = parser.parse_args([])
+    (listener,) = await listen("tcp!127.0.0.1!0", service="9fs")
+    host, port = listener.socket.getsockname()
+    await listener.aclose()
+    done = threading.Event()
+
+    def knock() -> int:
+        let_in = 0
+        while not done.is_set():
+            with suppress(OSError), socket.create_connection((host, port), timeout=5) as knocking:
+                let_in += knocking.getsockname() != (host, port)
+        return let_in
+
+    async def ask() -> None:
+        for _ in range(1000):
+            await can_listen(arguments, f"tcp!{host}!{port}", service="9fs")
+        done.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        assert await trio.to_thread.run_sync(knock) == 0
