@@ -9,6 +9,7 @@ import trio
 from fossil.data.extents import covered
 from fossil.errors import ConsoleRefused, DamagedData
 from fossil.live.filesystem import FileSystem
+from fossil.metadata.hardlinks import Place, places
 from fossil.metadata.node import Node
 from fossil.past.difference import ADDED, DESCRIBED, REMOVED, Difference, differences
 from fossil.past.history import ARCHIVE
@@ -51,16 +52,37 @@ async def bring_back(
     for one in reversed(removed if delete else []):
         gone = one.before
         assert gone is not None
+        above, place = await _place(views, one.path)
         if gone.path in kept or (archived and gone.mode & DMTMP):
             # Temporary files are in no archive, and so nothing is known of them.
-            kept.add(gone.parent)
+            kept.add(above.path)
             continue
         if not dry:
-            if gone.removed or (gone.mode & DMDIR and views.system.children(gone)):
+            if not _is_at(views.system, gone, above, place) or (gone.mode & DMDIR and views.system.children(gone)):
                 continue
-            views.system.remove(gone, USER)
+            views.system.remove(gone, USER, place)
             views.system.commit()
         yield one
+
+
+async def _place(views: Views, path: str) -> tuple[Node, Place]:
+    """The directory of a path, and the name in it. Raises ``ConsoleRefused``: there is no such directory any more."""
+    *names, last = path.split("/")
+    above = await views.find(views.present(), names)
+    if above is None or not above.mode & DMDIR:
+        raise ConsoleRefused(f"/active/{'/'.join(names)} went away meanwhile")
+    return above, (above.path, last)
+
+
+def _is_at(system: FileSystem, node: Node, above: Node, place: Place) -> bool:
+    """Whether a directory has a file under a name: a file may have others, and clients may have changed that."""
+    found = system.children(above).get(place[1])
+    return found is not None and found[0] == node.path
+
+
+def _shares_bytes(now: Node, then: Node) -> bool:
+    """Whether a file has names now that were other files then, which must not get the content of this one."""
+    return bool(now.links) and not (now.path == then.path and set(places(now)) <= set(places(then)))
 
 
 async def _do(views: Views, moment: Moment, one: Difference) -> None:
@@ -71,15 +93,25 @@ async def _do(views: Views, moment: Moment, one: Difference) -> None:
     if one.old:
         # The name it had then is free; what is different besides comes next.
         assert now is not None
-        system.rename(now, names[-1], USER)
+        above, place = await _place(views, one.path)
+        if not _is_at(system, now, above, (above.path, one.old)) or place[1] in system.children(above):
+            raise ConsoleRefused(f"/active/{one.path} or {one.old} beside it was changed meanwhile")
+        system.rename(now, names[-1], USER, place=(above.path, one.old))
         system.commit()
         return
-    if then.mode & DMDIR or one.kind == DESCRIBED:
+    shares = now is not None and not then.mode & DMDIR and _shares_bytes(now, then)
+    if then.mode & DMDIR or (one.kind == DESCRIBED and not shares):
         now = now or await _made(views, names, then)
         _describe(system, now, then)
         system.commit()
         return
     await _check(moment, then)
+    if now is not None and shares:
+        above, place = await _place(views, one.path)
+        if _is_at(system, now, above, place):
+            moment.view.check()
+            system.remove(now, USER, place)
+        now = None
     if now is None or now.removed:
         now = await _made(views, names, then)
     moment.view.check()
@@ -89,13 +121,11 @@ async def _do(views: Views, moment: Moment, one: Difference) -> None:
 
 
 async def _made(views: Views, names: list[str], then: Node) -> Node:
-    above = await views.find(views.present(), names[:-1])
-    if above is None or not above.mode & DMDIR:
-        raise ConsoleRefused(f"/active/{'/'.join(names[:-1])} went away meanwhile")
-    found = views.system.child(above, names[-1])
+    above, (_, name) = await _place(views, "/".join(names))
+    found = views.system.child(above, name)
     if found is not None:
         return found
-    return views.system.create(above, names[-1], then.mode, then.uid, then.gid)
+    return views.system.create(above, name, then.mode, then.uid, then.gid)
 
 
 def _describe(system: FileSystem, now: Node, then: Node) -> None:

@@ -19,9 +19,10 @@ from fossil.live.filesystem import ROOT, FileSystem
 from fossil.metadata.hardlinks import MOST, add, places
 from fossil.metadata.node import Node
 from fossil.past.history import ARCHIVE, SNAPSHOT
-from fossil.past.views import waited
+from fossil.past.retrieval import bring_back
+from fossil.past.views import Views, waited
 from fossil.server.check import Check, Finding
-from fossil.server.service import open_fossil
+from fossil.server.service import Fossil, open_fossil
 from ninep.client.connection import connected
 from ninep.client.tree import RemoteTree
 from ninep.protocol import messages_linux as lm
@@ -178,3 +179,75 @@ async def test_there_is_a_bound(tmp_path: Path) -> None:
             assert (await file.getattr()).nlink == MOST
             with pytest.raises(TooManyLinks):
                 await remote.root.link("more", file)
+
+
+async def brought_back(fossil: Fossil, snapshot: str, path: str, *, delete: bool) -> None:
+    views = Views(fossil.system, fossil.history)
+    names = [name for name in path.split("/") if name]
+    async for _ in bring_back(views, views.named(snapshot), names, delete=delete, dry=False):
+        pass
+
+
+def content(system: FileSystem) -> dict[str, bytes]:
+    """Path to content of all files in ``a`` and ``b``."""
+    found = {}
+    for folder in ("a", "b"):
+        for name in system.children(child(system, folder)):
+            node = child(system, folder, name)
+            found[f"{folder}/{name}"] = bytes(system.content.read(system.extents(node), node.length, 0, 1000))
+    return found
+
+
+async def no_damage(fossil: Fossil) -> None:
+    found: list[Finding] = []
+    await Check(fossil, found.append).run()
+    assert list(map(str, found)) == []
+
+
+async def test_restoring_removes_the_name_that_was_not_there(tmp_path: Path) -> None:
+    """And not the first one of the file, which may be anywhere."""
+    async with open_fossil(tmp_path, owner=OWNER) as fossil:
+        system = fossil.system
+        folders = [system.create(system.node(ROOT), name, DMDIR | 0o755, OWNER, OWNER) for name in ("a", "b")]
+        node = system.create(folders[0], "one", 0o640, OWNER, OWNER)
+        system.write(node, 0, b"content", OWNER)
+        taken = fossil.history.take(SNAPSHOT)
+        add(system, node, folders[1], "two", OWNER)
+        add(system, node, folders[1], "three", OWNER)
+        system.commit()
+        await brought_back(fossil, f"/snapshot/{taken.name}", "b", delete=True)
+        assert content(system) == {"a/one": b"content"}
+        await no_damage(fossil)
+
+
+async def test_restoring_renames_the_name_of_the_directory(tmp_path: Path) -> None:
+    async with open_fossil(tmp_path, owner=OWNER) as fossil:
+        system = fossil.system
+        node = linked(system)
+        taken = fossil.history.take(SNAPSHOT)
+        b = child(system, "b")
+        system.rename(node, "other", OWNER, place=(b.path, "three"))
+        system.commit()
+        await brought_back(fossil, f"/snapshot/{taken.name}", "/", delete=True)
+        assert content(system) == {"a/one": b"content", "b/two": b"content", "b/three": b"content"}
+        assert len({child(system, *path.split("/")).path for path in content(system)}) == 1
+        await no_damage(fossil)
+
+
+@pytest.mark.parametrize("path", ["/", "b"])
+async def test_restoring_a_name_that_was_another_file(tmp_path: Path, path: str) -> None:
+    """What is one file now and was two gets both contents back, and a name that is not restored keeps its own."""
+    async with open_fossil(tmp_path, owner=OWNER) as fossil:
+        system = fossil.system
+        a, b = (system.create(system.node(ROOT), name, DMDIR | 0o755, OWNER, OWNER) for name in ("a", "b"))
+        first, second = (system.create(where, "file", 0o640, OWNER, OWNER) for where in (a, b))
+        system.write(first, 0, b"first", OWNER)
+        system.write(second, 0, b"other", OWNER)
+        taken = fossil.history.take(SNAPSHOT)
+        system.remove(first, OWNER)
+        add(system, second, a, "file", OWNER)
+        system.write(second, 0, b"first", OWNER)
+        system.commit()
+        await brought_back(fossil, f"/snapshot/{taken.name}", path, delete=False)
+        assert content(system) == {"a/file": b"first", "b/file": b"other"}
+        await no_damage(fossil)
