@@ -10,6 +10,7 @@ from fossil.archive.restored import restore
 from fossil.data.lock import check_free, held
 from fossil.errors import ConsoleRefused, DataInUse, FossilError
 from fossil.live.userfile import read_users
+from fossil.metadata.present import check_files, forget_files
 from fossil.server.service import open_fossil
 from ninep.cli.networks import networks_of
 from ninep.net.identity import user_name
@@ -39,6 +40,7 @@ async def run(arguments: argparse.Namespace, folder: Path) -> None:
         raise DataInUse(f"{folder} has a file system already: choose another --data, or remove it first")
     check_free(folder)
     if arguments.score is None:
+        check_files(folder)
         async with open_fossil(folder, owner=user_name()):
             pass
         print(f"{folder}: an empty file system that belongs to {user_name()}")
@@ -57,6 +59,7 @@ async def run(arguments: argparse.Namespace, folder: Path) -> None:
     async with store() as opened:
         with held(folder):
             found = await restore(folder, opened, score)
+            forget_files(folder)
     # So that it can be served while venti is away.
     async with open_fossil(folder, owner=user_name(), open_store=store) as fossil:
         try:

@@ -31,6 +31,7 @@ from fossil.metadata.hardlinks import Place
 from fossil.metadata.headroom import is_full
 from fossil.metadata.ledger import Ledger
 from fossil.metadata.node import Node
+from fossil.metadata.present import check_files
 from fossil.metadata.schema import DamagedDatabase, Database, end_of_data, has_unlisted, keep_head, open_database
 from fossil.metadata.settings import Settings
 from fossil.metadata.syncpoint import SyncPoint
@@ -83,12 +84,13 @@ class FileSystem:
         ``file`` is what the data log is kept in; None is the file ``data`` in the folder.
 
         Raises:
-            DamagedData: what is there is not a file system, or one of a later format.
+            DamagedData: what is there is not a file system, not all of one, or one of a later format.
         """
         self.clock = clock
         self.durable = durable
         self._folder = folder
         metadata = folder / "metadata"
+        check_files(folder)
         settled.recover(folder, metadata)
         self.database = open_database(metadata, durable=durable, boot=settled.boot())
         with ExitStack() as undo:

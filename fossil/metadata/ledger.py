@@ -18,7 +18,8 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from fossil.metadata import redo
+from fossil.errors import DamagedData
+from fossil.metadata import redo, settled
 from fossil.metadata.headroom import Headroom, is_full
 from fossil.metadata.pending import Pending
 from fossil.metadata.redolog import RedoLog
@@ -67,6 +68,7 @@ class Ledger:
         """Redoes what the redo log at ``path`` has and the database has not. With ``durable`` none is kept.
 
         Raises:
+            DamagedData: the log is missing, or newer than the database.
             OSError: the disk is full, and the log cannot be redone.
             sqlite3.Error: it cannot for another reason.
         """
@@ -122,21 +124,28 @@ class Ledger:
             self.headroom.ensure(rows)
 
     def _redo(self, path: Path, next_path: int) -> None:
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            return
+        data = self._read_log(path)
         run, count, generation = self._database.execute, 0, self.generation
+        ahead = redo.ahead(data, generation, boot())
+        if ahead > 1:
+            raise DamagedData(
+                f"{path.with_name('metadata')} is older than {path}: put back the files that belong together; "
+                f"with an empty file in the place of {path.name} the older state is opened"
+            )
         try:
             run("BEGIN IMMEDIATE")
-            while found := list(redo.groups(data, generation, boot())):
-                if lost := redo.cut_off(data, generation, boot()):
+            for each in (generation, generation + 1):
+                found = list(redo.groups(data, each, boot()))
+                if lost := redo.cut_off(data, each, boot()):
                     log.error("%s is damaged: changes before the last %d groups of it are lost", path, lost)
+                elif ahead and not found:
+                    log.error("%s is damaged: some of the changes that were answered last are lost", path)
                 for rows, next_later in found:
                     rows.store(self._database)
                     next_path = max(next_path, next_later)
-                count += len(found)
-                generation += 1
+                if found:
+                    count += len(found)
+                    generation = each + 1
             if count:
                 self._set_generation(generation)
                 self._settings.set(NEXT_PATH, next_path)
@@ -151,6 +160,25 @@ class Ledger:
         if count:
             self.generation = generation
             log.info("%d groups of changes were redone after the server was killed", count)
+
+    @staticmethod
+    def _read_log(path: Path) -> bytes:
+        """What is in the redo log. Raises ``DamagedData`` where it is missing and may have what was answered last."""
+        note = settled.last_note(path.parent)
+        # After another start of the machine nothing of it counts.
+        counts = note is not None and note.mark is not None and note.boot == boot() != ""
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            if counts:
+                raise DamagedData(
+                    f"{path} is missing, and had what was answered last if the server was killed: put it back; "
+                    "an empty file in its place gives that up"
+                ) from None
+            return b""
+        if counts and data[: redo.HEADER] != redo.header(boot()) and not data.startswith(redo.OLDER):
+            log.error("%s is damaged: if the server was killed, what was answered last is lost", path)
+        return data
 
     def _set_generation(self, generation: int) -> None:
         self._settings.set(REDO, generation)

@@ -19,6 +19,8 @@ HEADER = 64
 HALF = 512 * 1024
 """Where the second half begins. Two generations that follow each other are in different halves."""
 MAGIC = b"fossil redo 2\n"
+NEAR = 1 << 20
+"""Generations of one opening at most, as far as can be told: some days of changes without a pause."""
 OLDER = b"fossil redo 1\n"
 """Begins that of an older format, whose rows have fewer columns."""
 
@@ -53,6 +55,24 @@ def cut_off(data: bytes, generation: int, boot: str) -> int:
             at = found + 8 + size if whole else found + 1
             count += whole and met > 0
     return count
+
+
+def ahead(data: bytes, generation: int, boot: str) -> int:
+    """By how many generations the groups of a file are ahead of a database; 0 where they are not, or far away.
+
+    Each opening of a directory begins its generations anywhere, so what is far away was left by another one.
+    """
+    if data[:HEADER] != header(boot):
+        return 0
+    found = 0
+    for start in (HEADER, HALF):
+        if len(data) < start + _frame.size:
+            break
+        size, check, its = _frame.unpack_from(data, start)
+        body = data[start + _frame.size : start + _frame.size + size]
+        if generation < its < generation + NEAR and crc32(body, its & 0xFFFFFFFF) == check and len(body) == size:
+            found = max(found, its - generation)
+    return found
 
 
 def groups(data: bytes, generation: int, boot: str, magic: bytes = MAGIC) -> Iterator[tuple[Rows, int]]:

@@ -345,7 +345,9 @@ def _opened(path: Path, *, durable: bool, boot: str) -> Database:
             database.executescript(f"BEGIN;{TABLES}{INDEXES}PRAGMA user_version={FORMAT};COMMIT;")
             return database
         (found,) = database.execute("PRAGMA user_version").fetchone()
-        if found > FORMAT or found < 1:
+        if found < 1:
+            raise OtherFormat(f"{path} is damaged, or is not the database of a file system: restore it from a copy")
+        if found > FORMAT:
             raise OtherFormat(f"{path} has format {found}, this program knows {FORMAT}: use a newer program")
         if found < FORMAT:
             if schema == _expected():

@@ -136,6 +136,14 @@ class NoteFile:
         self._file.close()
 
 
+def last_note(folder: Path) -> Note | None:
+    """The newest note of a data directory; None where there is none, or none that is whole. Raises OSError."""
+    try:
+        return unpack((folder / NAME).read_bytes())
+    except FileNotFoundError:
+        return None
+
+
 def recover(folder: Path, metadata: Path) -> None:
     """Cuts off what may speak of data that is not on the disk, after the machine was started anew.
 

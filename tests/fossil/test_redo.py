@@ -271,7 +271,7 @@ def test_other_changes_of_the_database_come_after_those_in_the_log(system: FileS
 def test_a_fresh_database_does_not_take_what_another_left(system: FileSystem, tmp_path: Path) -> None:
     make(system, "a")
     copy = killed(system, tmp_path)
-    for name in ("metadata", "metadata-wal", "metadata-shm"):
+    for name in ("metadata", "metadata-wal", "metadata-shm", "settled"):
         (copy / name).unlink()
     assert content(copy) == {}
 
