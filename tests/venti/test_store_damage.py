@@ -428,3 +428,30 @@ async def test_one_damaged_page_of_the_index(tmp_path: Path) -> None:
                 told.append(str(error))
     assert 0 < len(told) < 200
     assert all("rebuild-index" in text for text in told)
+
+
+@pytest.mark.expects_errors
+@pytest.mark.parametrize("gone", [[2], [1, 2], [0, 1, 2]])
+async def test_the_last_arenas_are_missed_too(
+    tmp_path: Path, gone: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was synced there is known, and is not made anew in silence; an empty file says that it is lost."""
+    written = noise(25)
+    await fill(tmp_path, written, arena_size=10_000)
+    assert arena(tmp_path, 2).exists()
+    for number in range(3, 10):
+        assert not arena(tmp_path, number).exists()
+    for number in gone:
+        arena(tmp_path, number).unlink()
+    for read_only in (True, False):
+        with pytest.raises(DamagedStore, match="are missing"):
+            async with open_disk_store(tmp_path, read_only=read_only):
+                pass
+    assert all(not arena(tmp_path, number).exists() for number in gone)
+    for number in gone:
+        arena(tmp_path, number).touch()
+    async with open_disk_store(tmp_path) as store:
+        assert "00000002.arena ends" in caplog.text
+        for block in written:
+            await store.write(DATA, block)
+            assert await store.read(Score.of(block), DATA, 60_000) == block

@@ -183,8 +183,8 @@ class Log:
         numbers = sorted(
             int(name.removesuffix(".arena")) for name in self.folder.names() if name.removesuffix(".arena").isdecimal()
         )
-        if numbers != list(range(len(numbers))):
-            missing = sorted(set(range(max(numbers) + 1)) - set(numbers))
+        expected = max([*numbers, *(number for number, end in self._certain.items() if end > START)], default=-1)
+        if missing := sorted(set(range(expected + 1)) - set(numbers)):
             raise DamagedStore(
                 f"{self.folder.where('')}: arenas {missing} are missing: put them back, or an empty file in "
                 "the place of one that is lost for good"
@@ -211,6 +211,9 @@ class Log:
         name = arena_name(number)
         path = self.folder.where(name)
         size = file.size()
+        certain = self._certain.get(number, START)
+        if certain > max(size, START) and not self.folder.protected(name):
+            log.error("%s ends %d bytes before what was safe in it: restore the file from a copy", path, certain - size)
         if last and size <= START and not self.read_only and arenas.head_fault(file, number):
             # The crash came while this arena was made: it never had a clump.
             self._unsealed.add(number)
@@ -230,9 +233,6 @@ class Log:
             return size
         self._unsealed.add(number)
         start = known.offset if number == known.arena and known.offset <= size else START
-        certain = self._certain.get(number, START)
-        if certain > size:
-            log.error("%s ends %d bytes before what was safe in it: restore the file from a copy", path, certain - size)
         certain = max(start, min(certain, size))
         if self.read_only:
             return max([certain, *(found.end for found in arenas.clumps(file, start, size) if _is_left(file, found))])
