@@ -9,8 +9,8 @@ from pathlib import Path
 from fossil.archive.restored import restore
 from fossil.data.lock import check_free, held
 from fossil.errors import ConsoleRefused, DataInUse, FossilError
+from fossil.live.present import check_files, forget_files
 from fossil.live.userfile import read_users
-from fossil.metadata.present import check_files, forget_files
 from fossil.server.service import open_fossil
 from ninep.cli.networks import networks_of
 from ninep.net.identity import user_name

@@ -24,6 +24,7 @@ from fossil.live.accesses import Accesses
 from fossil.live.filewriter import FileWriter
 from fossil.live.fresh import cannot_fetch, make_root
 from fossil.live.loaded import LoadedNodes
+from fossil.live.present import check_files
 from fossil.live.users import Users, first_table
 from fossil.metadata import contained, hardlinks, lookup, settled
 from fossil.metadata.freed import Freed, Piece
@@ -31,7 +32,6 @@ from fossil.metadata.hardlinks import Place
 from fossil.metadata.headroom import is_full
 from fossil.metadata.ledger import Ledger
 from fossil.metadata.node import Node
-from fossil.metadata.present import check_files
 from fossil.metadata.schema import DamagedDatabase, Database, end_of_data, has_unlisted, keep_head, open_database
 from fossil.metadata.settings import Settings
 from fossil.metadata.syncpoint import SyncPoint
