@@ -41,3 +41,17 @@ def test_nor_what_was_used_longest_ago(tmp_path: Path, monkeypatch: pytest.Monke
         gc.collect()
         assert system.loaded(held.path) is held
         assert len(list(system._nodes)) <= 8
+
+
+def test_no_trace_of_what_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loaded, "LET_GO", 5)
+    with Opened(tmp_path) as opened:
+        system = opened.system
+        root = system.node(ROOT)
+        held = system.create(root, "held", 0o644, OWNER, OWNER)
+        system.remove(held, OWNER)
+        for number in range(100):
+            system.remove(system.create(root, f"{number}", 0o644, OWNER, OWNER), OWNER)
+            system.commit()
+        assert system.loaded(held.path) is held
+        assert len(system._nodes._let_go) <= 20
