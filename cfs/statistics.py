@@ -27,6 +27,9 @@ class Statistics(NamedTuple):
     refused: int
 
 
+FILE = "cfsctl"
+"""The file in the root of every attach that has the figures."""
+
 VALUES = (
     "hits",
     "misses",

@@ -8,18 +8,15 @@ if __name__ == "__main__":
     watch_loading("ninep")
 
 import argparse
-from collections.abc import Sequence
 
 from ninep.cli.codes import FAILED, NOT_FOUND
-from ninep.cli.networks import run_program
-from ninep.client.connection import DIALECTS
-from ninep.commands.files import add_all
+from ninep.cli.commands import Program
+from ninep.commands.flags import DIALECTS
 from ninep.protocol.errors import FileNotFound, NinepError
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit code."""
-    parser = argparse.ArgumentParser("ninep", description="Use files on a 9P server, or serve some.")
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that stand before the command."""
     parser.add_argument("-a", dest="address", metavar="ADDRESS", help="the server, for example tcp!fs!9fs")
     parser.add_argument("-A", dest="aname", metavar="ANAME", default="", help="which of its trees; default: its own")
     parser.add_argument("-u", dest="uname", metavar="UNAME", help="as which user; default: yourself")
@@ -30,9 +27,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         choices=DIALECTS,
         help=f"the highest dialect to speak: {', '.join(DIALECTS)}; default: the first, for mount the last",
     )
-    add_all(parser.add_subparsers(required=True, metavar="COMMAND"))
-    return run_program("ninep", parser, argv, {FileNotFound: NOT_FOUND, NinepError: FAILED})
 
+
+NAMES = ("ls", "cat", "stat", "write", "mkdir", "rm", "mv", "put", "get", "ramfs", "export", "serve", "mount")
+PROGRAM = Program(
+    "ninep",
+    "Use files on a 9P server, or serve some.",
+    {name: f"ninep.commands.{name}" for name in NAMES},
+    {FileNotFound: NOT_FOUND, NinepError: FAILED},
+    add_flags,
+)
+main = PROGRAM.main
 
 if __name__ == "__main__":
-    leave(main())
+    leave(main(called="python -m ninep"))

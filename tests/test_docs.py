@@ -104,13 +104,8 @@ def text_of(page: str) -> str:
 
 
 def parser_of(program: str) -> argparse.ArgumentParser:
-    """The parser that a program's ``main`` makes, which runs nothing."""
-    main = import_module(f"{program}.__main__")
-    seen: list[argparse.ArgumentParser] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(main, "run_program", lambda name, parser, argv, codes: seen.append(parser) or 0)
-        main.main([])
-    return seen[0]
+    """The parser of a program with all commands."""
+    return import_module(f"{program}.__main__").PROGRAM.parser()
 
 
 def flags_of(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:

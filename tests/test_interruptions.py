@@ -33,8 +33,6 @@ from ninep.ram.tree import RamTree
 from ninep.server.serve import serve as serve_files
 from ninep.server.serve import serve_stream as serve_files_on
 from ninep.tasks.nursery import background, open_nursery, outlived
-from venti.commands.serve import closed
-from venti.commands.upkeep import looked_after
 from venti.log.opening import open_disk_store
 from venti.plan9.partition import Partition
 from venti.plan9.readers import batches
@@ -44,6 +42,7 @@ from venti.stores.memory import MemoryStore
 from venti.stores.mirrored import mirror
 from venti.stores.redial import redialled
 from venti.stores.write_behind import write_behind
+from venti.upkeep.service import looked_after
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("ninep", "venti", "fossil", "cfs")
@@ -216,16 +215,11 @@ async def _(stage: Stage) -> Manager:
     return batches(Partition(path))
 
 
-@manager("venti.commands.upkeep.looked_after")
+@manager("venti.upkeep.service.looked_after")
 async def _(stage: Stage) -> Manager:
     path = stage.path / "store"
     store = await stage.stack.enter_async_context(open_disk_store(path))
     return looked_after(store, path, mirror_address=await stage.blocks(), scrub_rate=1000)
-
-
-@manager("venti.commands.serve.closed")
-async def _(_: Stage) -> Manager:
-    return closed(await listen("tcp!127.0.0.1!0", service="venti"))
 
 
 @manager("fossil.server.service.open_fossil")

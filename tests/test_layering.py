@@ -56,6 +56,7 @@ ROOMS: dict[str, set[str]] = {
     "venti.plan9": {*BLOCKS},
     "venti.log": LOG,
     "venti.upkeep": {*LOG, "venti.upkeep"},
+    "venti.cli": {*LOG, "ninep.cli", "venti", "rich"},
     "venti.commands": {*LOG, "ninep.cli", "venti", "rich"},
     "venti": {*LOG, "ninep.cli", "ninep.lazy", "venti"},
     "fossil.data": DATA,
@@ -167,7 +168,7 @@ OUTSIDE_CALLS = {"open", "now", "utcnow", "today", "read_bytes", "read_text", "w
 
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "base", "core", "stuff", "lib"}
 MOST_LINES = 500
-EDGE = ("*.__main__", "*.commands.*", "ninep.cli.*", "ninep.net.identity", "fossil.cli.*", "cfs.cli.*", "bench.*")
+EDGE = ("*.__main__", "*.commands.*", "ninep.net.identity", "*.cli.*", "bench.*")
 """The only modules that may look at the environment or the command line."""
 SQL = re.compile(
     r"\b(SELECT\b.+\bFROM|INSERT\b.*\bINTO|DELETE FROM|UPDATE \w+ SET|CREATE (TABLE|INDEX)|DROP TABLE|PRAGMA|WHERE \w+"

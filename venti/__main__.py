@@ -7,14 +7,10 @@ if __name__ == "__main__":
 
     watch_loading("venti")
 
-import argparse
 import gc
-import sys
-from collections.abc import Sequence
-from importlib import import_module
 
 from ninep.cli.codes import DAMAGED, FAILED, NOT_FOUND, USAGE
-from ninep.cli.networks import run_program
+from ninep.cli.commands import Program
 from venti.blocks.errors import (
     BadSettings,
     BlockNotFound,
@@ -27,41 +23,28 @@ from venti.blocks.errors import (
     VentiError,
 )
 
-COMMANDS = {
-    "serve": "serve",
-    "read": "blocks",
-    "write": "blocks",
-    "sync": "blocks",
-    "vac": "vac",
-    "unvac": "unvac",
-    "check": "check",
-    "copy": "copy",
-    "repair": "repair",
-    "verify": "verify",
-    "scrub": "scrub",
-    "rebuild-index": "rebuild",
-    "stats": "stats",
-    "import": "importing",
-    "export": "export",
-    "mirror": "mirror",
-}
-"""Each command and the module in ``venti.commands`` that adds it. Others are not even loaded: that takes longer than
-to store a few files."""
-
-
-def make_parser(command: str | None = None) -> argparse.ArgumentParser:
-    """The whole command line, or the part of it that ``command`` needs, if there is such a command."""
-    parser = argparse.ArgumentParser("venti", description="Keep blocks for ever, named by their hash.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in dict.fromkeys((COMMANDS[command],) if command in COMMANDS else COMMANDS.values()):
-        import_module(f"venti.commands.{module}").add(commands)
-    return parser
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit code."""
-    words = sys.argv[1:] if argv is None else argv
-    codes = {
+PROGRAM = Program(
+    "venti",
+    "Keep blocks for ever, named by their hash.",
+    {
+        "serve": "venti.commands.serve",
+        "read": "venti.commands.blocks",
+        "write": "venti.commands.blocks",
+        "sync": "venti.commands.blocks",
+        "vac": "venti.commands.vac",
+        "unvac": "venti.commands.unvac",
+        "check": "venti.commands.check",
+        "copy": "venti.commands.copy",
+        "repair": "venti.commands.repair",
+        "verify": "venti.commands.verify",
+        "scrub": "venti.commands.scrub",
+        "rebuild-index": "venti.commands.rebuild",
+        "stats": "venti.commands.stats",
+        "import": "venti.commands.importing",
+        "export": "venti.commands.export",
+        "mirror": "venti.commands.mirror",
+    },
+    {
         BadSettings: USAGE,
         BlockNotFound: NOT_FOUND,
         NotInArchive: NOT_FOUND,
@@ -71,12 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         DamagedStore: DAMAGED,
         LostBlock: DAMAGED,
         VentiError: FAILED,
-    }
-    return run_program("venti", make_parser(*words[:1]), words, codes)
-
+    },
+)
+main = PROGRAM.main
 
 if __name__ == "__main__":
-    code = main()
+    code = main(called="python -m venti")
     # The system takes all memory back at once; to look through it for cycles first takes as long as storing some files.
     gc.freeze()
     leave(code)

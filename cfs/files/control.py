@@ -12,6 +12,7 @@ A path starts at the root of the attach.
 from __future__ import annotations
 
 from cfs.files.cache import Cache
+from cfs.statistics import FILE
 from ninep.protocol.errors import FileError, NotDirectory, PermissionDenied
 from ninep.protocol.permissions import writable
 from ninep.protocol.qid import Qid
@@ -19,7 +20,6 @@ from ninep.protocol.stat import Stat
 from ninep.server.files import File
 from ninep.wire.dialect import Buffer
 
-NAME = "cfsctl"
 PATH = 0xFFFFFFFF_63667363
 """Of its qid; no file server counts so far."""
 
@@ -76,4 +76,4 @@ class Control(File):
 
     def stat(self) -> Stat:
         """Readable by all."""
-        return Stat(0, 0, self.qid, 0o644, 0, 0, 0, NAME, "cfs", "cfs", "cfs")
+        return Stat(0, 0, self.qid, 0o644, 0, 0, 0, FILE, "cfs", "cfs", "cfs")

@@ -22,8 +22,9 @@ from cfs.errors import Interrupted, ServerGone
 from cfs.files.ahead import Ahead
 from cfs.files.cache import Cache
 from cfs.files.cachedfile import CachedFile
-from cfs.files.control import NAME, Control
+from cfs.files.control import Control
 from cfs.known.knowledge import Knowledge
+from cfs.statistics import FILE
 from cfs.upstream.authentication import PassedOn, Proven
 from cfs.upstream.handle import TRIES, Handle
 from cfs.upstream.upstream import Upstream
@@ -106,7 +107,7 @@ class CachedRoot(CachedFile):
 
     def walk(self, names: Sequence[str]) -> Maybe[Walked]:
         """As everywhere, but one name is ours."""
-        if list(names) == [NAME]:
+        if list(names) == [FILE]:
             control = Control(self._cache, self._handle.aname, local=self._local)
             return Walked([control.qid], control)
         return super().walk(names)

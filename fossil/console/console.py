@@ -24,6 +24,8 @@ from ninep.net.accept import accept, has_spoken
 
 log = logging.getLogger(__name__)
 
+CONSOLE = "console"
+"""The name of the socket in the data directory."""
 MOST = 256
 """Connections to one console."""
 LONGEST_LINE = 8192

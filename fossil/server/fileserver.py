@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 import trio
 
-from fossil.console.console import Commander, Console
+from fossil.console.console import CONSOLE, Commander, Console
 from fossil.console.news import News
 from fossil.console.prompt import serve_prompts
 from fossil.data.lock import held
@@ -26,7 +26,7 @@ from fossil.server.connections import Clients, Way
 from fossil.server.fsys import Fsys
 from fossil.server.namespace import NameSpace
 from fossil.server.ownclient import OwnClient
-from fossil.server.service import CONSOLE, Fossil, open_fossil
+from fossil.server.service import Fossil, open_fossil
 from ninep.net.accept import accept
 from ninep.net.errors import Unreachable
 from ninep.net.listen import Listener, listen, where

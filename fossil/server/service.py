@@ -49,8 +49,6 @@ ACCESSES = 256
 """Access times that are written at once; clients are served in between."""
 EMBEDDED = "venti"
 """The directory of the embedded archive in the data directory."""
-CONSOLE = "console"
-"""The name of the console's socket in the data directory."""
 
 
 class Fossil:

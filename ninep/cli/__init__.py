@@ -6,5 +6,6 @@ imported by its own name, so that a program loads only what it needs:
 * ``program``: the frame around a command; ``codes``: exit codes; ``errors``: mistakes of a person, streams that refuse
 * ``streams``: standard input, output and error that are whole or fail
 * ``interrupts``: signals of commands; ``loading``: the same before and after they run; ``serving``: signals of servers
-* ``networks``: flags and errors of the network; ``homes``: directories of the user; ``sizes``: sizes such as 10G
+* ``commands``: a program made of commands; ``flags``: flags that they share; ``networks``: what those of the network
+  mean; ``homes``: directories of the user; ``sizes``: sizes such as 10G
 """

@@ -1,80 +1,19 @@
-"""Command-line flags, settings and error messages of all programs that use the network."""
+"""What the flags and the settings of the network mean, once a command runs; ``flags`` has the flags themselves."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import ssl
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-import trio
-
-from ninep.cli import program
-from ninep.cli.codes import FAILED, UNREACHABLE, USAGE
 from ninep.cli.errors import BadUsage
 from ninep.cli.homes import config_home
 from ninep.net import tls
-from ninep.net.errors import BadAddress, ConnectionLost, Unreachable, WireError
-from ninep.net.identity import Nameless
+from ninep.net.errors import BadAddress
 from ninep.net.listen import Listener, check_listen, listen
 from ninep.net.networks import Networks
-from ninep.wire import busypoll, memory
-
-CODES: Mapping[type[Exception], int] = {
-    BadAddress: USAGE,
-    Nameless: USAGE,
-    Unreachable: UNREACHABLE,
-    ConnectionLost: UNREACHABLE,
-    WireError: FAILED,
-}
-"""Exit codes of what can go wrong on the network; each program adds its own."""
-
-
-def add_network_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--net`` and, for servers, is followed by ``add_listen_flags``."""
-    parser.add_argument(
-        "--net",
-        action="append",
-        default=[],
-        metavar="NAME=PLACE",
-        help="what a network is: an address, a prefix or an interface, for example /net.alt=eth1",
-    )
-    parser.add_argument(
-        "-v", "--verbose", action="count", default=0, help="say more on standard error; twice, even more"
-    )
-    parser.add_argument(
-        "--busy-poll",
-        type=int,
-        default=busypoll.LIMIT,
-        metavar="MICROSECONDS",
-        help="look so long for the next message before going to sleep (default %(default)s; 0: never)",
-    )
-
-
-def add_listen_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of a server."""
-    add_network_flags(parser)
-    parser.add_argument(
-        "--no-auth", action="store_true", help="listen where strangers can come in, although nobody proves who he is"
-    )
-    parser.add_argument(
-        "--tls-cert", metavar="FILE", default="", help="for tls! addresses: certificate and private key, in PEM"
-    )
-    parser.add_argument(
-        "--tls-clients", metavar="FILE", default="", help="let in only who has a certificate of these authorities"
-    )
-
-
-def add_dial_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of a client."""
-    parser.add_argument(
-        "--tls-ca", metavar="FILE", default="", help="for tls! addresses: trust these authorities, not the system's"
-    )
-    parser.add_argument(
-        "--tls-cert", metavar="FILE", default="", help="for tls! addresses: who we are; certificate and key, in PEM"
-    )
 
 
 def client_context(arguments: argparse.Namespace) -> ssl.SSLContext | None:
@@ -136,28 +75,20 @@ def networks_of(arguments: argparse.Namespace, environment: Mapping[str, str] = 
 
 def _from_file(path: Path) -> list[str]:
     try:
-        with path.open("rb") as file:
-            table = tomllib.load(file)
+        text = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise BadAddress(
             f"your settings in {path} cannot be read: {error.strerror}: see to their rights, or set HOME to your own"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    # Hardly anybody has such a file, and the module takes longer to load than a command has to do.
+    import tomllib
+
+    try:
+        table = tomllib.loads(text.decode())
+    except ValueError as error:
         raise BadAddress(f"{path}: {error}") from error
     if not all(isinstance(value, str) for value in table.values()):
         raise BadAddress(f'{path}: write lines like "/net.alt" = "eth1"')
     return [f"{name}={value}" for name, value in table.items()]
-
-
-def run_program(
-    name: str, parser: argparse.ArgumentParser, argv: Sequence[str] | None, codes: Mapping[type[Exception], int]
-) -> int:
-    """``ninep.cli.program.run_program`` for programs that use the network, with its errors and its busy polling."""
-    memory.keep_freed()
-    return program.run_program(name, parser, argv, {**codes, **CODES}, _instruments)
-
-
-def _instruments(arguments: argparse.Namespace) -> Sequence[trio.abc.Instrument]:
-    return busypoll.instruments(getattr(arguments, "busy_poll", busypoll.LIMIT))

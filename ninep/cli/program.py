@@ -9,20 +9,21 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-
-import trio
+from typing import TYPE_CHECKING
 
 from ninep.cli.codes import DONE, FAILED, USAGE
 from ninep.cli.errors import BadUsage, OutputFailed
 from ninep.cli.interrupts import Interruption
 from ninep.cli.loading import SIGNALLED, SIGNALS
 from ninep.cli.streams import whole_streams
-from ninep.tasks.sparing import SparingFilter
+
+if TYPE_CHECKING:
+    import trio
 
 CODES: Mapping[type[Exception], int] = {BadUsage: USAGE, OSError: FAILED}
 """Exit codes of what can go wrong here; each program adds its own."""
 
-Instruments = Callable[[argparse.Namespace], Sequence[trio.abc.Instrument]]
+Instruments = Callable[[argparse.Namespace], Sequence["trio.abc.Instrument"]]
 
 
 def run_program(
@@ -91,6 +92,11 @@ def _run(
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else USAGE
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(getattr(arguments, "verbose", 0), 2)]
+    # Not before: help, and what is wrong with a command line, is told without it.
+    import trio
+
+    from ninep.tasks.sparing import SparingFilter
+
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(SparingFilter())
     logging.basicConfig(level=level, format=f"{name}: %(message)s", handlers=[handler])

@@ -17,8 +17,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
-import trio
-
 from ninep.cli.errors import InputFailed, OutputFailed
 from ninep.disk.streamed import write_whole
 
@@ -73,6 +71,8 @@ def read_input_blocking(size: int) -> bytes:
 
 async def read_input(size: int = PIECE) -> bytes:
     """The same in a thread, which is left behind when the caller is cancelled: nobody may ever type something."""
+    import trio
+
     return await trio.to_thread.run_sync(read_input_blocking, size, abandon_on_cancel=True)
 
 

@@ -1,1 +1,1 @@
-"""``python -m ninep``, a module for each group of commands. Imports everything of ``ninep``."""
+"""``python -m ninep``, a module for each command. Imports everything of ``ninep``, but only when a command runs."""

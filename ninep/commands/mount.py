@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from ninep.cli.networks import add_dial_flags, add_network_flags, client_context, networks_of
-from ninep.cli.serving import announce, until_signalled
-from ninep.client.connection import DIALECTS
-from ninep.client.link import linked
-from ninep.client.tree import connect
-from ninep.protocol.errors import NinepError
+from ninep.cli.flags import Parsers
+from ninep.commands.flags import add_command
 
 KEEP = 1.0
 PATIENCE = 30.0
 
 
-async def mount(arguments: argparse.Namespace) -> None:
+async def run(arguments: argparse.Namespace) -> None:
     """Mounts a server's tree on a directory, until it is unmounted or this program is interrupted."""
+    from ninep.cli.networks import client_context, networks_of
+    from ninep.cli.serving import announce, until_signalled
+    from ninep.client.connection import DIALECTS
+    from ninep.client.link import linked
+    from ninep.client.tree import connect
+    from ninep.protocol.errors import NinepError
+
     try:
         from ninep.mount.mounting import mount as mount_tree
     except ImportError as error:
@@ -56,14 +58,11 @@ async def mount(arguments: argparse.Namespace) -> None:
         )
 
 
-def add_mounting(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
-    """Adds the command; ``add_parser`` is that of ``add_subparsers``."""
-    parser = add_parser("mount", help="mount a tree on a directory of this machine", description=mount.__doc__)
-    parser.set_defaults(run=mount)
+def add(commands: Parsers) -> None:
+    """Adds the command."""
+    parser = add_command(commands, "mount", run, "mount a tree on a directory of this machine")
     parser.add_argument("server", metavar="ADDRESS")
     parser.add_argument("directory", metavar="DIR")
-    add_network_flags(parser)
-    add_dial_flags(parser)
     parser.add_argument(
         "--keep",
         type=_seconds,

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ninep.cli import homes, identity
+from ninep.cli import homes
 from ninep.cli.errors import BadUsage
 from ninep.cli.program import described
 from ninep.cli.sizes import parse_size, size_above_zero, size_of
+from ninep.net import identity
 
 
 @pytest.mark.parametrize(

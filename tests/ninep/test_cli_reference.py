@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from ninep.commands.files import add_all
+from ninep.__main__ import PROGRAM
 from ninep.net.address import parse
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "reference" / "ninep-cli.md").read_text()
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
-    parsers = argparse.ArgumentParser().add_subparsers()
-    add_all(parsers)
-    return dict(parsers.choices)
+    actions = PROGRAM.parser()._actions
+    found = next(action for action in actions if isinstance(action, argparse._SubParsersAction))
+    return dict(found.choices)
 
 
 @pytest.mark.parametrize("name", sorted(commands()))

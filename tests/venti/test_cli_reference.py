@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from venti.__main__ import COMMANDS, make_parser
+from venti.__main__ import PROGRAM
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/venti-cli.md").read_text()
 NETWORK = {"--net", "--verbose", "--help"}
 
 
 def commands(command: str | None = None) -> dict[str, argparse.ArgumentParser]:
-    actions = make_parser(command)._actions
+    actions = PROGRAM.parser(command)._actions
     found = next(action for action in actions if isinstance(action, argparse._SubParsersAction))
     return dict(found.choices)
 
@@ -42,7 +42,7 @@ def test_every_command_explains_itself(name: str) -> None:
 
 
 def test_each_command_can_be_had_alone() -> None:
-    assert set(commands()) == set(COMMANDS)
-    for name in COMMANDS:
+    assert set(commands()) == set(PROGRAM.modules)
+    for name in PROGRAM.modules:
         assert name in commands(name)
-    assert set(commands("no-such-command")) == set(COMMANDS)
+    assert set(commands("no-such-command")) == set(PROGRAM.modules)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from venti.commands.gauge import Gauge
+from venti.cli.gauge import Gauge
 
 
 class Terminal(io.StringIO):

@@ -188,8 +188,8 @@ async def test_export(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
 async def test_export_goes_on_where_it_was_interrupted(
     source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("venti.commands.export.STEP", 5000)
-    monkeypatch.setattr("venti.commands.export.SYNC", 5000)
+    monkeypatch.setattr("venti.cli.sending.STEP", 5000)
+    monkeypatch.setattr("venti.cli.sending.SYNC", 5000)
     await fill(source, WRITTEN)
 
     class Full(MemoryStore):

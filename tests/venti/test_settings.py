@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ninep.cli.codes import USAGE
-from venti.__main__ import main, make_parser
+from venti.__main__ import PROGRAM, main
 from venti.blocks.errors import BadSettings
-from venti.commands.settings import SETTINGS, settings_of
+from venti.cli.settings import SETTINGS, settings_of
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def parsed(*words: str) -> argparse.Namespace:
-    return make_parser().parse_args(["serve", *words])
+    return PROGRAM.parser().parse_args(["serve", *words])
 
 
 def test_what_is_usual(tmp_path: Path) -> None:

@@ -325,7 +325,7 @@ async def test_a_directory_without_rights(
         tmp_path.chmod(0)
     else:
         # Nothing is closed to the superuser.
-        monkeypatch.setattr("venti.commands.folder.os.access", lambda path, mode: False)
+        monkeypatch.setattr("venti.log.place.os.access", lambda path, mode: False)
     words = ["import", "--store", tmp_path, __file__] if command == "import" else [command, "--store", tmp_path]
     try:
         assert await venti(*words) == 2

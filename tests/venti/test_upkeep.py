@@ -12,10 +12,10 @@ from fakes.damaged_store import blocks, fill, harm, memory
 from programs.processes import Program, free_port, run, running
 from programs.venti_program import serving, venti
 from venti.blocks.score import Score
-from venti.commands.upkeep import looked_after
 from venti.log.files import OsFolder
 from venti.log.opening import open_disk_store
 from venti.upkeep.scrub import Journal, alone
+from venti.upkeep.service import looked_after
 from venti.upkeep.survey import numbers
 
 WRITTEN = blocks(60)

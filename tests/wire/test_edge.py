@@ -14,8 +14,11 @@ from pathlib import Path
 import pytest
 import trio
 
+from ninep.cli.commands import CODES
+from ninep.cli.flags import add_listen_flags
 from ninep.cli.homes import cache_home, config_home, data_home
-from ninep.cli.networks import add_listen_flags, networks_of, run_program
+from ninep.cli.networks import networks_of
+from ninep.cli.program import run_program
 from ninep.cli.serving import until_signalled
 from ninep.net.errors import BadAddress, ConnectionLost, Unreachable
 from ninep.net.networks import Networks
@@ -89,7 +92,7 @@ def program(run: Run, *argv: str) -> int:
     parser = argparse.ArgumentParser("try")
     parser.add_argument("--known")
     parser.set_defaults(run=run)
-    return run_program("try", parser, argv, {Refused: 5})
+    return run_program("try", parser, argv, {Refused: 5, **CODES})
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ import pytest
 import trio
 import trio.testing
 
-from ninep.cli.networks import add_listen_flags, can_listen
+from ninep.cli.flags import add_listen_flags
+from ninep.cli.networks import can_listen
 from ninep.net.dial import dial
 from ninep.net.errors import BadAddress, CannotListen, Unreachable
 from ninep.net.listen import listen, where

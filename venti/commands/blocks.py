@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import argparse
 
-import trio
-
-from ninep.cli.streams import print_result, read_input, write_output
-from ninep.net.errors import BadAddress
-from venti.blocks.blocktype import BlockType
-from venti.blocks.score import Score
-from venti.commands.connection import Parsers, add_command, archive
-from venti.protocol.messages import LARGEST_BLOCK
+from ninep.cli.flags import Parsers
+from venti.cli.flags import add_command
 
 
 async def read(arguments: argparse.Namespace) -> None:
     """Prints a block."""
+    import trio
+
+    from ninep.cli.streams import write_output
+    from ninep.net.errors import BadAddress
+    from venti.blocks.blocktype import BlockType
+    from venti.blocks.score import Score
+    from venti.cli.connection import archive
+    from venti.protocol.messages import LARGEST_BLOCK
+
     try:
         score = Score.parse(arguments.score.removeprefix("vac:"))
     except ValueError as error:
@@ -27,6 +30,10 @@ async def read(arguments: argparse.Namespace) -> None:
 
 async def write(arguments: argparse.Namespace) -> None:
     """Stores standard input as one block, at most 57344 bytes, and prints its score once it is safe."""
+    from ninep.cli.streams import print_result
+    from venti.blocks.blocktype import BlockType
+    from venti.cli.connection import archive
+
     data = await _block()
     async with archive(arguments) as store:
         score = await store.write(BlockType(arguments.type), data)
@@ -36,6 +43,9 @@ async def write(arguments: argparse.Namespace) -> None:
 
 async def _block() -> bytes:
     """Standard input to its end; one byte more than fits is enough to be refused."""
+    from ninep.cli.streams import read_input
+    from venti.protocol.messages import LARGEST_BLOCK
+
     data = b""
     while len(data) <= LARGEST_BLOCK and (more := await read_input(LARGEST_BLOCK + 1 - len(data))):
         data += more
@@ -44,6 +54,8 @@ async def _block() -> bytes:
 
 async def sync(arguments: argparse.Namespace) -> None:
     """Returns when everything that the archive has acknowledged is on its disk."""
+    from venti.cli.connection import archive
+
     async with archive(arguments) as store:
         await store.sync()
 

@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections import Counter
-from collections.abc import Callable
-from typing import Any
 
-from ninep.cli.codes import DAMAGED, DONE
-from venti.blocks.score import Score
-from venti.commands.connection import Parsers, add_command, archive
-from venti.commands.gauge import Gauge
-from venti.commands.score import named
-from venti.stores.interface import BlockStore
-from venti.vac.check import Checker, Fault
+from ninep.cli.flags import Parsers
+from venti.cli.flags import add_check_flags, add_command
 
 
 async def run(arguments: argparse.Namespace) -> int:
@@ -22,67 +13,12 @@ async def run(arguments: argparse.Namespace) -> int:
 
     Each is named with the path of the file that it belongs to.
     """
-    score = named(arguments.score)
-    async with archive(arguments) as store:
-        return await check(store, score, arguments)
+    from venti.cli.checking import look
 
-
-async def check(
-    store: BlockStore, score: Score, arguments: argparse.Namespace, more: Callable[[], dict[str, int]] = dict
-) -> int:
-    """Checks an archive and reports on standard output; returns the exit code. ``more`` is counts to report as well."""
-    problems: Counter[str] = Counter()
-    faults: list[dict[str, Any]] = []
-    with Gauge("checked") as gauge:
-
-        def report(fault: Fault) -> None:
-            problems[fault.problem] += 1
-            if arguments.json:
-                faults.append(_object(fault))
-            else:
-                gauge.clear()
-                print(printable(str(fault)), flush=True)
-
-        checker = Checker(store, report, previous=arguments.previous, progress=gauge.add)
-        await checker.run(score)
-    if arguments.json:
-        counts = {name: getattr(checker, name) for name in ("files", "directories", "blocks")}
-        print(json.dumps({**counts, "bytes": checker.size, **more(), "faults": faults}))
-    else:
-        found = ", ".join(f"{count} {problem}" for problem, count in sorted(problems.items())) or "nothing wrong"
-        done = (
-            f"{checker.files} files, {checker.directories} directories, {checker.blocks} blocks, {checker.size} bytes"
-        )
-        print(f"{done}: {', '.join([found, *(f'{count} {name}' for name, count in more().items())])}")
-    return DAMAGED if checker.faults else DONE
-
-
-def _object(fault: Fault) -> dict[str, Any]:
-    return {
-        "path": fault.path,
-        "score": None if fault.score is None else str(fault.score),
-        "type": None if fault.type is None else int(fault.type),
-        "problem": fault.problem,
-        "detail": fault.detail,
-    }
-
-
-def printable(name: str) -> str:
-    """The text with what a terminal would act on, and bytes that are no text, written as escapes."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape", "backslashreplace").decode()
-        for character in name
-    )
+    return await look(arguments)
 
 
 def add(commands: Parsers) -> None:
     """Adds the command."""
     parser = add_command(commands, "check", run, "read everything of an archive and name what is missing or damaged")
     add_check_flags(parser)
-
-
-def add_check_flags(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
-    """Adds what says what to check; ``nargs`` is for the score."""
-    parser.add_argument("-p", dest="previous", action="store_true", help="the archives before this one, too")
-    parser.add_argument("--json", action="store_true", help="print one object at the end")
-    parser.add_argument("score", metavar="SCORE", nargs=nargs, help="vac: and 40 digits, or a file that holds them")

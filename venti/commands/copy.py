@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 
-from ninep.cli.codes import DAMAGED, DONE
-from ninep.cli.networks import add_network_flags
-from venti.blocks.blocktype import BlockType
-from venti.commands.connection import Parsers, archive_at
-from venti.commands.gauge import Gauge
-from venti.commands.score import named
-from venti.trees.copy import Copier
+from ninep.cli.flags import Parsers, add_network_flags
 
 
 async def run(arguments: argparse.Namespace) -> int:
@@ -20,22 +12,9 @@ async def run(arguments: argparse.Namespace) -> int:
 
     A copy that was interrupted is started again; with -f it goes quickly over what has been copied.
     """
-    score = named(arguments.score)
-    async with (
-        archive_at(arguments.source, arguments) as source,
-        archive_at(arguments.destination, arguments) as destination,
-    ):
-        with Gauge("copied") as gauge:
-            copier = Copier(source, destination, fast=arguments.fast, ignore=arguments.ignore, progress=gauge.add)
-            await copier.run(score, BlockType(arguments.type))
-    for error in copier.failures:
-        print(f"venti: {error}", file=sys.stderr)
-    counts = {"written": copier.written, "skipped": copier.skipped, "bytes": copier.size}
-    if arguments.json:
-        print(json.dumps({**counts, "failures": [str(error) for error in copier.failures]}))
-    else:
-        print(f"{copier.written} blocks, {copier.size} bytes written, {copier.skipped} trees were there")
-    return DAMAGED if copier.failures else DONE
+    from venti.cli.copying import copy
+
+    return await copy(arguments)
 
 
 def add(commands: Parsers) -> None:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import argparse
 import json
 
-import trio
-
-from ninep.cli.codes import DONE
-from venti.commands.connection import Parsers
-from venti.commands.folder import add_folder_command, folder, writable
-from venti.commands.gauge import Gauge
-from venti.upkeep.rebuild import Rebuild
+from ninep.cli.flags import Parsers
+from venti.cli.flags import add_folder_command
 
 
-async def run(arguments: argparse.Namespace) -> int:
+async def run(arguments: argparse.Namespace) -> None:
     """Throws the index of a store away and makes it anew from the arenas, which no server may have open.
 
     A store without an index makes one when it is opened. This is for an index that is there and wrong.
     """
+    import trio
+
+    from venti.cli.folder import folder
+    from venti.cli.gauge import Gauge
+    from venti.log.place import writable
+    from venti.upkeep.rebuild import Rebuild
+
     path = writable(folder(arguments))
     with Rebuild(path) as rebuild, Gauge("indexed", rebuild.total) as gauge:
         done = False
@@ -30,7 +32,6 @@ async def run(arguments: argparse.Namespace) -> int:
         print(json.dumps({"blocks": rebuild.blocks}))
     else:
         print(f"{rebuild.blocks} blocks")
-    return DONE
 
 
 def add(commands: Parsers) -> None:

@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-from pathlib import Path
 
-from ninep.cli.networks import add_listen_flags, can_listen, listening, networks_of
-from ninep.cli.serving import announce, until_signalled
-from ninep.net.listen import where
-from venti.commands.connection import Parsers
-from venti.commands.settings import add_flags, settings_of
-from venti.commands.upkeep import looked_after
-from venti.log.opening import open_disk_store
-from venti.server import LIMITS, serve
-from venti.workers.pool import running
+from ninep.cli.flags import Parsers, add_listen_flags
+from venti.cli.settings import add_flags, settings_of
 
 
 async def run(arguments: argparse.Namespace) -> None:
@@ -22,6 +13,17 @@ async def run(arguments: argparse.Namespace) -> None:
 
     SIGTERM and SIGINT end it: what was asked is answered, everything is synced. A second signal kills it.
     """
+    import dataclasses
+    from pathlib import Path
+
+    from ninep.cli.networks import can_listen, listening, networks_of
+    from ninep.cli.serving import announce, until_signalled
+    from ninep.net.listen import where
+    from venti.log.opening import open_disk_store
+    from venti.server import LIMITS, serve
+    from venti.upkeep.service import looked_after
+    from venti.workers.pool import running
+
     settings = settings_of(arguments)
     for name in ("no-auth", "tls-cert", "tls-clients"):
         setattr(arguments, name.replace("-", "_"), settings[name])

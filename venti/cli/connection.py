@@ -1,33 +1,15 @@
-"""Which archive a command talks to."""
+"""The archive on the network that a command talks to."""
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
 
-from ninep.cli.networks import add_network_flags, networks_of
+from ninep.cli.networks import networks_of
 from ninep.net.errors import BadAddress
 from venti.stores.redial import RedialledStore, redialled
 from venti.stores.remote import connect
-
-
-class Parsers(Protocol):
-    """What ``add_subparsers`` returns."""
-
-    def add_parser(self, name: str, **keywords: Any) -> argparse.ArgumentParser: ...
-
-
-def add_command(commands: Parsers, name: str, run: Callable[..., Any], text: str) -> argparse.ArgumentParser:
-    """A command of a client: ``-h`` is the address, as in the original programs."""
-    parser = commands.add_parser(name, help=text, description=run.__doc__, add_help=False)
-    parser.add_argument("--help", action="help", help="show this and end")
-    parser.add_argument("-h", dest="address", metavar="ADDRESS", help="the archive; default: the variable 'venti'")
-    parser.set_defaults(run=run)
-    add_network_flags(parser)
-    return parser
 
 
 def archive_address(arguments: argparse.Namespace) -> str:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import difflib
-import tomllib
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ninep.cli.errors import BadUsage
 from ninep.cli.homes import config_home, data_home
 from ninep.cli.sizes import parse_size
 from venti.blocks.errors import BadSettings
-from venti.commands.upkeep import SCRUB_RATE
-from venti.log.index import MEMORY
-from venti.log.opening import ARENA_SIZE
-from venti.log.space import RESERVE
-from venti.server import LIMITS
-from venti.workers.pool import usual_number
 
+ADDRESS = "/net.alt:17034"
+SCRUB_RATE = 2 * 1024 * 1024
+ARENA_SIZE = 512 * 1024 * 1024
+MEMORY = 256 * 1024 * 1024
+RESERVE = 64 * 1024 * 1024
+REQUEST_BYTES = 8 * 1024 * 1024
+REPLY_BYTES = 1024 * 1024
+HANDSHAKE = 30.0
+IDLE = math.inf
 FILE = "venti.toml"
 """Its name in the directory of the user's settings."""
 
@@ -67,8 +68,7 @@ def _size(value: object) -> int:
     return parse_size(str(value))
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """One setting: how it is read, what is usual, and what it is for. ``metavar`` is empty for a switch."""
 
     read: Callable[[object], Any]
@@ -78,7 +78,7 @@ class Setting:
 
 
 SETTINGS: Mapping[str, Setting] = {
-    "address": Setting(_text, "/net.alt:17034", "ADDRESS", "where to listen"),
+    "address": Setting(_text, ADDRESS, "ADDRESS", "where to listen"),
     "store": Setting(_text, None, "DIR", "where the blocks are; usually venti in your data directory"),
     "read-only": Setting(_flag, False, "", "take no new blocks, and change nothing in DIR"),
     "no-auth": Setting(_flag, False, "", "listen where strangers can come in"),
@@ -89,12 +89,17 @@ SETTINGS: Mapping[str, Setting] = {
     "arena-size": Setting(_size, ARENA_SIZE, "BYTES", "seal an arena when it has so much"),
     "index-memory": Setting(_size, MEMORY, "BYTES", "keep so much of the index mapped at most"),
     "reserve": Setting(_size, RESERVE, "BYTES", "leave so much of the disk alone"),
-    "workers": Setting(_number, usual_number(), "COUNT", "have so many processes hash and compress beside the server"),
+    "workers": Setting(
+        _number,
+        None,
+        "COUNT",
+        "have so many processes hash and compress beside the server; usually one for each processor but one",
+    ),
     "connections": Setting(_count, 256, "COUNT", "take no more clients at the same time"),
-    "handshake": Setting(_seconds, LIMITS.handshake, "SECONDS", "hang up on a client that has not said hello by then"),
-    "idle": Setting(_seconds, LIMITS.idle, "SECONDS", "hang up on a client that asks nothing for so long"),
-    "request-bytes": Setting(_size, LIMITS.request_bytes, "BYTES", "requests of one client that may wait"),
-    "reply-bytes": Setting(_size, LIMITS.reply_bytes, "BYTES", "answers that may wait until a client takes them"),
+    "handshake": Setting(_seconds, HANDSHAKE, "SECONDS", "hang up on a client that has not said hello by then"),
+    "idle": Setting(_seconds, IDLE, "SECONDS", "hang up on a client that asks nothing for so long"),
+    "request-bytes": Setting(_size, REQUEST_BYTES, "BYTES", "requests of one client that may wait"),
+    "reply-bytes": Setting(_size, REPLY_BYTES, "BYTES", "answers that may wait until a client takes them"),
 }
 """By the names that they have in the file and, with two dashes before, on the command line."""
 
@@ -130,6 +135,10 @@ def settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
         value = getattr(arguments, name.replace("-", "_"))
         if value not in (None, False, ""):
             found[name] = _read(f"--{name}", name, value)
+    if found["workers"] is None:
+        from venti.workers.pool import usual_number
+
+        found["workers"] = usual_number()
     if found["store"] is None:
         found["store"] = str(data_home() / "venti")
     return found
@@ -154,8 +163,7 @@ def _read(place: str, name: str, value: object) -> Any:
 
 def _from_file(path: Path, *, needed: bool) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            table = tomllib.load(file)
+        text = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         if needed:
             raise BadSettings(f"{path}: there is no such file") from error
@@ -163,10 +171,17 @@ def _from_file(path: Path, *, needed: bool) -> dict[str, Any]:
     except OSError as error:
         advice = "" if needed else ": see to its rights, or set HOME to your own"
         raise BadSettings(f"{path} cannot be read: {error.strerror}{advice}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    # Hardly anybody has such a file.
+    import tomllib
+
+    try:
+        table = tomllib.loads(text.decode())
+    except ValueError as error:
         raise BadSettings(f"{path}: {error}") from error
     for name in table:
         if name not in SETTINGS:
+            import difflib
+
             near = difflib.get_close_matches(name, SETTINGS, 1)
             advice = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(SETTINGS)}"
             raise BadSettings(f"{path}: there is no setting {name!r}: {advice}")
