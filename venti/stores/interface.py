@@ -7,12 +7,15 @@ Memory, disk, remote, cached, mirrored and fault-injecting stores implement it, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 from ninep.wire.dialect import Buffer
 from venti.blocks.blocktype import BlockType
 from venti.blocks.score import Score
-from venti.workers.prepared import Prepared
+
+if TYPE_CHECKING:
+    # Loads what hashes and compresses, which a client does not.
+    from venti.workers.prepared import Prepared
 
 T_co = TypeVar("T_co", covariant=True)
 
