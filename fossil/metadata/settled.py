@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
 
+from fossil.errors import DamagedData
 from fossil.metadata.databasefiles import DatabaseFiles
-from fossil.metadata.walheader import INDEX_HEADER, LOG_HEADER, end_of_log, log_head
+from fossil.metadata.walheader import INDEX_HEADER, LOG_HEADER, end_of_log, log_head, whole_length
 from ninep.disk import PositionedFile, sync_folder
 
 log = logging.getLogger(__name__)
@@ -149,6 +150,10 @@ def recover(folder: Path, metadata: Path) -> None:
 
     Call it before the database is opened. A note that is damaged says nothing: all that is there is kept, since every
     piece of data has a digest that tells whether it is.
+
+    Raises:
+        DamagedData: what was durable of the write-ahead log is not whole. SQLite would leave out all from there on, and
+            say nothing.
     """
     path = folder / NAME
     try:
@@ -160,7 +165,10 @@ def recover(folder: Path, metadata: Path) -> None:
         log.warning("%s is damaged: opened with all that is there", path)
         return
     wal = metadata.with_name(metadata.name + "-wal")
-    if note.boot == boot() or note.mark is None or not wal.exists():
+    if note.mark is None or not wal.exists():
+        return
+    _check(wal, note.mark)
+    if note.boot == boot():
         return
     with wal.open("r+b") as file:
         head = log_head(file.read(LOG_HEADER))
@@ -171,3 +179,18 @@ def recover(folder: Path, metadata: Path) -> None:
     metadata.with_name(metadata.name + "-shm").unlink(missing_ok=True)
     if size > keep:
         log.warning("after a loss of power the last seconds are given up: %d bytes of changes", size - keep)
+
+
+def _check(wal: Path, mark: Mark) -> None:
+    """Raises ``DamagedData`` if what was durable of a log is there and not whole."""
+    with wal.open("rb") as file:
+        data = file.read(mark.length)
+    if mark.salt not in (data[16:24].hex(), data[LOG_HEADER + 8 : LOG_HEADER + 16].hex()):
+        # All of it was moved into the database since, and the log begun anew.
+        return
+    if (found := whole_length(data)) < mark.length:
+        raise DamagedData(
+            f"{wal} is damaged: of {mark.length} bytes that were durable {found} are as they were written, and changes "
+            "behind them are lost; restore the directory from a copy, or begin anew from an archive with "
+            "'format --from'"
+        )

@@ -1,4 +1,4 @@
-"""The heads of SQLite's write-ahead log and of its index, as https://www.sqlite.org/walformat.html has them. Pure.
+"""SQLite's write-ahead log and the head of its index, as https://www.sqlite.org/walformat.html has them. Pure.
 
 The log is for every machine and in big-endian order. The index (``-shm``) is memory that processes share, in the order
 of this machine, and SQLite promises nothing of it to others: ``end_of_log`` holds what it reads there against the head
@@ -20,6 +20,7 @@ INDEX_HEADER = 48
 _MAGIC = (0x377F0682, 0x377F0683)
 _LOG = struct.Struct(">IIII8s8s")
 _INDEX = struct.Struct("=IIIBBHII8s8s8s")
+_SUMS = struct.Struct(">II")
 _LARGEST_PAGE = 65536
 
 
@@ -106,3 +107,32 @@ def end_of_log(index: bytes, log: bytes) -> tuple[bytes, int]:
     if head is None or (head.page, head.salt) != (page, found.salt):
         raise UnknownIndex(EPROTO, "SQLite's index of its write-ahead log does not fit to the log")
     return found.salt, LOG_HEADER + found.frames * (FRAME_HEADER + page)
+
+
+def whole_length(log: bytes) -> int:
+    """How many bytes from the start of a log are as they were written: its head and whole frames; 0 if none are."""
+    head = log_head(log)
+    if head is None:
+        return 0
+    order = ">" if head.magic & 1 else "<"
+    sums = _summed(log[: LOG_HEADER - 8], order, (0, 0))
+    if head.sum != _SUMS.pack(*sums):
+        return 0
+    size = FRAME_HEADER + head.page
+    end = LOG_HEADER
+    while end + size <= len(log):
+        frame = log[end : end + size]
+        sums = _summed(frame[:8] + frame[FRAME_HEADER:], order, sums)
+        if frame[8:16] != head.salt or frame[16:FRAME_HEADER] != _SUMS.pack(*sums):
+            break
+        end += size
+    return end
+
+
+def _summed(data: bytes, order: str, sums: tuple[int, int]) -> tuple[int, int]:
+    first, second = sums
+    words = iter(struct.unpack(f"{order}{len(data) // 4}I", data))
+    for word, next_word in zip(words, words, strict=True):
+        first = first + word + second & 0xFFFFFFFF
+        second = second + next_word + first & 0xFFFFFFFF
+    return first, second

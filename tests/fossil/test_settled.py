@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from contracts.served_file import OWNER
-from fossil.errors import WritesStopped
+from fossil.errors import DamagedData, WritesStopped
 from fossil.live.filesystem import ROOT, FileSystem
 from fossil.metadata import redo, settled
 from fossil.metadata.schema import checkpoint, open_reader, pinned
@@ -235,6 +235,42 @@ def test_a_note_of_an_older_program_counts(tmp_path: Path) -> None:
     note = settled.unpack((copy / settled.NAME).read_bytes())
     assert note is not None
     assert note.boot == settled.boot()
+    system.close()
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["killed", "started anew"])
+@pytest.mark.parametrize("at", [3, 17, 30, 32 + 9, 32 + 20, 32 + 500, -4100, -1, None])
+def test_rot_in_what_was_durable_of_the_log_is_told(tmp_path: Path, at: int | None, again: bool) -> None:
+    """SQLite would take the log up to there for all of it."""
+    live, copy = tmp_path / "live", tmp_path / "copy"
+    live.mkdir()
+    system = FileSystem(live, owner=OWNER)
+    for name in ("one", "two", "three"):
+        make(system, name)
+        trio.run(system.sync_point.reach)
+    mark = settled.here(system.database.files)
+    make(system, "four")
+    system.commit()
+    left_by(live, copy)
+    system.close()
+    if again:
+        restarted(copy)
+    log = copy / "metadata-wal"
+    sound = log.read_bytes()
+    if at is None:
+        log.write_bytes(sound[: mark.length - 1])
+    else:
+        damaged = bytearray(sound)
+        damaged[at % mark.length] ^= 1
+        log.write_bytes(damaged)
+    found = log.read_bytes()
+    for _ in range(2):
+        with pytest.raises(DamagedData, match=r"metadata-wal is damaged: .* restore the directory"):
+            FileSystem(copy, owner=OWNER)
+        assert log.read_bytes() == found
+    log.write_bytes(sound)
+    system = FileSystem(copy, owner=OWNER)
+    assert names(system) == {"one", "two", "three"} | ({"four"} - {"four" if again else ""})
     system.close()
 
 

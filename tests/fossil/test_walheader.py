@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fossil.metadata.walheader import FRAME_HEADER, LOG_HEADER, UnknownIndex, end_of_log, log_head
+from fossil.metadata.walheader import FRAME_HEADER, LOG_HEADER, UnknownIndex, end_of_log, log_head, whole_length
 
 
 def heads(path: Path) -> tuple[bytes, bytes]:
@@ -66,3 +66,28 @@ def test_an_index_that_says_nothing_is_of_an_empty_log(index: bytes) -> None:
 @pytest.mark.parametrize("data", [b"", bytes(31), bytes(32), b"SQLite format 3\0" * 2])
 def test_what_is_no_log_has_no_head(data: bytes) -> None:
     assert log_head(data) is None
+
+
+def test_how_far_a_log_is_whole(tmp_path: Path) -> None:
+    database = sqlite3.connect(tmp_path / "some", isolation_level=None)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("PRAGMA wal_autocheckpoint=0")
+    database.execute("CREATE TABLE one (a)")
+    for number in range(20):
+        database.execute("INSERT INTO one VALUES (?)", (str(number) * 500,))
+    log = (tmp_path / "some-wal").read_bytes()
+    (page,) = database.execute("PRAGMA page_size").fetchone()
+    database.close()
+    frame = FRAME_HEADER + page
+    assert whole_length(log) == len(log)
+    assert whole_length(log + bytes(frame)) == len(log)
+    assert whole_length(b"") == whole_length(bytes(100)) == 0
+    for at in (0, 5, 12, 17, 25):
+        assert whole_length(log[:at] + bytes([log[at] ^ 1]) + log[at + 1 :]) == 0
+    for number in (0, 3, len(log) // frame - 1):
+        start = LOG_HEADER + number * frame
+        for at in (0, 7, 9, 20, FRAME_HEADER, FRAME_HEADER + 100, frame - 1):
+            damaged = bytearray(log)
+            damaged[start + at] ^= 0x10
+            assert whole_length(bytes(damaged)) == start
+        assert whole_length(log[: start + frame - 1]) == start
