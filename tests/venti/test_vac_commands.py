@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import socket
 import subprocess
 import time
@@ -235,22 +236,27 @@ def test_standard_input(address: str, here: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="there is no /proc")
 def test_files_that_tell_no_length(venti: Run, here: Path) -> None:
     """Of more than a page, in a directory and alone."""
+
+    def told(data: bytes) -> bytes:
+        return re.sub(rb" +\d+ kB", b" kB", data)
+
     del here
     with subprocess.Popen(["sleep", "60"]) as process:
         try:
             names = ("smaps", "maps", "limits")
-            smaps = Path(f"/proc/{process.pid}/smaps")
+            # When it sleeps its files stay as they are, but for numbers of smaps that depend on other programs.
+            stat = Path(f"/proc/{process.pid}/stat")
             deadline = time.monotonic() + 60
-            while len(before := smaps.read_bytes()) <= 4096 or smaps.read_bytes() != before:
+            while b"(sleep) S" not in stat.read_bytes():
                 assert time.monotonic() < deadline, "the program does not begin"
                 time.sleep(0.05)
             wanted = {name: Path(f"/proc/{process.pid}/{name}").read_bytes() for name in names}
             assert len(wanted["smaps"]) > 4096
             score = venti("vac", f"/proc/{process.pid}")[1].strip()
             for name in names:
-                assert venti("unvac", "-c", score, f"{process.pid}/{name}")[1].encode() == wanted[name]
+                assert told(venti("unvac", "-c", score, f"{process.pid}/{name}")[1].encode()) == told(wanted[name])
             alone = venti("vac", f"/proc/{process.pid}/smaps")[1].strip()
-            assert venti("unvac", "-c", alone)[1].encode() == wanted["smaps"]
+            assert told(venti("unvac", "-c", alone)[1].encode()) == told(wanted["smaps"])
         finally:
             process.kill()
 
