@@ -222,3 +222,17 @@ SLOW = textwrap.dedent(
 async def test_a_server_that_ends_by_itself_ends_the_wait() -> None:
     with trio.fail_after(10):
         await until_signalled(trio.lowlevel.checkpoint)
+
+
+def test_what_a_server_began_with_is_not_looked_at_again() -> None:
+    script = """
+import gc, trio
+from ninep.cli.serving import until_signalled
+
+async def serve():
+    print(gc.get_freeze_count() > 1000 and len(gc.get_objects()) < 5000)
+
+trio.run(until_signalled, serve)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "True\n"
