@@ -193,6 +193,21 @@ def test_a_missing_block_names_its_file_and_leaves_no_half(address: str, here: P
     assert [path.name for path in here.iterdir()] == ["a"]
 
 
+def test_a_directory_that_is_none_is_not_made(
+    address: str, here: Path, venti: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its mode says directory and its entry says file: an empty directory in its place would look like all of it."""
+    with monkeypatch.context() as forged:
+        forged.setattr("venti.vac.writer.DirEntry.directory", False)
+        score = write_archive(
+            address, [(DirEntry("a", 0o644), b"whole"), (DirEntry("z", modes.DIRECTORY | 0o755), b"no entries")]
+        )
+    code, _, err = venti("unvac", score)
+    assert code == DAMAGED
+    assert "z: its mode says directory and its entry does not" in err
+    assert [path.name for path in here.iterdir()] == ["a"]
+
+
 def test_modes_come_back_with_those_of_directories(tmp_path: Path, here: Path, venti: Run) -> None:
     source = tmp_path / "source"
     (source / "closed/inner").mkdir(parents=True)

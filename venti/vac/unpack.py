@@ -137,6 +137,8 @@ class Unpacker:
 
     async def _enter(self, directory: VacFile, names: Names, wanted: Sequence[Names]) -> None:
         if names:
+            # Nothing is made of a directory of which nothing can be read.
+            _ = directory.entry, directory.meta
             await trio.to_thread.run_sync(self._landing.make_directory, names)
             self._made += 1
             self._visit(directory)
