@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import lmdb
 import pytest
 import trio
 from hypothesis import given, settings
@@ -178,6 +179,24 @@ async def test_a_damaged_block_over_the_network(tmp_path: Path) -> None:
     async with open_disk_store(tmp_path) as store, serving(store) as address, connect(address) as client:
         with pytest.raises(DamagedBlock, match=f"{Score.of(WRITTEN[3])}.*arena 0 offset {places[3].offset}"):
             await client.read(Score.of(WRITTEN[3]), DATA, 8192)
+
+
+async def test_rebuild_index_on_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is said in one line, and the index is finished when the store is opened."""
+    await fill(tmp_path, WRITTEN)
+
+    def full(*_: object) -> None:
+        raise lmdb.DiskError("mdb_txn_commit: No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("venti.upkeep.rebuild.Index.write", full)
+        assert await venti("rebuild-index", "--store", tmp_path) == 1
+    err = capsys.readouterr().err
+    assert "index cannot be written: mdb_txn_commit: No space left on device" in err
+    assert "Traceback" not in err
+    await read_all(tmp_path)
 
 
 async def test_rebuild_index(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

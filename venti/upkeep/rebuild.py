@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import lmdb
+
+from venti.blocks.errors import StoreFailed
 from venti.log import synced
 from venti.log.arena import START
 from venti.log.claim import claimed
@@ -40,6 +43,7 @@ class Rebuild:
             DamagedStore: it is no store, or arenas are missing.
         """
         self.at = self.blocks = 0
+        self._path = path
         self._stack = ExitStack()
         with ExitStack() as stack:
             stack.enter_context(claimed(path))
@@ -63,7 +67,11 @@ class Rebuild:
         return self._log.since(Position(0, START))
 
     def step(self) -> bool:
-        """Adds one batch; True when all is in the index. In any thread, one at a time."""
+        """Adds one batch; True when all is in the index. In any thread, one at a time.
+
+        Raises:
+            StoreFailed: the index cannot be written, as on a full disk.
+        """
         batch: dict[bytes, bytes] = {}
         covered = None
         for number, found, _ in self._found:
@@ -77,8 +85,14 @@ class Rebuild:
         if covered is None:
             self.at = self.total
             return True
-        self._index.prepare()
-        self._index.write(batch, covered)
-        self._index.finish()
+        try:
+            self._index.prepare()
+            self._index.write(batch, covered)
+            self._index.finish()
+        except lmdb.Error as error:
+            raise StoreFailed(
+                f"{self._path / 'index'} cannot be written: {error}: see to the disk; the index is finished when the "
+                "store is opened"
+            ) from error
         self.at = sum(self._log.end(number) for number in range(covered.arena)) + covered.offset
         return False
