@@ -28,7 +28,7 @@ from fossil.past.past import Past
 from fossil.past.qidspace import offset_of, shelf_path
 from fossil.past.shelf import Shelf, Shelved, shelved
 from ninep.protocol import stat as st
-from ninep.protocol.stat import seconds
+from ninep.protocol.stat import nearest, seconds
 from ninep.wire.dialect import Buffer
 from venti.blocks.blocktype import BlockType
 from venti.blocks.score import Score
@@ -140,7 +140,7 @@ class _Archive:
         top = self._writer.directory()
         await top.add_directory(_info(live.root)._replace(name="active", qid=ROOT), trees)
         until = self._history.until(self._snapshot)
-        self._times = {each.epoch: each.time for each in until}
+        self._times = {each.epoch: nearest(each.time) for each in until}
         shelf = shelved((ARCHIVE, SNAPSHOT), (Shelved(*each[:4]) for each in until))
         for kind in (ARCHIVE, SNAPSHOT):
             inner = shelf.names[kind]
@@ -187,7 +187,7 @@ class _Archive:
         return QidSpace(offset, offset + self._history.next_path())
 
     def _above(self, names: tuple[str, ...], shelf: Shelf) -> DirEntry:
-        when = self._snapshot.time
+        when = nearest(self._snapshot.time)
         return DirEntry(
             names[-1] if names else "root",
             mode.DIRECTORY | 0o555,
@@ -195,7 +195,7 @@ class _Archive:
             uid="adm",
             gid="adm",
             mid="adm",
-            mtime=shelf.time or when,
+            mtime=nearest(shelf.time) or when,
             mcount=shelf.version,
             ctime=when,
             atime=when,

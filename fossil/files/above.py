@@ -105,7 +105,7 @@ class Above(File):
         """An entry as the original's: owned by adm, readable by all, as old as the newest snapshot in it."""
         self._look()
         name = self._names[-1] if self._names else "/"
-        time = self._shelf.time
+        time = st.nearest(self._shelf.time)
         return Stat(0, 0, self.qid, st.DMDIR | 0o555, time, time, 0, name, "adm", "adm", "adm")
 
     def wstat(self, changes: Stat) -> None:

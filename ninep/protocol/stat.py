@@ -244,8 +244,12 @@ def listed_only(name: str, qid: Qid, kind: int) -> Stat:
 
 def seconds(time: int) -> int:
     """A time in nanoseconds since 1970 as an entry can tell it: what is before 1970 or after 2106 as the nearest."""
-    found = time // SECOND
-    return found if 0 <= found <= LATEST else 0 if found < 0 else LATEST
+    return nearest(time // SECOND)
+
+
+def nearest(time: int) -> int:
+    """A time in seconds since 1970 as an entry can tell it, in the same way."""
+    return time if 0 <= time <= LATEST else 0 if time < 0 else LATEST
 
 
 def unpack_directory(data: Buffer, unpack: Callable[[Buffer], Stat] = Stat.unpack) -> list[Stat]:

@@ -385,3 +385,21 @@ async def test_an_archive_that_is_given_up_while_it_is_written(tmp_path: Path, a
         with pytest.raises(NoSnapshot):
             fossil.history.last()
         assert (await tree_of((await reader(venti, await archived(fossil))).top))["active/f01234"] == b"1234" * 100
+
+
+@pytest.mark.parametrize("now", [6_500_000_000, -300_000_000])
+async def test_a_clock_that_is_far_off(tmp_path: Path, now: float, autojump_clock: MockClock) -> None:
+    """Before 1970 and after 2106 archives and directories tell the nearest time that they can; nothing waits for it."""
+    venti = FlakyVenti()
+    for clock in (lambda: now, lambda: 1_700_000_000):
+        async with open_fossil(tmp_path, owner=OWNER, open_store=venti.connect, clock=clock) as fossil:
+            system = fossil.system
+            node = system.create(system.node(ROOT), f"file-{clock()}", 0o644, OWNER, OWNER)
+            system.write(node, 0, b"content", OWNER)
+            score = await archived(fossil)
+            async with client(fossil, "main/archive") as raw:
+                (year, *_) = fossil.history.last().name.split("/")
+                assert 0 <= (await raw.stat(year)).mtime < 1 << 32
+    found = await tree_of((await reader(venti, score)).top)
+    assert found[f"active/file-{now}"] == b"content"
+    assert sum(name.startswith("archive/") and name.endswith(f"/file-{now}") for name in found) == 2
