@@ -386,8 +386,10 @@ async def test_a_damaged_head_costs_no_block(tmp_path: Path, at: int, read_only:
         shutil.rmtree(tmp_path / "index")
     if not read_only:
         for number, whole in before.items():
-            head = arena(tmp_path, number).read_bytes()[: arenas.START]
-            assert (head == whole[: arenas.START]) == (not 24 <= at < 32)
+            # An arena without a clump yet is begun once more, at the time when that happens.
+            length = arenas.START if len(whole) > arenas.START else 24
+            head = arena(tmp_path, number).read_bytes()[:length]
+            assert (head == whole[:length]) == (length == 24 or not 24 <= at < 32)
         assert not arena(tmp_path).stat().st_mode & 0o222
 
 
