@@ -59,7 +59,6 @@ class Archiver:
     Attributes:
         trouble: why the last attempt failed, or None.
         away: whether that is because venti could not be reached.
-        written: is told of each archive that is in venti, in a line.
         progress: of the archive that is being written, or None.
         refilled: how far it has come to write again what venti lacks, or None.
         looked: is set when venti has been connected to for the first time, or could not be.
@@ -73,8 +72,11 @@ class Archiver:
         lister: Lister,
         trust: Trust,
         earlier: Callable[[], Sequence[tuple[str, OpenStore]]],
+        told: Callable[[str], None],
     ) -> None:
-        """``earlier`` gives the archives that may have what the one of ``vault`` lacks."""
+        """``earlier`` gives the archives that may have what the one of ``vault`` lacks. ``told`` gets a line about each
+        archive that is in venti.
+        """
         self._system = system
         self._history = history
         self._lister = lister
@@ -86,11 +88,10 @@ class Archiver:
         self._ended = trio.Event()
         self.trouble: str | None = None
         self.away = False
-        self.written: Callable[[str], None] = lambda line: None
+        self._told = told
         self.progress: Progress | None = None
         self.refilled: Refilled | None = None
         self.looked = trio.Event()
-        trust.noticed = self.wake
 
     def wake(self) -> None:
         """There is something to archive, or a reason to try again."""
@@ -204,4 +205,4 @@ class Archiver:
         self._history.finish(snapshot, score)
         self._trust.set("begun", None)
         log.info("archive %s", score)
-        self.written(f"archive {score}")
+        self._told(f"archive {score}")

@@ -75,7 +75,6 @@ class Away:
         self.store = VaultStore(vault)
         self._readers: OrderedDict[int, TreeReader] = OrderedDict()
         self._under_way: dict[tuple[int, int], trio.Event] = {}
-        system.content.fetch = self.fetch
 
     async def fetch(self, source: int, offset: int, count: int) -> bytes:
         """Bytes of a source; those past its end are zeros.

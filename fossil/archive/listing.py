@@ -126,7 +126,7 @@ class Lister:
                 self._store_file(file, row)
                 count += 1
             system.settings.set(NEXT_PATH, system.next_path)
-        system.ledger.reserved = 0
+        system.ledger.tell_next_path()
         return count
 
     def _path(self, where: _Where, name: str, qid: int) -> int:

@@ -73,16 +73,19 @@ class Trust:
         archiving: whether there is an archive at all.
         met: whether a venti has answered since the start.
         lacking: what the one that answered last was found to lack, as people are told it; None if nothing.
-        noticed: is called when something was found to be lacking.
     """
 
-    def __init__(self, system: FileSystem, where: Callable[[], str], *, archiving: bool = True) -> None:
-        """``where`` gives the address of the archive; empty for the embedded one."""
+    def __init__(
+        self, system: FileSystem, where: Callable[[], str], noticed: Callable[[], None], *, archiving: bool = True
+    ) -> None:
+        """``where`` gives the address of the archive; empty for the embedded one. ``noticed`` is called when something
+        was found to be lacking.
+        """
         self.archiving = archiving
         self._system = system
         self._where = where
         self._checked = float("-inf")
-        self.noticed: Callable[[], None] = lambda: None
+        self._noticed = noticed
         self.met = False
         self.lacking: str | None = "not everything has been written again yet" if self.pending() else None
 
@@ -163,7 +166,7 @@ class Trust:
         self.lacking = missing
         if self.pending() is None:
             self._try_to_set("refill", {})
-        self.noticed()
+        self._noticed()
 
     def suspect(self, missing: str) -> None:
         """The same for what was met by chance, unless all has been looked for lately."""

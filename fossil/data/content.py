@@ -9,27 +9,26 @@ import trio
 from fossil.data import extents as ranges
 from fossil.data.datalog import DataLog
 from fossil.data.extents import LONGEST, Extent
-from fossil.errors import ArchiveAway
 from ninep.wire.dialect import Buffer, Maybe
 
 LONG = 4 * LONGEST
 """Bytes from which on a read or a write is a long one: its pieces would push everything else out of memory."""
 Fetch = Callable[[int, int, int], Awaitable[bytes]]
-"""Bytes that are in venti: of a source, from an offset, so many."""
+"""Bytes that are in venti: of a source, from an offset, so many. Raises ``ArchiveAway``, ``DamagedData``."""
 
 
 class Content:
     """Reads files by their extents: pieces of the data log, and what only venti has.
 
     Attributes:
-        fetch: gets what is in venti; None while there is no venti.
         damage: what was found to be damaged last, for people; empty if nothing was.
         moved: counts how often pieces went from the data log to venti alone, so that extents are looked at anew.
     """
 
-    def __init__(self, data: DataLog) -> None:
+    def __init__(self, data: DataLog, fetch: Fetch) -> None:
+        """``fetch`` gets what is in venti alone."""
         self._data = data
-        self.fetch: Fetch | None = None
+        self._fetch = fetch
         self.damage = ""
         self.moved = 0
 
@@ -86,10 +85,8 @@ class Content:
                 if extent.place >= 0:
                     pieces.append(await data.read(extent.place, extent.stored, extent.digest))
                     continue
-                if self.fetch is None:
-                    raise ArchiveAway("the bytes are in venti, and no venti is open")
                 low, high = max(extent.start, offset), min(extent.end, end)
-                pieces.append(await self.fetch(-extent.place, low, high - low))
+                pieces.append(await self._fetch(-extent.place, low, high - low))
                 wanted[at] = extent._replace(start=low, length=high - low, skip=0)
         finally:
             data.release(local)

@@ -16,10 +16,11 @@ UNCHECKED = 1024 * 1024
 
 
 class Room:
-    """What is left on the disk of a file."""
+    """What is left on the disk of a file, and of the directory that it is in."""
 
-    def __init__(self, file: DiskFile) -> None:
+    def __init__(self, file: DiskFile, folder: Path) -> None:
         self._file = file
+        self._folder = folder
         self._unchecked = UNCHECKED
 
     def take(self, size: int, *, full: bool = False) -> None:
@@ -36,16 +37,15 @@ class Room:
             raise FileSystemFull
         self._unchecked = 0
 
-
-def statfs(folder: Path) -> Statfs:
-    """The room of the disk that a directory is on, without what is kept."""
-    found = os.statvfs(folder)
-    reserved = min(KEPT // found.f_frsize, found.f_blocks // 50)
-    return Statfs(
-        bsize=found.f_frsize,
-        blocks=found.f_blocks,
-        bfree=found.f_bfree,
-        bavail=max(found.f_bavail - reserved, 0),
-        files=found.f_files,
-        ffree=found.f_favail,
-    )
+    def statfs(self) -> Statfs:
+        """What the disk has, without what is kept."""
+        found = os.statvfs(self._folder)
+        reserved = min(KEPT // found.f_frsize, found.f_blocks // 50)
+        return Statfs(
+            bsize=found.f_frsize,
+            blocks=found.f_blocks,
+            bfree=found.f_bfree,
+            bavail=max(found.f_bavail - reserved, 0),
+            files=found.f_files,
+            ffree=found.f_favail,
+        )

@@ -45,7 +45,7 @@ class Above(File):
 
     def statfs(self) -> Statfs:
         """The room of the disk."""
-        return self._tree.system.room()
+        return self._tree.system.room.statfs()
 
     def _look(self) -> None:
         """Learns what is here now."""

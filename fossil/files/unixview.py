@@ -108,7 +108,7 @@ class UnixView(StoredFile):
 
     def statfs(self) -> Statfs:
         """The room of the disk."""
-        return self._tree.system.room()
+        return self._tree.system.room.statfs()
 
 
 def _with_text(stat: Stat, text: str) -> Stat:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -18,11 +18,12 @@ from fossil.data.content import Content
 from fossil.data.datalog import DataLog
 from fossil.data.disk import DiskFile
 from fossil.data.extents import Extent
-from fossil.data.room import Room, statfs
+from fossil.data.room import Room
 from fossil.errors import DamagedData, Unlisted, WritesStopped
 from fossil.live.accesses import Accesses
+from fossil.live.elsewhere import Elsewhere
 from fossil.live.filewriter import FileWriter
-from fossil.live.fresh import cannot_fetch, make_root
+from fossil.live.fresh import make_root
 from fossil.live.loaded import LoadedNodes
 from fossil.live.present import check_files
 from fossil.live.users import Users, first_table
@@ -35,7 +36,6 @@ from fossil.metadata.node import Node
 from fossil.metadata.schema import DamagedDatabase, Database, end_of_data, has_unlisted, keep_head, open_database
 from fossil.metadata.settings import Settings
 from fossil.metadata.syncpoint import SyncPoint
-from ninep.protocol.attributes import Statfs
 from ninep.protocol.errors import FileSystemFull, FileTooBig
 from ninep.protocol.locks import LockTable
 from ninep.protocol.stat import DMDIR
@@ -60,9 +60,9 @@ class FileSystem:
         freed: pieces to give back.
         stopped: why no more changes are taken, after a failure.
         full: whether a commit failed because the disk is full; nothing grows until one succeeds.
-        fetch_names: what gets the names of a directory from venti.
         next_path: the path of the next file that is made.
         lazy: whether there are directories whose names are still in venti alone.
+        room: of the disk.
         locks: record locks of clients that speak 9P2000.L.
         halted: whether an operator has forbidden changes for a while.
         top: the path of the root.
@@ -105,19 +105,19 @@ class FileSystem:
             undo.callback(self.log.close)
             self.sync_point = SyncPoint(self, folder)
             undo.pop_all()
-        self.content = Content(self.log)
+        self._elsewhere = Elsewhere()
+        self.content = Content(self.log, self._fetch)
         self._nodes = LoadedNodes()
         self.pending = self.ledger.pending
         self.writer = FileWriter(self)
         self.locks = LockTable()
         self.freed = Freed(self)
-        self.fetch_names: Callable[[Unlisted], Awaitable[None]] = cannot_fetch
         self.stopped: str | None = None
         self.halted = False
         self.accesses = Accesses()
         self.full = False
         self.lazy = has_unlisted(self.database)
-        self._room = Room(self.log.file)
+        self.room = Room(self.log.file, folder)
         self.users = Users.parse(first_table(owner))
         if "epoch" not in self.settings:
             make_root(self, owner)
@@ -191,6 +191,19 @@ class FileSystem:
         """At most ``count`` bytes from ``offset``; what was never written reads as zeros."""
         return self.content.read(self.extents(node), node.length, offset, count)
 
+    # What is in venti alone
+
+    def connect(self, elsewhere: Elsewhere) -> None:
+        """From now on what is in venti alone is got in this way."""
+        self._elsewhere = elsewhere
+
+    async def fetch_names(self, unlisted: Unlisted) -> None:
+        """Gets the names of a directory. Raises ``ArchiveAway``, ``DamagedData``, ``FileSystemFull``."""
+        await self._elsewhere.list(unlisted)
+
+    async def _fetch(self, source: int, offset: int, count: int) -> bytes:
+        return await self._elsewhere.read(source, offset, count)
+
     # Changing
 
     def check(self) -> None:
@@ -213,7 +226,7 @@ class FileSystem:
 
     def check_room(self, size: int = 4096) -> None:
         """Raises ``FileSystemFull`` where what is left of the disk is kept for removing; ``size`` is to be taken."""
-        self._room.take(size, full=self.full)
+        self.room.take(size, full=self.full)
 
     def touch(self, node: Node) -> None:
         """The row of a node is to be written, and everything above it is to know that something changed."""
@@ -288,10 +301,6 @@ class FileSystem:
         self.pending.nodes[node.path] = node
         self.directory_changed(parent, uid)
 
-    def room(self) -> Statfs:
-        """The room of the disk that the file system is on."""
-        return statfs(self._folder)
-
     def store_accesses(self, most: int) -> bool:
         """Puts at most so many new access times into the next commit; whether there were any."""
         taken = self.accesses.take(most)
@@ -336,7 +345,7 @@ class FileSystem:
         size = len(data)
         if offset + size > LARGEST_FILE:
             raise FileTooBig
-        self._room.take(size, full=self.full)
+        self.room.take(size, full=self.full)
         size = self.writer.write(node, offset, data)
         if not size:
             # A write of nothing makes no file longer.

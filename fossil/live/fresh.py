@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from fossil.errors import ArchiveAway, Unlisted
 from fossil.live.users import first_table
 from fossil.metadata.node import Node
 from ninep.protocol.stat import DMDIR
@@ -43,8 +42,3 @@ def make_root(system: Keeper, owner: str) -> None:
     users = system.create(adm, "users", 0o664, "adm", "adm")
     system.write(users, 0, first_table(owner).encode(), "adm")
     system.commit()
-
-
-async def cannot_fetch(unlisted: Unlisted) -> None:
-    """Fetches no names from venti: what a file system does before one is open. Raises ``ArchiveAway``."""
-    raise ArchiveAway(f"{unlisted}, and no venti is open") from unlisted

@@ -184,6 +184,10 @@ class Ledger:
         self._settings.set(REDO, generation)
         self._settings.set(REDO_COPY, generation)
 
+    def tell_next_path(self) -> None:
+        """The next transaction tells the database which path is the next: another one has set it meanwhile."""
+        self.reserved = 0
+
     @property
     def behind(self) -> bool:
         """Whether there is anything but what is pending that the database does not have."""

@@ -210,12 +210,12 @@ class FileServer:
             where=lambda: fsys.venti or around.venti or "",
             dial=around.dial,
             archiving=fsys.archiving,
+            told=self.news.tell,
         ) as fossil:
             console = Console(lambda: self._interpreter(self, fsys.name))
             async with open_nursery() as nursery:
                 await nursery.start(console.serve, fsys.folder / CONSOLE, self._doors)
                 fsys.fossil = fossil
-                fossil.archiver.written = self.news.tell
                 task_status.started()
 
     def open_store(self, fsys: Fsys) -> AbstractAsyncContextManager[BlockStore]:

@@ -23,6 +23,7 @@ from fossil.data.spare import Spare
 from fossil.errors import DamagedData, WritesStopped
 from fossil.files.attach import FossilTree
 from fossil.files.rules import STRICT, Rules
+from fossil.live.elsewhere import Elsewhere
 from fossil.live.filesystem import FileSystem
 from fossil.metadata.headroom import is_full
 from fossil.metadata.schema import checkpoint, open_reader, pinned
@@ -79,6 +80,7 @@ class Fossil:
         where: Callable[[], str],
         dial: Callable[[str], AbstractAsyncContextManager[BlockStore]] | None,
         archiving: bool,
+        told: Callable[[str], None],
     ) -> None:
         self.folder = folder
         self.system = system
@@ -87,14 +89,14 @@ class Fossil:
         self.check: object = None
         self._settling = trio.Lock()
         self._reader = open_reader(folder / "metadata")
-        self.trust = Trust(system, where, archiving=archiving)
+        self.trust = Trust(system, where, lambda: self.archiver.wake(), archiving=archiving)
         self.vault = Vault(open_store, self.trust.meet if archiving else welcome)
         self.away = Away(system, self.vault, self.trust.suspect)
         self.lister = Lister(system, self.away)
-        system.fetch_names = self.lister.fetch
+        system.connect(Elsewhere(self.away.fetch, self.lister.fetch))
         self._where = where
         self._dial = dial
-        self.archiver = Archiver(system, self.history, self.vault, self.lister, self.trust, self._earlier)
+        self.archiver = Archiver(system, self.history, self.vault, self.lister, self.trust, self._earlier, told)
         self.schedule = Schedule(system, self.history, self.archiver.wake)
         self.evictor = None
         if local_size is not None:
@@ -204,13 +206,15 @@ async def open_fossil(
     where: Callable[[], str] = lambda: "",
     dial: Callable[[str], AbstractAsyncContextManager[BlockStore]] | None = None,
     archiving: bool = True,
+    told: Callable[[str], None] = lambda line: None,
 ) -> AsyncIterator[Fossil]:
     """Opens the file system in ``folder``, which is made if it is not there; a fresh root belongs to ``owner``.
 
     ``open_store`` opens the archive; None is one in the directory ``venti`` of ``folder``. ``local_size`` is how many
     bytes of data the log is brought back to, as far as they are safe in the archive; None is no bound. ``where`` says
     at which address ``open_store`` dials, if it does, and ``dial`` opens an archive that had another one before: what
-    the one of now lacks may be there. Without ``archiving`` nothing is archived, and the archive is only read.
+    the one of now lacks may be there. Without ``archiving`` nothing is archived, and the archive is only read. ``told``
+    gets a line about each archive that is in venti.
 
     Cancelled, everything is made durable and closed.
 
@@ -230,6 +234,7 @@ async def open_fossil(
             where=where,
             dial=dial,
             archiving=archiving,
+            told=told,
         )
         try:
             async with background() as nursery:
