@@ -20,8 +20,8 @@ from fossil.archive.vacmode import to_vac
 from fossil.data.extents import LONGEST
 from fossil.errors import DamagedData, Unlisted
 from fossil.live.filesystem import ROOT
+from fossil.live.hardlinks import number_of, seen_as
 from fossil.metadata.contained import counted
-from fossil.metadata.hardlinks import number_of, seen_as
 from fossil.metadata.node import Node
 from fossil.past.history import ARCHIVE, SNAPSHOT, History, Snapshot
 from fossil.past.past import Past

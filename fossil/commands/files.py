@@ -13,7 +13,7 @@ from fossil.console.words import Given, number, quoted
 from fossil.errors import ConsoleRefused, FossilError
 from fossil.files.livefile import LONGEST_NAME
 from fossil.live.filesystem import LARGEST_FILE, ROOT, FileSystem
-from fossil.metadata.hardlinks import place_of
+from fossil.live.hardlinks import place_of
 from fossil.metadata.node import Node
 from fossil.past.history import ARCHIVE, SNAPSHOT
 from fossil.past.past import Past

@@ -11,8 +11,8 @@ from fossil.errors import FossilError, Unlisted
 from fossil.files.standpoint import Standpoint
 from fossil.files.unixview import UnixView
 from fossil.live.filesystem import ROOT
+from fossil.live.hardlinks import places
 from fossil.live.users import NOBODY
-from fossil.metadata.hardlinks import places
 from fossil.metadata.node import Node
 from ninep.protocol import stat as st
 from ninep.protocol.errors import (

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 from fossil.errors import ArchiveAway, DamagedData, FossilError, Unlisted
 from fossil.files.standpoint import Standpoint
 from fossil.live.filesystem import FileSystem
-from fossil.metadata.hardlinks import Place, place_of, seen_as
+from fossil.live.hardlinks import Place, place_of, seen_as
 from fossil.metadata.node import Node
 from fossil.past.past import Past
 from ninep.protocol import stat as st

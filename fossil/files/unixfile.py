@@ -13,8 +13,8 @@ from fossil.errors import FossilError, Unlisted
 from fossil.files.livefile import LONGEST_NAME, LiveFile
 from fossil.files.unixview import LONGEST_TARGET
 from fossil.live.filesystem import ROOT
+from fossil.live.hardlinks import MOST, Place, add, place_of
 from fossil.live.ids import stored_id
-from fossil.metadata.hardlinks import MOST, Place, add, place_of
 from fossil.metadata.node import Node
 from ninep.protocol import stat as st
 from ninep.protocol.attributes import SetAttributes, device_extension, plan9_mode

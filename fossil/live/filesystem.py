@@ -20,16 +20,17 @@ from fossil.data.disk import DiskFile
 from fossil.data.extents import Extent
 from fossil.data.room import Room
 from fossil.errors import DamagedData, Unlisted, WritesStopped
+from fossil.live import hardlinks
 from fossil.live.accesses import Accesses
 from fossil.live.elsewhere import Elsewhere
 from fossil.live.filewriter import FileWriter
+from fossil.live.freed import Freed, Piece
 from fossil.live.fresh import make_root
+from fossil.live.hardlinks import Place
 from fossil.live.loaded import LoadedNodes
 from fossil.live.present import check_files
 from fossil.live.users import Users, first_table
-from fossil.metadata import contained, hardlinks, lookup, settled
-from fossil.metadata.freed import Freed, Piece
-from fossil.metadata.hardlinks import Place
+from fossil.metadata import contained, lookup, settled
 from fossil.metadata.headroom import is_full
 from fossil.metadata.ledger import Ledger
 from fossil.metadata.node import Node
@@ -111,10 +112,10 @@ class FileSystem:
         self.pending = self.ledger.pending
         self.writer = FileWriter(self)
         self.locks = LockTable()
-        self.freed = Freed(self)
+        self.freed = Freed(self.log, self.database, self.transaction)
         self.stopped: str | None = None
         self.halted = False
-        self.accesses = Accesses()
+        self.accesses = Accesses(self.pending)
         self.full = False
         self.lazy = has_unlisted(self.database)
         self.room = Room(self.log.file, folder)
@@ -300,12 +301,6 @@ class FileSystem:
         self._nodes.let_go(node)
         self.pending.nodes[node.path] = node
         self.directory_changed(parent, uid)
-
-    def store_accesses(self, most: int) -> bool:
-        """Puts at most so many new access times into the next commit; whether there were any."""
-        taken = self.accesses.take(most)
-        self.pending.nodes.update((node.path, node) for node in taken if not node.removed)
-        return bool(taken)
 
     def closed(self, node: Node) -> None:
         """A fid that had it open is gone."""

@@ -13,7 +13,7 @@ from fossil.data.content import LONG
 from fossil.data.datalog import BLOCK, DataLog
 from fossil.data.extents import LONGEST, Extent
 from fossil.errors import WritesStopped
-from fossil.metadata.freed import Freed
+from fossil.live.freed import Freed
 from fossil.metadata.node import Node
 from fossil.metadata.pending import Pending
 from ninep.protocol.errors import FileSystemFull

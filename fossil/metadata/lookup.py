@@ -153,6 +153,22 @@ def is_fetched(database: Database, place: int) -> bool:
     return database.execute(f"SELECT 1 FROM {FETCHED.name} WHERE place=?", (place,)).fetchone() is not None
 
 
+def is_referred_to(database: Database, place: int) -> bool:
+    """Whether an extent refers to a piece, or to a source by a negative place."""
+    return database.execute("SELECT 1 FROM extent WHERE place=? LIMIT 1", (place,)).fetchone() is not None
+
+
+def fetched_of(database: Database, source: int) -> list[tuple[int, int]]:
+    """(place, stored) of the copies of what is in venti that are of a source; sound ones."""
+    return [(place, stored) for _, _, place, stored, *_ in database.sound_rows(FETCHED, "WHERE source=?", (source,))]
+
+
+def forget_source(database: Database, source: int) -> None:
+    """Deletes the rows of a source and of its copies."""
+    database.execute("DELETE FROM fetched WHERE source=?", (source,))
+    database.execute("DELETE FROM source WHERE id=?", (source,))
+
+
 def forget_fetched(database: Database, place: int) -> None:
     """Deletes the row of a copy of what is in venti."""
     database.execute(f"DELETE FROM {FETCHED.name} WHERE place=?", (place,))

@@ -9,7 +9,7 @@ import trio
 from fossil.data.extents import covered
 from fossil.errors import ConsoleRefused, DamagedData
 from fossil.live.filesystem import FileSystem
-from fossil.metadata.hardlinks import Place, places
+from fossil.live.hardlinks import Place, places
 from fossil.metadata.node import Node
 from fossil.past.difference import ADDED, DESCRIBED, REMOVED, Difference, differences
 from fossil.past.history import ARCHIVE

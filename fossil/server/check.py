@@ -18,8 +18,8 @@ from fossil.console.report import Verdict
 from fossil.data.datalog import BLOCK
 from fossil.errors import ArchiveAway, DamagedData, NoSnapshot
 from fossil.live.filesystem import ROOT
+from fossil.live.hardlinks import places
 from fossil.metadata import lookup
-from fossil.metadata.hardlinks import places
 from fossil.metadata.node import Node
 from fossil.metadata.schema import DamagedDatabase, faults
 from fossil.metadata.tables import ALIVE, EXTENT, NAME, NODE

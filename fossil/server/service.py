@@ -128,7 +128,7 @@ class Fossil:
             with suppress(OSError):
                 system.ledger.begin_log()
             system.ledger.headroom.refill()
-            while system.store_accesses(ACCESSES):
+            while system.accesses.store(ACCESSES):
                 system.commit()
                 await trio.lowlevel.checkpoint()
             for _ in range(ROUNDS):

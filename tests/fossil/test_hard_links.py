@@ -16,7 +16,7 @@ from contracts.served_file import OWNER
 from fakes.flaky_venti import FlakyVenti
 from fossil.files.rules import Rules
 from fossil.live.filesystem import ROOT, FileSystem
-from fossil.metadata.hardlinks import MOST, add, places
+from fossil.live.hardlinks import MOST, add, places
 from fossil.metadata.node import Node
 from fossil.past.history import ARCHIVE, SNAPSHOT
 from fossil.past.retrieval import bring_back

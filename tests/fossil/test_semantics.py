@@ -298,7 +298,7 @@ async def test_access_times(tmp_path: Path, access_times: bool) -> None:
                 seen.append([int(now - (await raw.stat(*names)).atime) for names in (["dir", "file"], ["dir"])])
             assert seen == ([[0, 0], [10, 10], [0, 0]] if access_times else [[10, 10], [20, 20], [90_020, 90_020]])
             version = (await raw.stat("dir", "file")).qid.version
-            while fossil.system.store_accesses(1):
+            while fossil.system.accesses.store(1):
                 fossil.system.commit()
     with opened(tmp_path) as fossil:
         async with client(fossil) as raw:

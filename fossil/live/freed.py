@@ -5,26 +5,15 @@ A piece may still be shared with another file or shown by a snapshot, and is the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import Protocol
 
 from fossil.data.datalog import DataLog
+from fossil.metadata import lookup
 from fossil.metadata.schema import Database
-from fossil.metadata.tables import FETCHED
 
 Piece = tuple[int, int]
 """Where a piece is, and how many bytes it has. A negative place is a source: a file that is in venti alone."""
-
-
-class Keeper(Protocol):
-    """What the file system is to who gives back its room."""
-
-    log: DataLog
-    database: Database
-
-    def transaction(self) -> AbstractContextManager[Database]:
-        """A transaction on the database. Raises ``FileSystemFull``, ``WritesStopped``."""
 
 
 class Freed:
@@ -35,8 +24,13 @@ class Freed:
         settling: what had been freed before it began, and may be given back when it has ended.
     """
 
-    def __init__(self, system: Keeper) -> None:
-        self._system = system
+    def __init__(
+        self, log: DataLog, database: Database, transaction: Callable[[], AbstractContextManager[Database]]
+    ) -> None:
+        """``transaction`` begins one apart from the changes of files. Raises ``FileSystemFull``, ``WritesStopped``."""
+        self._log = log
+        self._database = database
+        self._transaction = transaction
         self.pieces: list[Piece] = []
         self.settling: list[Piece] = []
 
@@ -58,32 +52,29 @@ class Freed:
             FileSystemFull, WritesStopped: rows of the archives could not be deleted; it is tried again, too.
         """
         now, self.settling = self.settling[:most], self.settling[len(self.settling[:most]) :]
-        system, gone = self._system, []
-        run = system.database.execute
+        gone = []
+        database = self._database
         try:
             while now:
                 place, _ = piece = now[-1]
-                if system.log.is_held(place):
+                if self._log.is_held(place):
                     self.pieces.append(piece)
                 elif place < 0:
                     self.pieces += self._release_source(-place)
-                elif run("SELECT 1 FROM extent WHERE place=? LIMIT 1", (place,)).fetchone() is None:
+                elif not lookup.is_referred_to(database, place):
                     gone.append(piece)
                 now.pop()
         finally:
             self.pieces += now
-            system.log.free_all(gone)
-            system.log.trim()
+            self._log.free_all(gone)
+            self._log.trim()
         return bool(self.settling)
 
     def _release_source(self, source: int) -> list[Piece]:
         """What was fetched of a source that no file refers to any more; it is to be given back next time."""
-        run = self._system.database.execute
-        if run("SELECT 1 FROM extent WHERE place=? LIMIT 1", (-source,)).fetchone() is not None:
+        if lookup.is_referred_to(self._database, -source):
             return []
-        rows = self._system.database.sound_rows(FETCHED, "WHERE source=?", (source,))
-        fetched = [(place, stored) for _, _, place, stored, *_ in rows]
-        with self._system.transaction():
-            run("DELETE FROM fetched WHERE source=?", (source,))
-            run("DELETE FROM source WHERE id=?", (source,))
+        fetched = lookup.fetched_of(self._database, source)
+        with self._transaction() as database:
+            lookup.forget_source(database, source)
         return fetched
