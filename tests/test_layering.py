@@ -176,6 +176,9 @@ SQL = re.compile(
 )
 SQL_ROOMS = ("fossil.metadata", "fossil.past", "fossil.archive", "cfs.disk", "cfs.known.notebook")
 """The only rooms that speak SQL. Each table of fossil belongs to one of them: see the map in ``docs/design.md``."""
+PUBLIC_ALL_THE_SAME = ("_replace", "_asdict", "_fields", "_make")
+"""Methods of named tuples."""
+ENVIRONMENT = ("os.environ", "os.getenv", "sys.argv", "Path.home", "os.getlogin")
 BARE_MARK = re.compile(r"# (type: ignore(\[[^]]*\])?|noqa(: [A-Z0-9]+)?|pragma: [a-z ]+)\s*$")
 
 
@@ -299,7 +302,8 @@ def test_only_the_edge_looks_at_the_environment(path: Path) -> None:
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             looked_at = f"{node.value.id}.{node.attr}"
-            assert looked_at not in ("os.environ", "os.getenv", "sys.argv"), f"line {node.lineno}: {looked_at}"
+            assert looked_at not in ENVIRONMENT, f"line {node.lineno}: {looked_at}"
+    assert not [name for name in imports(tree_of(path), "") if name.split(".")[0] == "getpass"]
 
 
 def sql_in(tree: ast.Module) -> list[str]:
@@ -332,6 +336,56 @@ def test_sql_stays_where_the_tables_are(path: Path) -> None:
 )
 def test_the_rule_of_sql_itself(source: str, found: bool) -> None:
     assert bool(sql_in(ast.parse(source))) is found
+
+
+def strange_privates(tree: ast.Module) -> list[str]:
+    """Private attributes of other objects that no class of the module has."""
+    own: set[str] = set()
+    asked: list[ast.Attribute] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            own.add(node.name)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            own.add(node.value)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            own.add(node.target.id)
+        elif isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+            if isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):
+                own.add(node.attr)
+            elif ast.unparse(node) != "os._exit" and node.attr not in PUBLIC_ALL_THE_SAME:
+                asked.append(node)
+    return [f"line {node.lineno}: {ast.unparse(node)}" for node in asked if node.attr not in own]
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_what_is_private_is_its_modules_own(path: Path) -> None:
+    assert not strange_privates(tree_of(path))
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("class A:\n  def f(self, other):\n    return self._x == other._x", False),
+        ("class A:\n  __slots__ = ('_x',)\ndef f(a):\n  return a._x", False),
+        ("def f(a):\n  return a._replace(x=1)", False),
+        ("def f(a):\n  return a._x", True),
+        ("class A:\n  def f(self):\n    return self.other._x", True),
+    ],
+)
+def test_the_rule_of_privates_itself(source: str, found: bool) -> None:
+    assert bool(strange_privates(ast.parse(source))) is found
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_class_name_stands_for_one_thing(package: str) -> None:
+    """Names that begin with an underscore are their module's own."""
+    where: dict[str, list[str]] = {}
+    for path in sources():
+        if is_below(name_of(path), package):
+            for node in tree_of(path).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    where.setdefault(node.name, []).append(name_of(path))
+    assert not {name: modules for name, modules in where.items() if len(modules) > 1}
 
 
 @pytest.mark.parametrize("path", MODULES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ninep.client.remote import RemoteFile
-from ninep.copy.transfer import PIECE, Branch, Listing, Transfer
+from ninep.copy.transfer import PIECE, Branch, Entries, Transfer
 from ninep.protocol.errors import NinepError
 from ninep.protocol.stat import Stat
 
@@ -27,13 +27,13 @@ class Warmth(Transfer):
             await branch.end()
 
     async def _fill(self, branch: Branch) -> None:
-        await self._some(branch, await Listing.begin(branch.file))
+        await self._some(branch, await Entries.begin(branch.file))
         await branch.end()
 
-    async def _rest(self, branch: Branch, _: str, listing: Listing) -> None:
+    async def _rest(self, branch: Branch, _: str, listing: Entries) -> None:
         await self._some(branch, listing)
 
-    async def _some(self, branch: Branch, listing: Listing) -> None:
+    async def _some(self, branch: Branch, listing: Entries) -> None:
         """Some entries of a directory; the next when those are done, as jobs that were added last are done first."""
         entries = await listing.next()
         if len(entries) == PIECE:

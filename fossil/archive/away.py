@@ -39,7 +39,7 @@ LOST = 1 << 40
 """The number of a source that does not exist: of files that an archive names and does not have."""
 
 
-class VaultStore:
+class PatientStore:
     """What reads through a vault, whichever connection it has at the time. Only for reading."""
 
     def __init__(self, vault: Vault) -> None:
@@ -72,7 +72,7 @@ class Away:
         """``missing`` is told of blocks that venti does not have."""
         self._system = system
         self._missing = missing
-        self.store = VaultStore(vault)
+        self.store = PatientStore(vault)
         self._readers: OrderedDict[int, TreeReader] = OrderedDict()
         self._under_way: dict[tuple[int, int], trio.Event] = {}
 

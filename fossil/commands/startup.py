@@ -18,7 +18,7 @@ HEADER = "fossil config"
 """The first line of a configuration that was copied out of a disk of the original."""
 
 
-class Line(NamedTuple):
+class StartLine(NamedTuple):
     """One command.
 
     Attributes:
@@ -52,7 +52,7 @@ def read_configuration(path: Path) -> list[tuple[str, str]]:
     return lines[1:] if lines and lines[0][1].strip() == HEADER else lines
 
 
-def understood(lines: Iterable[tuple[str, str]]) -> list[Line]:
+def understood(lines: Iterable[tuple[str, str]]) -> list[StartLine]:
     """Looks at all lines before anything is done.
 
     Raises:
@@ -62,7 +62,7 @@ def understood(lines: Iterable[tuple[str, str]]) -> list[Line]:
     bad = []
     for where, text in lines:
         try:
-            good.append(Line(where, text, understand(text).vital))
+            good.append(StartLine(where, text, understand(text).vital))
         except ConsoleRefused as error:
             bad.append(f"{where}: {error}")
     if bad:
@@ -70,7 +70,7 @@ def understood(lines: Iterable[tuple[str, str]]) -> list[Line]:
     return good
 
 
-async def start(interpreter: Interpreter, lines: Sequence[Line]) -> list[str]:
+async def start(interpreter: Interpreter, lines: Sequence[StartLine]) -> list[str]:
     """Does all lines and returns what they print. One that fails is logged, and the next is done.
 
     Raises:

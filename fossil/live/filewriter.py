@@ -69,7 +69,7 @@ class _Growing:
         return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
 
 
-class Keeper(Protocol):
+class WrittenSystem(Protocol):
     """What the file system is to who writes its files."""
 
     epoch: int
@@ -90,7 +90,7 @@ class Keeper(Protocol):
 class FileWriter:
     """Puts pieces into the log and into files. Small writes that follow each other become one piece."""
 
-    def __init__(self, system: Keeper) -> None:
+    def __init__(self, system: WrittenSystem) -> None:
         self._system = system
         self._growing: _Growing | None = None
 

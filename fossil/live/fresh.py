@@ -10,7 +10,7 @@ from ninep.protocol.stat import DMDIR
 from ninep.wire.dialect import Buffer
 
 
-class Keeper(Protocol):
+class NewSystem(Protocol):
     """The file system that is made."""
 
     epoch: int
@@ -32,7 +32,7 @@ class Keeper(Protocol):
         """Writes all changes to the database."""
 
 
-def make_root(system: Keeper, owner: str) -> None:
+def make_root(system: NewSystem, owner: str) -> None:
     """Makes them in a file system that has nothing; the root belongs to ``owner``."""
     now, top, epoch = system.time(), system.top, system.epoch
     root = Node(top, epoch, top, "/", 0, DMDIR | 0o775, now, now, now, 0, 0, owner, owner, owner, epoch)

@@ -13,7 +13,7 @@ from fossil.metadata.node import Node
 from fossil.metadata.pending import Pending
 
 
-class Keeper(Protocol):
+class NameKeeper(Protocol):
     """What the file system is to who adds a name."""
 
     epoch: int
@@ -61,7 +61,7 @@ def number_of(node: Node, place: Place) -> int:
     return next((number for parent, name, number in node.links if (parent, name) == place), node.path)
 
 
-def add(system: Keeper, node: Node, directory: Node, name: str, uid: str) -> None:
+def add(system: NameKeeper, node: Node, directory: Node, name: str, uid: str) -> None:
     """Gives a file, which is no directory, one more name, which is free.
 
     Raises:

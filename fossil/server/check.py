@@ -28,7 +28,7 @@ from fossil.server.service import Fossil
 from ninep.tasks.nursery import open_nursery
 from venti.blocks.errors import VentiError
 from venti.vac import label
-from venti.vac.check import Checker, Fault
+from venti.vac.check import ArchiveFault, Checker
 
 PAGE = 200
 """Rows that are looked at in one step."""
@@ -329,7 +329,7 @@ class Check:
         except NoSnapshot:
             return
 
-        def fault(found: Fault) -> None:
+        def fault(found: ArchiveFault) -> None:
             self._found(f"archive {score} /{found.path}", f"{found.problem} {found.detail}".strip())
 
         async with self._fossil.vault.use() as store:

@@ -37,7 +37,7 @@ class Sink(Protocol):
     async def write(self, data: Buffer) -> None: ...
 
 
-class OpenFile(Protocol):
+class PositionedIO(Protocol):
     """An open file that is read and written at places: a ``RemoteFile``, or a ``LastingFile``."""
 
     mode: int
@@ -67,7 +67,7 @@ class FileObject:
     """
 
     def __init__(
-        self, file: OpenFile, *, append: bool = False, length: int = 0, among: set[FileObject] | None = None
+        self, file: PositionedIO, *, append: bool = False, length: int = 0, among: set[FileObject] | None = None
     ) -> None:
         """``append`` starts every write at the end; ``length``, if it is known, makes reading quicker.
 

@@ -54,7 +54,7 @@ Stats: TypeAlias = list[Stat]
 Names: TypeAlias = list[str]
 
 
-class Entry(NamedTuple):
+class ListedEntry(NamedTuple):
     """What a listing tells of a file: ``kind`` is as ``d_type`` of Linux, 0 where the server does not say."""
 
     qid: Qid
@@ -165,11 +165,11 @@ class LinuxFile(RemoteFile):
             )
         )
 
-    async def readdir(self) -> list[Entry]:
+    async def readdir(self) -> list[ListedEntry]:
         """The names in this directory, which is open, in the server's order, without ``.`` and ``..``."""
         return [entry async for entries in self._readdir() for entry in entries]
 
-    async def _readdir(self) -> AsyncGenerator[list[Entry], None]:
+    async def _readdir(self) -> AsyncGenerator[list[ListedEntry], None]:
         """The same, as they come."""
         if not self.qid.is_directory:
             raise NotDirectory
@@ -184,7 +184,7 @@ class LinuxFile(RemoteFile):
             last, cookie = cookie, entries[-1][1]
             if cookie == last:
                 raise Malformed("a directory goes on from where it was")
-            yield [Entry(qid, kind, name) for qid, _, kind, name in entries if name not in (".", "..")]
+            yield [ListedEntry(qid, kind, name) for qid, _, kind, name in entries if name not in (".", "..")]
 
     async def scan(self) -> AsyncGenerator[Stat, None]:
         """The entries of this directory, which is open, some at a time. One that goes away meanwhile is left out.
@@ -197,7 +197,7 @@ class LinuxFile(RemoteFile):
                     for entry in await self._entries(entries[start : start + AT_ONCE]):
                         yield entry
 
-    async def _entries(self, listed: Sequence[Entry]) -> Stats:
+    async def _entries(self, listed: Sequence[ListedEntry]) -> Stats:
         """The entries of some names: all walks together, then all attributes, then all links."""
         connection = self.connection
         client = connection.client

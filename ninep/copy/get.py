@@ -8,7 +8,7 @@ import stat as unix
 from pathlib import Path
 
 from ninep.client.remote import RemoteFile
-from ninep.copy.transfer import PIECE, Branch, Listing, NeedsRecursion, Transfer, local
+from ninep.copy.transfer import PIECE, Branch, Entries, NeedsRecursion, Transfer, local
 from ninep.disk import Destination
 from ninep.protocol import messages as m
 from ninep.protocol.errors import IllegalName, NinepError, NotDirectory
@@ -73,13 +73,13 @@ class Get(Transfer):
         return branch
 
     async def _fill(self, branch: Branch) -> None:
-        await self._some(branch, await Listing.begin(branch.file))
+        await self._some(branch, await Entries.begin(branch.file))
         await branch.end()
 
-    async def _rest(self, branch: Branch, _: str, listing: Listing) -> None:
+    async def _rest(self, branch: Branch, _: str, listing: Entries) -> None:
         await self._some(branch, listing)
 
-    async def _some(self, branch: Branch, listing: Listing) -> None:
+    async def _some(self, branch: Branch, listing: Entries) -> None:
         """Some entries of a directory; the next when those are done, as jobs that were added last are done first."""
         entries = await listing.next()
         if len(entries) == PIECE:

@@ -146,7 +146,7 @@ class Transfer:
             raise Incomplete(f"not everything is done: {some} failed, {self.files} files are done")
 
 
-class Listing:
+class Entries:
     """The entries of a directory some at a time: of one that has no end there are never more in memory."""
 
     def __init__(self, file: RemoteFile) -> None:
@@ -155,7 +155,7 @@ class Listing:
         self._entries = file.scan()
 
     @classmethod
-    async def begin(cls, directory: RemoteFile) -> Listing:
+    async def begin(cls, directory: RemoteFile) -> Entries:
         """Of a directory that is not open."""
         file = await directory.walk([])
         try:

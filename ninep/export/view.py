@@ -56,7 +56,7 @@ class _Entries(Protocol):
     def close(self) -> None: ...
 
 
-class Tree(Protocol):
+class ViewTree(Protocol):
     """What a view asks the tree that it is of: see ``ExportTree``."""
 
     walks: int
@@ -89,7 +89,7 @@ class ExportView(File):
         "_writable",
     )
 
-    def __init__(self, tree: Tree, place: Place, identity: Identity | None, acting: Acting) -> None:
+    def __init__(self, tree: ViewTree, place: Place, identity: Identity | None, acting: Acting) -> None:
         """Takes over the reference to ``place``."""
         self._tree = tree
         self._place = place

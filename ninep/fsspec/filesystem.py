@@ -34,7 +34,7 @@ from ninep.client.replacing import rename_over
 from ninep.copy.get import Get
 from ninep.copy.put import Put
 from ninep.fsspec.file import NinepFile, PendingFile, copy_file
-from ninep.fsspec.terms import NOT_THERE, about, entry_of, path_of, place_of
+from ninep.fsspec.terms import NOT_THERE, entry_of, os_errors, path_of, place_of
 from ninep.net.errors import ConnectionLost, WireError
 from ninep.protocol.errors import NinepError
 from ninep.protocol.messages import OREAD
@@ -104,7 +104,7 @@ class NinepFileSystem(AbstractFileSystem):
 
     def _done(self, path: str, work: Callable[[BlockingTree], T], *, again: bool = True) -> T:
         """Does ``work``, and if the connection broke on it once more over another, unless that could do harm."""
-        with about(path):
+        with os_errors(path):
             try:
                 return work(self.tree)
             except ConnectionLost:
@@ -118,7 +118,7 @@ class NinepFileSystem(AbstractFileSystem):
         Raises:
             OSError: what was written to a file that is open still cannot be taken to the server.
         """
-        with self._lock, about(""):
+        with self._lock, os_errors(""):
             self._tree = None
             self._stack.close()
 

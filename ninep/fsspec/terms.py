@@ -29,7 +29,7 @@ _KINDS: tuple[tuple[type[FileError], type[OSError]], ...] = (
 NOT_THERE = (FileNotFoundError, NotADirectoryError)
 
 
-class about:
+class os_errors:
     """Turns what goes wrong with ``path`` into the ``OSError`` that users of fsspec expect."""
 
     def __init__(self, path: str) -> None:

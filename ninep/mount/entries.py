@@ -6,7 +6,7 @@ import stat as unix
 
 import pyfuse3
 
-from ninep.mount.nodes import Node
+from ninep.mount.nodes import KernelNode
 from ninep.protocol.attributes import SECOND, Attributes
 from ninep.protocol.qid import QTDIR, QTSYMLINK, Qid
 
@@ -18,7 +18,7 @@ BLOCK = 512
 """Bytes that a block counts in ``st_blocks``."""
 
 
-def entry_of(node: Node, found: Attributes, keep: float) -> pyfuse3.EntryAttributes:
+def entry_of(node: KernelNode, found: Attributes, keep: float) -> pyfuse3.EntryAttributes:
     """Attributes for the kernel, which may keep them for ``keep`` seconds."""
     entry = _entry(node, keep)
     entry.st_mode = _mode(found.mode, found.qid)
@@ -35,7 +35,7 @@ def entry_of(node: Node, found: Attributes, keep: float) -> pyfuse3.EntryAttribu
     return entry
 
 
-def unreachable_entry(node: Node) -> pyfuse3.EntryAttributes:
+def unreachable_entry(node: KernelNode) -> pyfuse3.EntryAttributes:
     """What is told of a name that a directory lists and nobody could walk to: no more than its kind.
 
     Nothing of it is kept, so that whoever wants to know more asks again and hears the reason.
@@ -45,7 +45,7 @@ def unreachable_entry(node: Node) -> pyfuse3.EntryAttributes:
     return entry
 
 
-def _entry(node: Node, keep: float) -> pyfuse3.EntryAttributes:
+def _entry(node: KernelNode, keep: float) -> pyfuse3.EntryAttributes:
     entry = pyfuse3.EntryAttributes()
     entry.st_ino = node.inode
     entry.generation = 0

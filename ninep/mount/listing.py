@@ -13,7 +13,7 @@ import trio
 
 from ninep.client.remote import RemoteFile
 from ninep.mount import requests
-from ninep.mount.nodes import Node, Use
+from ninep.mount.nodes import KernelNode, Use
 from ninep.net.errors import Malformed
 from ninep.protocol import messages as m
 from ninep.protocol import messages_linux as lm
@@ -44,7 +44,7 @@ class Listing:
         node: the directory.
     """
 
-    def __init__(self, node: Node, use: Callable[[Node], Use]) -> None:
+    def __init__(self, node: KernelNode, use: Callable[[KernelNode], Use]) -> None:
         """``use`` gives the fid of a node."""
         self.node = node
         self._use = use

@@ -40,7 +40,7 @@ NOBODY: Final[Set[Any]] = frozenset()
 """Has most files open. Millions of files may be known: what few of them have is made when it is needed."""
 
 
-class Node:
+class KernelNode:
     """A file that the kernel may ask for.
 
     Attributes:
@@ -80,8 +80,8 @@ class Node:
         self.inode = inode
         self.file = file
         self.qid = qid
-        self.places: tuple[tuple[Node, str], ...] = ()
-        self.children: dict[str, Node] = {}
+        self.places: tuple[tuple[KernelNode, str], ...] = ()
+        self.children: dict[str, KernelNode] = {}
         self.lookups = 0
         self.changes = 0
         self.kept: int | None = None
@@ -91,7 +91,7 @@ class Node:
         self.spares: tuple[RemoteFile, ...] = ()
 
     @property
-    def place(self) -> tuple[Node, str] | None:
+    def place(self) -> tuple[KernelNode, str] | None:
         """Where it was found last, if it has a name."""
         return self.places[-1] if self.places else None
 
@@ -118,7 +118,7 @@ class Use:
 
     __slots__ = ("_node", "_nodes")
 
-    def __init__(self, nodes: Nodes, node: Node) -> None:
+    def __init__(self, nodes: Nodes, node: KernelNode) -> None:
         self._nodes = nodes
         self._node = node
 
@@ -138,12 +138,12 @@ class Nodes:
     """All of them. The root stays for ever."""
 
     def __init__(self, root: RemoteFile, most_fids: int = MOST_FIDS) -> None:
-        self.root = Node(ROOT, root.qid, root)
-        self._nodes: dict[int, Node] = {ROOT: self.root}
-        self._used: OrderedDict[int, Node] = OrderedDict()
+        self.root = KernelNode(ROOT, root.qid, root)
+        self._nodes: dict[int, KernelNode] = {ROOT: self.root}
+        self._used: OrderedDict[int, KernelNode] = OrderedDict()
         self._most_fids = self._bound = most_fids
 
-    def __getitem__(self, inode: int) -> Node:
+    def __getitem__(self, inode: int) -> KernelNode:
         """The node of an inode number that the kernel has. Raises ``FileRemoved``."""
         node = self._nodes.get(inode)
         if node is None:
@@ -158,15 +158,15 @@ class Nodes:
         """Nodes that have a fid, the root apart."""
         return sum(node.file is not None for node in self._used.values())
 
-    def child(self, parent: Node, name: str) -> Node | None:
+    def child(self, parent: KernelNode, name: str) -> KernelNode | None:
         """What the kernel knows under a name, if it does."""
         return parent.children.get(name)
 
-    def use(self, node: Node) -> Use:
+    def use(self, node: KernelNode) -> Use:
         """``async with`` it a request has the fid of a node, not open; raises as ``file``."""
         return Use(self, node)
 
-    async def released(self, node: Node) -> None:
+    async def released(self, node: KernelNode) -> None:
         """A request that used the fid has ended."""
         node.users -= 1
         if node.spares and not node.users:
@@ -174,7 +174,7 @@ class Nodes:
             for file in spares:
                 await file.leave()
 
-    async def found(self, parent: Node, name: str, file: RemoteFile, seen: Attributes) -> Node:
+    async def found(self, parent: KernelNode, name: str, file: RemoteFile, seen: Attributes) -> KernelNode:
         """The node of what was walked to, and looked at; takes the fid over. One lookup more is counted."""
         node = self._at(parent, name, file.qid)
         if node is None and seen.nlink > 1 and not file.qid.type & _KIND:
@@ -193,29 +193,29 @@ class Nodes:
         await self._give_up_some()
         return node
 
-    def listed(self, parent: Node, name: str, qid: Qid) -> Node:
+    def listed(self, parent: KernelNode, name: str, qid: Qid) -> KernelNode:
         """The node of what a directory lists and nobody could walk to. One lookup more is counted."""
         node = self._at(parent, name, qid) or self._new(parent, name, qid)
         self._tell(node, parent, name, qid)
         return node
 
-    def _new(self, parent: Node, name: str, qid: Qid) -> Node:
-        node = Node(self._number(parent, name, qid.path), qid, None)
+    def _new(self, parent: KernelNode, name: str, qid: Qid) -> KernelNode:
+        node = KernelNode(self._number(parent, name, qid.path), qid, None)
         self._nodes[node.inode] = node
         return node
 
-    def _tell(self, node: Node, parent: Node, name: str, qid: Qid) -> None:
+    def _tell(self, node: KernelNode, parent: KernelNode, name: str, qid: Qid) -> None:
         """The kernel is told of a node once more. That is counted before anything is waited for."""
         node.qid = qid
         node.lookups += 1
         self._place(node, parent, name)
 
-    def _at(self, parent: Node, name: str, qid: Qid) -> Node | None:
+    def _at(self, parent: KernelNode, name: str, qid: Qid) -> KernelNode | None:
         """What is known in a place, if it is a file with this qid."""
         node = parent.children.get(name)
         return node if node is not None and self._nodes.get(node.inode) is node and node.may_be(qid) else None
 
-    async def _linked(self, file: RemoteFile, seen: Attributes) -> Node | None:
+    async def _linked(self, file: RemoteFile, seen: Attributes) -> KernelNode | None:
         """The node that is known by another name of a file which has several, if there is one."""
         node = self._nodes.get(file.qid.path)
         if node is None or node is self.root or not node.may_be(file.qid):
@@ -234,7 +234,7 @@ class Nodes:
             pass
         return None
 
-    def _number(self, parent: Node, name: str, path: int) -> int:
+    def _number(self, parent: KernelNode, name: str, path: int) -> int:
         """An inode number that is free: the path, else one that is made of the place."""
         number, tries = path or _OTHER, 0
         while number in self._nodes:
@@ -243,7 +243,7 @@ class Nodes:
             tries += 1
         return number
 
-    async def file(self, node: Node) -> RemoteFile:
+    async def file(self, node: KernelNode) -> RemoteFile:
         """The fid of a node, not open; walked to again where it was given up, or belongs to a connection that broke.
 
         Of a file that has no name any more and is open it is an open one.
@@ -267,7 +267,7 @@ class Nodes:
         assert node.file is not None
         return node.file
 
-    async def _walked(self, node: Node) -> RemoteFile:
+    async def _walked(self, node: KernelNode) -> RemoteFile:
         """Another fid of a node, from the nearest directory above that has one."""
         names: list[str] = []
         above = node
@@ -311,7 +311,7 @@ class Nodes:
                 self._unplace(node, place)
             await self._give_up(node)
 
-    async def removed(self, parent: Node, name: str) -> None:
+    async def removed(self, parent: KernelNode, name: str) -> None:
         """A name is gone. The fid of a file with other names is walked to again by one of them."""
         node = parent.children.get(name)
         if node is not None:
@@ -319,7 +319,7 @@ class Nodes:
             if node.places:
                 await self._give_up(node)
 
-    async def moved(self, parent: Node, name: str, target: Node, newname: str) -> None:
+    async def moved(self, parent: KernelNode, name: str, target: KernelNode, newname: str) -> None:
         """What was called ``name`` is called ``newname`` in ``target``.
 
         There are servers whose fids are paths (diod): after a renaming they lead nowhere. So the fids of what was
@@ -361,7 +361,7 @@ class Nodes:
         self.root.file = root
         self._bound = self._most_fids
 
-    def _place(self, node: Node, parent: Node, name: str) -> None:
+    def _place(self, node: KernelNode, parent: KernelNode, name: str) -> None:
         place = (parent, name)
         before = parent.children.get(name)
         if before is not None and before is not node:
@@ -370,13 +370,13 @@ class Nodes:
             node.places = (*(other for other in node.places if other != place), place)
         parent.children[name] = node
 
-    def _unplace(self, node: Node, place: tuple[Node, str]) -> None:
+    def _unplace(self, node: KernelNode, place: tuple[KernelNode, str]) -> None:
         node.places = tuple(other for other in node.places if other != place)
         parent, name = place
         if parent.children.get(name) is node:
             del parent.children[name]
 
-    def _touch(self, node: Node) -> None:
+    def _touch(self, node: KernelNode) -> None:
         if node is not self.root:
             self._used[node.inode] = node
             self._used.move_to_end(node.inode)
@@ -389,19 +389,19 @@ class Nodes:
             else:
                 self._used[node.inode] = node
 
-    async def _give_up(self, node: Node) -> None:
+    async def _give_up(self, node: KernelNode) -> None:
         file, node.file = node.file, None
         if file is not None:
             await self._leave(node, file)
 
-    async def _leave(self, node: Node, file: RemoteFile) -> None:
+    async def _leave(self, node: KernelNode, file: RemoteFile) -> None:
         if node.users:
             node.spares = (*node.spares, file)
         else:
             await file.leave()
 
 
-def _is_at_or_below(node: Node, above: Node) -> bool:
+def _is_at_or_below(node: KernelNode, above: KernelNode) -> bool:
     waiting, seen = [node], {node}
     while waiting:
         at = waiting.pop()

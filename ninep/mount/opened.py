@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from ninep.client.remote import RemoteFile
-from ninep.mount.nodes import Node
+from ninep.mount.nodes import KernelNode
 from ninep.mount.readahead import ReadAhead
 from ninep.mount.writewindow import WriteWindow
 from ninep.net.errors import Malformed
@@ -32,7 +32,7 @@ class OpenFile:
 
     def __init__(
         self,
-        node: Node,
+        node: KernelNode,
         file: RemoteFile,
         flags: int,
         connected: Callable[[], Awaitable[None]],

@@ -30,7 +30,7 @@ from ninep.mount import requests
 from ninep.mount.answers import answered, answered_at_last, unanswered
 from ninep.mount.entries import entry_of, unreachable_entry
 from ninep.mount.listing import Listed, Listing
-from ninep.mount.nodes import Node, Nodes
+from ninep.mount.nodes import KernelNode, Nodes
 from ninep.mount.opened import OpenFile
 from ninep.mount.owners import Owners
 from ninep.mount.signalled import Signalled
@@ -112,16 +112,16 @@ class MountOperations(pyfuse3.Operations):
 
     # Names and attributes.
 
-    def _entry(self, node: Node, found: Attributes) -> pyfuse3.EntryAttributes:
+    def _entry(self, node: KernelNode, found: Attributes) -> pyfuse3.EntryAttributes:
         node.qid = found.qid
         return entry_of(node, found, self._keep)
 
-    async def _attributes(self, node: Node) -> pyfuse3.EntryAttributes:
+    async def _attributes(self, node: KernelNode) -> pyfuse3.EntryAttributes:
         await _settled(node)
         async with self._nodes.use(node) as file:
             return self._entry(node, await file.getattr())
 
-    async def _known(self, parent: Node, name: str, found: requests.Found) -> pyfuse3.EntryAttributes:
+    async def _known(self, parent: KernelNode, name: str, found: requests.Found) -> pyfuse3.EntryAttributes:
         """What the kernel is told of a file that was walked to. Writes under way count."""
         file, attributes = found
         node = await self._nodes.found(parent, name, file, attributes)
@@ -143,7 +143,7 @@ class MountOperations(pyfuse3.Operations):
             return await requests.find(directory, name)
 
     async def _made(
-        self, parent: Node, directory: RemoteFile, name: str, ctx: Any, mode: int = 0
+        self, parent: KernelNode, directory: RemoteFile, name: str, ctx: Any, mode: int = 0
     ) -> pyfuse3.EntryAttributes:
         """What was just made, and is its maker's."""
         found = await self._owners.given(await self._find(directory, name), ctx, mode)
@@ -314,7 +314,7 @@ class MountOperations(pyfuse3.Operations):
             return list(zip(names, await requests.find_all(directory, [one.name for one in names]), strict=True))
 
     async def _listed(
-        self, parent: Node, listed: Listed, found: requests.Found | FileError
+        self, parent: KernelNode, listed: Listed, found: requests.Found | FileError
     ) -> pyfuse3.EntryAttributes | None:
         """An entry of a directory; None where it has gone meanwhile."""
         if isinstance(found, FileNotFound | FileRemoved):
@@ -350,7 +350,7 @@ class MountOperations(pyfuse3.Operations):
         return self._handles
 
     def _opened(
-        self, node: Node, file: RemoteFile, flags: int, *, streams: bool = False, opener: int = 0
+        self, node: KernelNode, file: RemoteFile, flags: int, *, streams: bool = False, opener: int = 0
     ) -> pyfuse3.FileInfo:
         opened = OpenFile(node, file, flags, self.connected, streams=streams, opener=opener)
         same = node.kept is not None and node.kept == file.qid.version and file.qid.version != 0
@@ -429,7 +429,7 @@ class MountOperations(pyfuse3.Operations):
         self._changed(opened.node)
         return len(buf)
 
-    def _changed(self, node: Node) -> None:
+    def _changed(self, node: KernelNode) -> None:
         for opened in node.opened:
             opened.forget()
 
@@ -493,7 +493,7 @@ class MountOperations(pyfuse3.Operations):
             await file.removexattr(os.fsdecode(name))
 
 
-async def _settled(node: Node) -> None:
+async def _settled(node: KernelNode) -> None:
     """Waits for the writes under way to a file, through whichever opening."""
     for opened in list(node.opened):
         if opened.pending:

@@ -17,7 +17,7 @@ from trio.socket import SocketType
 
 from ninep.net.address import ANY, Address, parse
 from ninep.net.errors import BadAddress, CannotListen
-from ninep.net.networks import Networks, Place
+from ninep.net.networks import Listening, Networks
 from ninep.net.passed import passed
 
 Listener: TypeAlias = trio.SocketListener | trio.SSLListener[trio.SocketStream]
@@ -165,7 +165,7 @@ def where(listener: Listener) -> str:
     return f"tcp!{host}!{name[1]}"
 
 
-async def _numeric(address: Address, table: Networks) -> list[Place]:
+async def _numeric(address: Address, table: Networks) -> list[Listening]:
     """The numeric addresses of a named host, which must be on the named network."""
     try:
         found = await trio.socket.getaddrinfo(address.host, None, type=socket.SOCK_STREAM)
@@ -175,7 +175,7 @@ async def _numeric(address: Address, table: Networks) -> list[Place]:
         raise BadAddress(f"{address}: no such host ({error.strerror}): use a number, or '*' for all") from error
     hosts = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     if address.network == "/net":
-        return [Place(host) for host in hosts]
+        return [Listening(host) for host in hosts]
     places = [place for place in table.places(address.network) if place.host in hosts]
     if not places:
         raise BadAddress(f"{address}: {address.host} is no address of this machine on {address.network}")
@@ -186,7 +186,7 @@ def _is_loopback(host: str) -> bool:
     return ipaddress.ip_address(host.partition("%")[0]).is_loopback
 
 
-async def _bind_tcp(place: Place, port: int) -> SocketType:
+async def _bind_tcp(place: Listening, port: int) -> SocketType:
     host = ("::" if socket.has_dualstack_ipv6() else "0.0.0.0") if place.host == ANY else place.host
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     made = trio.socket.socket(family, socket.SOCK_STREAM)

@@ -23,7 +23,7 @@ _SIOCGIFCONF = 0x8912
 _IFREQ = 40
 
 
-class Place(NamedTuple):
+class Listening(NamedTuple):
     """One address to listen on.
 
     Attributes:
@@ -70,7 +70,7 @@ class Networks:
             raise BadAddress(f"unknown network {network!r} (known: {known}): define it with --net {network}=ADDRESS")
         return value
 
-    def places(self, network: str) -> list[Place]:
+    def places(self, network: str) -> list[Listening]:
         """Where to listen for ``network``, for its own machine and its neighbours but for nobody else.
 
         Raises:
@@ -78,7 +78,7 @@ class Networks:
         """
         value = self.value(network)
         if value in _EVERYTHING:
-            return [Place(ANY)]
+            return [Listening(ANY)]
         found = _matching(value)
         if not found:
             raise BadAddress(
@@ -88,10 +88,10 @@ class Networks:
         places = []
         for device, host in found:
             if ipaddress.ip_address(host.partition("%")[0]).is_loopback:
-                places.append(Place(host))
+                places.append(Listening(host))
             else:
                 # The machine's own connections to the address come in through lo.
-                places += [Place(host, device), Place(host, "lo")]
+                places += [Listening(host, device), Listening(host, "lo")]
         return places
 
     def address(self, network: str) -> str:

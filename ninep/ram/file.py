@@ -42,7 +42,7 @@ from ninep.protocol.messages import OAPPEND, ORCLOSE, OTRUNC
 from ninep.protocol.permissions import EXECUTE, READ, WRITE, granted, inherited, settled, wanted, writable
 from ninep.protocol.qid import QTDIR, Qid
 from ninep.protocol.stat import NO32, NO64, Stat
-from ninep.ram.node import Node, Place
+from ninep.ram.node import NameOfNode, Node
 from ninep.ram.store import LONGEST_NAME, RamStore
 from ninep.server.files import File
 from ninep.wire.dialect import Buffer
@@ -63,13 +63,13 @@ class RamFile(File):
     appends = odd_names = True
     __slots__ = ("_append", "_listing", "_locked", "_node", "_opened", "_place", "_tree", "_user", "_writable")
 
-    def __init__(self, tree: RamStore, place: Place, user: str) -> None:
+    def __init__(self, tree: RamStore, place: NameOfNode, user: str) -> None:
         self._tree = tree
         self._place = place
         self._node = place.node
         self._user = user
         self._locked = self._opened = self._append = self._writable = False
-        self._listing: Iterator[Place] = iter(())
+        self._listing: Iterator[NameOfNode] = iter(())
 
     @property
     def qid(self) -> Qid:
@@ -101,7 +101,7 @@ class RamFile(File):
             return RamFile(self._tree, self._place.parent, self._user)
         return RamFile(self._tree, self._child(name), self._user)
 
-    def _child(self, name: str) -> Place:
+    def _child(self, name: str) -> NameOfNode:
         node = self._node
         if node.children is None:
             raise NotDirectory
@@ -151,7 +151,7 @@ class RamFile(File):
         made._open(mode)
         return made
 
-    def _make(self, name: str, perm: int, gid: int | None, *, rdev: int = 0, extension: str = "") -> Place:
+    def _make(self, name: str, perm: int, gid: int | None, *, rdev: int = 0, extension: str = "") -> NameOfNode:
         self._free(name)
         tree, node = self._tree, self._node
         group = node.gid if gid is None or node.mode & st.DMSETGID else tree.ids.group(gid)
@@ -170,10 +170,10 @@ class RamFile(File):
         if name in node.children:
             raise FileExists
 
-    def _enter(self, name: str, node: Node) -> Place:
+    def _enter(self, name: str, node: Node) -> NameOfNode:
         directory = self._node
         assert directory.children is not None
-        place = directory.children[name] = Place(name, node, self._place)
+        place = directory.children[name] = NameOfNode(name, node, self._place)
         directory.changed(self._user, self._tree.now())
         return place
 
@@ -258,7 +258,7 @@ class RamFile(File):
         finally:
             self.clunk()
 
-    def _check_removal(self, place: Place) -> None:
+    def _check_removal(self, place: NameOfNode) -> None:
         if place.parent is place:
             raise PermissionDenied("cannot remove root")
         if place.removed:

@@ -65,7 +65,7 @@ class Node:
         self.extension = extension
         if mode & st.DMSYMLINK:
             self.content.write(0, extension.encode("utf-8", "surrogateescape"))
-        self.children: dict[str, Place] | None = {} if mode & st.DMDIR else None
+        self.children: dict[str, NameOfNode] | None = {} if mode & st.DMDIR else None
         self.qid = Qid(mode >> 24, 0, path)
 
     def changed(self, user: str, now: int) -> None:
@@ -120,7 +120,7 @@ class Node:
         )
 
 
-class Place:
+class NameOfNode:
     """A name of a node in a directory. It goes along when it is renamed, and fids with it.
 
     Attributes:
@@ -130,13 +130,13 @@ class Place:
 
     __slots__ = ("name", "node", "parent", "removed")
 
-    def __init__(self, name: str, node: Node, parent: Place | None) -> None:
+    def __init__(self, name: str, node: Node, parent: NameOfNode | None) -> None:
         self.name = name
         self.node = node
         self.parent = parent or self
         self.removed = False
 
-    def is_below(self, directory: Place) -> bool:
+    def is_below(self, directory: NameOfNode) -> bool:
         """Whether this is ``directory`` or somewhere in it."""
         place = self
         while place is not directory:
@@ -145,7 +145,7 @@ class Place:
             place = place.parent
         return True
 
-    def move(self, parent: Place, name: str) -> None:
+    def move(self, parent: NameOfNode, name: str) -> None:
         """Takes the name out of its directory and puts it into another, or the same, where it is free."""
         assert self.parent.node.children is not None
         assert parent.node.children is not None

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ninep.protocol.attributes import SECOND, Statfs
 from ninep.protocol.errors import FileSystemFull, FileTooBig
 from ninep.protocol.ids import Ids
-from ninep.ram.node import Node, Place
+from ninep.ram.node import NameOfNode, Node
 from ninep.wire.dialect import Buffer
 
 CAPACITY = 1 << 30
@@ -79,7 +79,7 @@ class RamStore:
         node.content.resize(length)
         self.free -= node.content.stored - before
 
-    def drop(self, place: Place, user: str) -> None:
+    def drop(self, place: NameOfNode, user: str) -> None:
         """Takes a name out of its directory; with its last name and its last opener a file is gone."""
         siblings = place.parent.node.children
         assert siblings is not None

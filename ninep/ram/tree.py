@@ -9,7 +9,7 @@ from ninep.protocol import stat as st
 from ninep.protocol.errors import UnknownUser
 from ninep.protocol.ids import Ids
 from ninep.ram.file import RamFile
-from ninep.ram.node import Place
+from ninep.ram.node import NameOfNode
 from ninep.ram.store import CAPACITY, LONGEST_NAME, RamStore
 from ninep.server.files import File, FileTree
 
@@ -33,7 +33,7 @@ class RamTree(RamStore, FileTree):
     ) -> None:
         """``mode`` is the root's; for the rest see ``RamStore``."""
         super().__init__(owner, capacity=capacity, clock=clock, ids=ids)
-        self._root = Place("/", self.make(st.DMDIR | mode, owner, owner), None)
+        self._root = NameOfNode("/", self.make(st.DMDIR | mode, owner, owner), None)
 
     def attach(self, uname: str, aname: str, *, local: bool = False) -> File:
         """The root; ``aname`` is not looked at. Raises ``UnknownUser`` for what cannot be a name."""

@@ -46,7 +46,7 @@ class Carried(Generic[T]):
         self._work = work
         self._nursery = nursery
         self._done: Callable[[T | None, Exception | None], None] = done
-        self._on: Place | None = None
+        self._on: WaitPoint | None = None
         self._scope: trio.CancelScope | None = None
         self._going = False
 
@@ -128,7 +128,7 @@ class Carried(Generic[T]):
 Waiter: TypeAlias = "trio.lowlevel.Task | Carried[Any]"
 
 
-class Place(Protocol):
+class WaitPoint(Protocol):
     """What can be waited for by one. Whoever brings it takes ``task`` out and wakes it."""
 
     task: Waiter | None
@@ -150,7 +150,7 @@ async def _fail(error: Exception) -> None:
     raise error
 
 
-async def wait_for(place: Place) -> None:
+async def wait_for(place: WaitPoint) -> None:
     """For what is carried: waits until somebody wakes it. It may come back early, and in a task: look again then."""
     await _yield(place)
 
@@ -162,7 +162,7 @@ async def in_task() -> None:
 
 
 @types.coroutine
-def _yield(place: Place | None) -> Generator[Place | None, None, None]:
+def _yield(place: WaitPoint | None) -> Generator[WaitPoint | None, None, None]:
     yield place
 
 

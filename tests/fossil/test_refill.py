@@ -27,7 +27,7 @@ from venti.blocks.score import Score
 from venti.stores.interface import BlockStore
 from venti.stores.memory import MemoryStore
 from venti.vac import label
-from venti.vac.check import Checker, Fault
+from venti.vac.check import ArchiveFault, Checker
 
 KIB = 1024
 pytestmark = pytest.mark.expects_errors
@@ -84,8 +84,8 @@ async def archived(fossil: Fossil) -> str:
     return score
 
 
-async def faults(store: BlockStore, score: str) -> list[Fault]:
-    found: list[Fault] = []
+async def faults(store: BlockStore, score: str) -> list[ArchiveFault]:
+    found: list[ArchiveFault] = []
     await Checker(store, found.append).run(label.parse(score))
     return found
 

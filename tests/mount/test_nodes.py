@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("pyfuse3", reason="pyfuse3 is not installed: pip install 'ninegrid[mount]'")
 
-from ninep.mount.nodes import ROOT, Node, Nodes
+from ninep.mount.nodes import ROOT, KernelNode, Nodes
 from ninep.protocol.attributes import Attributes
 from ninep.protocol.errors import FileNotFound, FileRemoved
 from ninep.protocol.qid import QTDIR, Qid
@@ -44,7 +44,7 @@ class Told:
             raise FileNotFound from None
 
 
-async def found(nodes: Nodes, parent: Node, name: str, file: Told) -> Node:
+async def found(nodes: Nodes, parent: KernelNode, name: str, file: Told) -> KernelNode:
     any_file: Any = file
     return await nodes.found(parent, name, any_file, file.attributes)
 

@@ -27,7 +27,7 @@ from ninep.protocol.attributes import XATTR_CREATE, XATTR_REPLACE
 from ninep.protocol.dialect import NinePDialect
 from ninep.protocol.errors import FileError
 from ninep.protocol.stat import DMAPPEND, DMDEVICE, DMDIR, DMEXCL, DMLINK, DMNAMEDPIPE, DMSETUID, DMSYMLINK, Stat
-from ninep.ram.node import Place
+from ninep.ram.node import NameOfNode
 from ninep.ram.tree import RamTree
 from ninep.server.files import FileTree
 from ninep.server.serve import serve_stream
@@ -152,7 +152,7 @@ async def answered(client: Client[Any, Any], call: Any) -> None:
         pass
 
 
-def stored(place: Place) -> tuple[int, int]:
+def stored(place: NameOfNode) -> tuple[int, int]:
     """Bytes in the files at and below a place, and how many of them are open."""
     node = place.node
     found = [stored(below) for below in (node.children or {}).values()]

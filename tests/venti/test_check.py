@@ -16,7 +16,7 @@ from venti.blocks.score import ZERO_SCORE, Score
 from venti.stores.memory import MemoryStore
 from venti.trees.root import Root
 from venti.vac import mode as modes
-from venti.vac.check import Checker, Fault
+from venti.vac.check import ArchiveFault, Checker
 from venti.vac.direntry import DirEntry
 from venti.vac.reader import VacFile, open_archive
 from venti.vac.writer import VacWriter
@@ -58,8 +58,8 @@ class Forgetful(MemoryStore):
         self._blocks = {key: data for key, data in self._blocks.items() if key[0] != score}
 
 
-async def faults_of(store: MemoryStore, name: str, *, previous: bool = False) -> list[Fault]:
-    faults: list[Fault] = []
+async def faults_of(store: MemoryStore, name: str, *, previous: bool = False) -> list[ArchiveFault]:
+    faults: list[ArchiveFault] = []
     await Checker(store, faults.append, previous=previous).run(score_of(name))
     return faults
 
@@ -145,7 +145,7 @@ async def test_files_that_share_a_tree_but_not_its_length() -> None:
     await checker.run(score)
     assert len(store) <= checker.blocks
     store.forget(Score.of(bytes([38]) * 512))
-    faults: list[Fault] = []
+    faults: list[ArchiveFault] = []
     await Checker(store, faults.append).run(score)
     assert [fault.path for fault in faults] == ["b"]
 
@@ -153,7 +153,7 @@ async def test_files_that_share_a_tree_but_not_its_length() -> None:
 async def test_what_is_no_archive() -> None:
     store = MemoryStore()
     score = await store.write(BlockType.ROOT, b"x" * 300)
-    faults: list[Fault] = []
+    faults: list[ArchiveFault] = []
     await Checker(store, faults.append).run(score)
     assert [fault.problem for fault in faults] == ["malformed"]
     with pytest.raises(BlockNotFound):
@@ -164,7 +164,7 @@ async def test_directory_of_nonsense() -> None:
     store = MemoryStore()
     block = await store.write(BlockType.DIR, b"\1" * 120)
     score = await store.write(BlockType.ROOT, Root("", "vac", block, 8192).pack())
-    faults: list[Fault] = []
+    faults: list[ArchiveFault] = []
     await Checker(store, faults.append).run(score)
     assert faults
     assert faults[0].problem == "malformed"

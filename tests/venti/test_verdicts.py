@@ -20,7 +20,7 @@ from venti.trees.root import Root
 from venti.trees.truncate import truncate
 from venti.upkeep.scrub import Journal
 from venti.vac import label
-from venti.vac.check import Checker, Fault
+from venti.vac.check import ArchiveFault, Checker
 from venti.vac.direntry import DirEntry, safe_name
 from venti.vac.metablock import MetaBlock
 from venti.vac.reader import VacFile, open_archive
@@ -64,8 +64,8 @@ def file(name: str, number: int = 0, **more: int) -> DirEntry:
     return DirEntry(name, 0o644, entry=number, **more)
 
 
-async def faults(store: MemoryStore, score: Score) -> list[Fault]:
-    found: list[Fault] = []
+async def faults(store: MemoryStore, score: Score) -> list[ArchiveFault]:
+    found: list[ArchiveFault] = []
     await Checker(store, found.append).run(score)
     return found
 

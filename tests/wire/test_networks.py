@@ -9,29 +9,29 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from ninep.net.errors import BadAddress
-from ninep.net.networks import Networks, Place, interface_addresses
+from ninep.net.networks import Listening, Networks, interface_addresses
 
 
 @pytest.mark.parametrize(
     ("settings", "network", "places"),
     [
-        ([], "/net", [Place("*")]),
-        ([], "/net.alt", [Place("127.0.0.1")]),
-        (["/net.alt=127.0.0.9"], "/net.alt", [Place("127.0.0.9")]),
-        (["/net.lab=127.0.0.7"], "/net.lab", [Place("127.0.0.7")]),
-        (["/net.alt=127.0.0.7", "/net.alt=127.0.0.8"], "/net.alt", [Place("127.0.0.8")]),
-        (["/net=127.0.0.1"], "/net", [Place("127.0.0.1")]),
-        (["/net.alt=::1"], "/net.alt", [Place("::1")]),
-        (["/net.alt=*"], "/net.alt", [Place("*")]),
-        (["/net.alt=0.0.0.0/0"], "/net.alt", [Place("*")]),
+        ([], "/net", [Listening("*")]),
+        ([], "/net.alt", [Listening("127.0.0.1")]),
+        (["/net.alt=127.0.0.9"], "/net.alt", [Listening("127.0.0.9")]),
+        (["/net.lab=127.0.0.7"], "/net.lab", [Listening("127.0.0.7")]),
+        (["/net.alt=127.0.0.7", "/net.alt=127.0.0.8"], "/net.alt", [Listening("127.0.0.8")]),
+        (["/net=127.0.0.1"], "/net", [Listening("127.0.0.1")]),
+        (["/net.alt=::1"], "/net.alt", [Listening("::1")]),
+        (["/net.alt=*"], "/net.alt", [Listening("*")]),
+        (["/net.alt=0.0.0.0/0"], "/net.alt", [Listening("*")]),
     ],
 )
-def test_places(settings: list[str], network: str, places: list[Place]) -> None:
+def test_places(settings: list[str], network: str, places: list[Listening]) -> None:
     assert Networks.parse(settings).places(network) == places
 
 
 def test_an_interface_and_a_prefix_are_this_machines_addresses_on_them() -> None:
-    assert Networks.parse(["/net.alt=lo"]).places("/net.alt")[0] == Place("127.0.0.1")
+    assert Networks.parse(["/net.alt=lo"]).places("/net.alt")[0] == Listening("127.0.0.1")
     assert Networks.parse(["/net.alt=127.0.0.0/8"]).address("/net.alt") == "127.0.0.1"
 
 

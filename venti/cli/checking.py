@@ -13,7 +13,7 @@ from venti.blocks.score import Score
 from venti.cli.connection import archive
 from venti.cli.gauge import Gauge
 from venti.stores.interface import BlockStore
-from venti.vac.check import Checker, Fault
+from venti.vac.check import ArchiveFault, Checker
 from venti.vac.named import named
 
 
@@ -32,7 +32,7 @@ async def check(
     faults: list[dict[str, Any]] = []
     with Gauge("checked") as gauge:
 
-        def report(fault: Fault) -> None:
+        def report(fault: ArchiveFault) -> None:
             problems[fault.problem] += 1
             if arguments.json:
                 faults.append(_object(fault))
@@ -54,7 +54,7 @@ async def check(
     return DAMAGED if checker.faults else DONE
 
 
-def _object(fault: Fault) -> dict[str, Any]:
+def _object(fault: ArchiveFault) -> dict[str, Any]:
     return {
         "path": fault.path,
         "score": None if fault.score is None else str(fault.score),

@@ -21,7 +21,7 @@ from venti.upkeep.survey import Fault
 log = logging.getLogger(__name__)
 
 
-class Batch(NamedTuple):
+class SentBatch(NamedTuple):
     """Some blocks, those among them that are damaged, and the place in the log behind them.
 
     ``size`` is the bytes of the log that were gone through.
@@ -52,7 +52,7 @@ class Outgoing:
         finally:
             file.close()
 
-    def next(self, budget: int) -> Batch | None:
+    def next(self, budget: int) -> SentBatch | None:
         """The next blocks, about ``budget`` bytes of them; None at the end. In any thread, one at a time."""
         while self._numbers:
             number = self._numbers[0]
@@ -64,7 +64,7 @@ class Outgoing:
             self._numbers.pop(0)
         return None
 
-    def _read(self, number: int, start: int, budget: int) -> Batch:
+    def _read(self, number: int, start: int, budget: int) -> SentBatch:
         blocks: list[tuple[BlockType, bytes]] = []
         faults: list[Fault] = []
         at = start
@@ -87,7 +87,7 @@ class Outgoing:
                     break
         finally:
             file.close()
-        return Batch(blocks, faults, Position(number, at), at - start)
+        return SentBatch(blocks, faults, Position(number, at), at - start)
 
 
 class Places:

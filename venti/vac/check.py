@@ -28,7 +28,7 @@ from venti.vac import metablock
 from venti.vac.direntry import DirEntry, safe_name
 
 
-class Fault(NamedTuple):
+class ArchiveFault(NamedTuple):
     """Something that is not as it should be.
 
     Attributes:
@@ -65,7 +65,7 @@ class Checker:
     def __init__(
         self,
         store: BlockStore,
-        report: Callable[[Fault], None],
+        report: Callable[[ArchiveFault], None],
         *,
         previous: bool = False,
         window: int = WINDOW,
@@ -97,7 +97,7 @@ class Checker:
     def _fault(self, path: str, link: Link | None, problem: str, detail: str = "") -> None:
         self.faults += 1
         score, type = link or (None, None)
-        self._report(Fault(path, score, type, problem, detail))
+        self._report(ArchiveFault(path, score, type, problem, detail))
 
     def _first_time(self, score: Score, type: BlockType, cut: tuple[int, int, int] = (0, 0, 0)) -> bool:
         """Whether a subtree was not looked at yet, of which so many leaves count, and which is cut like this."""

@@ -14,7 +14,7 @@ _YEAR = re.compile(r"\d{4}")
 _DAY = re.compile(r"(\d{4})(?:\.(\d+))?")
 
 
-class Place(NamedTuple):
+class NextRun(NamedTuple):
     """Where the next run goes.
 
     Attributes:
@@ -28,7 +28,7 @@ class Place(NamedTuple):
     newest: VacFile | None
 
 
-async def next_place(top: VacFile | None, today: tuple[int, ...]) -> Place:
+async def next_place(top: VacFile | None, today: tuple[int, ...]) -> NextRun:
     """Finds it; ``top`` is that of the archive so far, ``today`` year, month and day."""
     year, day = f"{today[0]:04}", f"{today[1]:02}{today[2]:02}"
     years = {} if top is None else {one.info.name: one for one in await top.files() if _is(one, _YEAR)}
@@ -42,11 +42,11 @@ async def next_place(top: VacFile | None, today: tuple[int, ...]) -> Place:
     for _, latest in sorted(years.items(), reverse=True):
         runs = [one for one in await latest.files() if _is(one, _DAY)]
         if runs:
-            return Place(year, name, max(runs, key=_order))
-    return Place(year, name, None)
+            return NextRun(year, name, max(runs, key=_order))
+    return NextRun(year, name, None)
 
 
-async def grown(writer: VacWriter, top: VacFile | None, place: Place, run: Ready, level: DirEntry) -> DirectoryTrees:
+async def grown(writer: VacWriter, top: VacFile | None, place: NextRun, run: Ready, level: DirEntry) -> DirectoryTrees:
     """The top directory with everything it had and the run in its place.
 
     Args:

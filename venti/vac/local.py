@@ -28,7 +28,7 @@ YOUNG: Final = 2
 it may change again without a difference in that time, and has to be read the next time."""
 
 
-class Found(NamedTuple):
+class LocalName(NamedTuple):
     """One name of a directory.
 
     Attributes:
@@ -46,7 +46,7 @@ class Found(NamedTuple):
     unfit: bool = False
 
 
-def look(path: str, name: str) -> Found | None:
+def look(path: str, name: str) -> LocalName | None:
     """One file by its path, under a name of choice; a link is followed to no end but taken as itself.
 
     None for what has no place in an archive, such as sockets.
@@ -59,13 +59,13 @@ def look(path: str, name: str) -> Found | None:
     if info is None:
         return None
     if stat.S_ISREG(status.st_mode):
-        return Found(info, status.st_size)
-    return Found(info, 0, _stand_in(path, status, None))
+        return LocalName(info, status.st_size)
+    return LocalName(info, 0, _stand_in(path, status, None))
 
 
 def scan(
     path: str, unchanged: Callable[[DirEntry, int], bool], wanted: Callable[[str], bool], budget: int
-) -> list[Found]:
+) -> list[LocalName]:
     """A directory in the order of its names' bytes, with the contents of small files.
 
     Args:
@@ -89,29 +89,29 @@ def scan(
         os.close(descriptor)
 
 
-def _one(parent: int, name: str, unchanged: Callable[[DirEntry, int], bool], budget: int) -> Found:
+def _one(parent: int, name: str, unchanged: Callable[[DirEntry, int], bool], budget: int) -> LocalName:
     try:
         status = os.stat(name, dir_fd=parent, follow_symlinks=False)
         info = attributes(name, status)
     except OSError as error:
-        return Found(DirEntry(name, 0), error=error)
+        return LocalName(DirEntry(name, 0), error=error)
     if info is None:
-        return Found(DirEntry(name, 0), unfit=True)
+        return LocalName(DirEntry(name, 0), unfit=True)
     if info.directory:
-        return Found(info)
+        return LocalName(info)
     try:
         if not stat.S_ISREG(status.st_mode):
-            return Found(info, 0, _stand_in(name, status, parent))
+            return LocalName(info, 0, _stand_in(name, status, parent))
         size = status.st_size
         if size > min(budget, SMALL) or unchanged(info, size) or budget <= 0:
-            return Found(info, size)
+            return LocalName(info, size)
         descriptor = open_file(name, parent)
         try:
-            return Found(info, size, _read_whole(descriptor, min(budget, SMALL)))
+            return LocalName(info, size, _read_whole(descriptor, min(budget, SMALL)))
         finally:
             os.close(descriptor)
     except OSError as error:
-        return Found(info, error=error)
+        return LocalName(info, error=error)
 
 
 def total_size(paths: Iterable[str]) -> int:

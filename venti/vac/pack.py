@@ -18,7 +18,7 @@ from venti.trees.entry import Entry
 from venti.vac import local
 from venti.vac import mode as modes
 from venti.vac.direntry import DirEntry
-from venti.vac.local import Found
+from venti.vac.local import LocalName
 from venti.vac.merge import LARGEST, SUFFIX, holds_archive
 from venti.vac.reader import VacFile
 from venti.vac.unchanged import Unchanged, never
@@ -181,9 +181,9 @@ class Packer:
             return {}
         return {file.info.name: file for file in await directory.files()}
 
-    async def _enter(self, frame: _Frame, found: Sequence[Found]) -> None:
+    async def _enter(self, frame: _Frame, found: Sequence[LocalName]) -> None:
         """Takes in the files of a directory and notes its directories."""
-        later: list[Found] = []
+        later: list[LocalName] = []
         for one in found:
             name = one.info.name
             path = frame.paths.get(name) or os.path.join(frame.path, name)
@@ -280,7 +280,7 @@ class _Frame:
         self.info = info
         self.writer = writer
         self.old = old
-        self.found: list[Found] = []
+        self.found: list[LocalName] = []
         self.paths: dict[str, str] = {}
         self.waiting: list[DirEntry] = []
         self.ready: dict[str, Ready] = {}
