@@ -11,7 +11,7 @@ import errno
 import os
 import threading
 from collections.abc import Callable, Coroutine, Sequence
-from functools import partial, wraps
+from functools import partial
 from types import CoroutineType
 from typing import Any
 
@@ -22,25 +22,19 @@ from ninep.export.file import ExportFile
 from ninep.export.mounts import Away
 from ninep.export.place import thread_begins, thread_ends
 from ninep.export.view import LONGEST, ExportView
+from ninep.protocol.attributes import Attributes, SetAttributes, Statfs
 from ninep.protocol.errors import FileError, FileTooBig
 from ninep.protocol.qid import Qid
 from ninep.protocol.stat import Stat
-from ninep.server.files import Walked
+from ninep.server.files import File, Walked
 from ninep.tasks.shielded import has_ended
-from ninep.wire.dialect import Buffer
+from ninep.wire.dialect import Buffer, Maybe
 from ninep.wire.maybe import arrived
 
 GRACE = 1.0
 """Seconds that a call which was given up may still take to end by itself."""
-_CALLS = (
-    *("walk", "step", "open", "create", "read", "write", "list", "stat", "wstat", "remove", "clunk", "getattr"),
-    *("setattr", "lcreate", "mkdir", "mknod", "symlink", "link", "readlink", "rename", "replace", "renameat"),
-    *("unlinkat", "fsync", "statfs", "listxattr", "getxattr", "setxattr", "removexattr"),
-)
-_SHARING = frozenset(("read", "write", "stat", "getattr"))
 _lock = threading.Lock()
 """Held while it changes which threads a view has."""
-_here = threading.local()
 _ELSEWHERE = Away()
 """For places where something was mounted that is not there any more."""
 
@@ -116,13 +110,11 @@ class AwayFile(ExportFile):
                 if job.given_up:
                     return
                 job.begun = True
-            _here.inside = True
             try:
                 # The system's errors become those of 9P.
                 with AS_OURSELVES:
                     job.result = work(self, *arguments)
             finally:
-                _here.inside = False
                 end()
 
         def end() -> None:
@@ -168,6 +160,140 @@ class AwayFile(ExportFile):
                 os.close(descriptor)
         finally:
             self._place.drop()
+
+    # What clients ask
+
+    @property
+    def _away(self) -> Away:
+        return self._place.away or _ELSEWHERE
+
+    def _ask(self, work: Callable[..., Any], *arguments: Any) -> Coroutine[Any, Any, Any]:
+        return self.in_thread(work, arguments, self._away)
+
+    def _ask_below(self, work: Callable[..., Any], name: str, *arguments: Any) -> Coroutine[Any, Any, Any]:
+        """For what concerns a name in this directory, behind which another file system may be mounted."""
+        return self.in_thread(work, (name, *arguments), self._away.on((name,)))
+
+    def walk(self, names: Sequence[str]) -> Maybe[Walked]:
+        """The file systems are those on the way, too."""
+        return self.in_thread(ExportFile.walk, (names,), self._away.on(names))
+
+    def step(self, name: str) -> Maybe[File]:
+        """See ``File``, as for the other methods."""
+        return self._ask_below(ExportFile.step, name)
+
+    def open(self, mode: int) -> Maybe[None]:
+        """What it is may have changed since it was walked to."""
+        return self._ask(AwayFile._open_here, mode)
+
+    def create(self, name: str, perm: int, mode: int) -> Maybe[File]:
+        """Makes a file or directory, open."""
+        return self._ask_below(ExportFile.create, name, perm, mode)
+
+    def read(self, offset: int, count: int) -> Maybe[Buffer]:
+        """Behind what was written before."""
+        return self.in_order(AwayFile._read_here, (offset, count), self._away, writes=False)
+
+    def write(self, offset: int, data: Buffer) -> Maybe[int]:
+        """In the order in which it was asked for."""
+        return self.in_order(AwayFile._write_here, (offset, data), self._away, writes=True)
+
+    def list(self, rewind: bool) -> Maybe[Sequence[Stat]]:
+        """The next entries."""
+        return self._ask(ExportFile.list, rewind)
+
+    def stat(self) -> Maybe[Stat]:
+        """Behind what was written before."""
+        return self.in_order(ExportFile.stat, (), self._away, writes=False)
+
+    def wstat(self, changes: Stat) -> Maybe[None]:
+        """What it changes and what it only makes durable, in one call."""
+        return self._ask(AwayFile._wstat_here, changes)
+
+    def remove(self) -> Maybe[None]:
+        """Removes it, and gives the view up."""
+        return self._ask(ExportFile.remove)
+
+    def clunk(self) -> Maybe[None]:
+        """No thread is needed where there is nothing to say to the file system."""
+        if self.is_idle:
+            self._leave()
+            return None
+        return self._ask(AwayFile._clunk_here)
+
+    # What only Unix asks
+
+    def getattr(self, mask: int) -> Maybe[Attributes]:
+        """Behind what was written before."""
+        return self.in_order(ExportFile.getattr, (mask,), self._away, writes=False)
+
+    def setattr(self, changes: SetAttributes) -> Maybe[None]:
+        """Changes attributes."""
+        return self._ask(ExportFile.setattr, changes)
+
+    def lcreate(self, name: str, perm: int, mode: int, gid: int | None) -> Maybe[File]:
+        """Makes a plain file, open."""
+        return self._ask_below(ExportFile.lcreate, name, perm, mode, gid)
+
+    def mkdir(self, name: str, perm: int, gid: int | None) -> Maybe[Qid]:
+        """Makes a directory."""
+        return self._ask_below(ExportFile.mkdir, name, perm, gid)
+
+    def mknod(self, name: str, mode: int, rdev: int, gid: int | None) -> Maybe[Qid]:
+        """Makes a device, pipe or socket."""
+        return self._ask_below(ExportFile.mknod, name, mode, rdev, gid)
+
+    def symlink(self, name: str, target: str, gid: int | None) -> Maybe[Qid]:
+        """Makes a symbolic link."""
+        return self._ask_below(ExportFile.symlink, name, target, gid)
+
+    def link(self, name: str, file: File) -> Maybe[None]:
+        """Makes another name."""
+        return self._ask_below(ExportFile.link, name, file)
+
+    def readlink(self) -> Maybe[str]:
+        """The target of a symbolic link."""
+        return self._ask(ExportFile.readlink)
+
+    def rename(self, directory: File, name: str) -> Maybe[None]:
+        """Moves it."""
+        return self._ask(ExportFile.rename, directory, name)
+
+    def replace(self, name: str) -> Maybe[None]:
+        """Renames it within its directory."""
+        return self._ask_below(ExportFile.replace, name)
+
+    def renameat(self, name: str, directory: File, newname: str) -> Maybe[None]:
+        """Moves what is called ``name``."""
+        return self._ask_below(ExportFile.renameat, name, directory, newname)
+
+    def unlinkat(self, name: str, directory: bool) -> Maybe[None]:
+        """Removes a name."""
+        return self._ask_below(ExportFile.unlinkat, name, directory)
+
+    def fsync(self, data_only: bool) -> Maybe[None]:
+        """Makes it durable."""
+        return self._ask(AwayFile._fsync_here, data_only)
+
+    def statfs(self) -> Maybe[Statfs]:
+        """The room of its file system."""
+        return self._ask(ExportFile.statfs)
+
+    def listxattr(self) -> Maybe[Sequence[str]]:
+        """The names of its extended attributes."""
+        return self._ask(ExportFile.listxattr)
+
+    def getxattr(self, name: str) -> Maybe[Buffer]:
+        """An extended attribute."""
+        return self._ask(ExportFile.getxattr, name)
+
+    def setxattr(self, name: str, value: bytes, flags: int) -> Maybe[None]:
+        """Sets an extended attribute."""
+        return self._ask(ExportFile.setxattr, name, value, flags)
+
+    def removexattr(self, name: str) -> Maybe[None]:
+        """Removes an extended attribute."""
+        return self._ask(ExportFile.removexattr, name)
 
     # What is done otherwise by a thread
 
@@ -229,40 +355,3 @@ def _give_up(result: object) -> None:
         file._leave()
     elif isinstance(file, ExportView):
         file._give_up()
-
-
-_OWN = {
-    "open": AwayFile._open_here,
-    "read": AwayFile._read_here,
-    "write": AwayFile._write_here,
-    "wstat": AwayFile._wstat_here,
-    "fsync": AwayFile._fsync_here,
-    "clunk": AwayFile._clunk_here,
-}
-
-
-def _guarded(name: str) -> Callable[..., Any]:
-    """The method, made by a thread; in one, as it is."""
-    plain = getattr(ExportFile, name)
-    work: Callable[..., Any] = _OWN.get(name, plain)
-
-    @wraps(plain)
-    def call(self: AwayFile, *arguments: Any) -> Any:
-        if getattr(_here, "inside", False):
-            return work(self, *arguments)
-        if name == "clunk" and self.is_idle:
-            return self._leave()
-        away = self._place.away or _ELSEWHERE
-        if name == "walk":
-            away = away.on(arguments[0])
-        elif arguments and isinstance(arguments[0], str):
-            away = away.on(arguments[:1])
-        if name in _SHARING:
-            return self.in_order(work, arguments, away, writes=name == "write")
-        return self.in_thread(work, arguments, away)
-
-    return call
-
-
-for _name in _CALLS:
-    setattr(AwayFile, _name, _guarded(_name))

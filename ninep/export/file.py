@@ -30,11 +30,11 @@ class ExportFile(ExportView):
         """Users and groups of this machine."""
         return self._tree.ids
 
-    def getattr(self, mask: int) -> Attributes:
+    def getattr(self, mask: int) -> Maybe[Attributes]:
         """All of them."""
         return self._tree.attributes(self._place.refresh())
 
-    def setattr(self, changes: SetAttributes) -> None:
+    def setattr(self, changes: SetAttributes) -> Maybe[None]:
         """What cannot fail any more comes last, as far as that can be known."""
         self._writable_tree()
         place = self._place
@@ -51,6 +51,7 @@ class ExportFile(ExportView):
                 old = place.refresh()
                 times = _or(changes.atime, old.st_atime_ns), _or(changes.mtime, old.st_mtime_ns)
                 os.utime(place.proc, ns=times)
+        return None
 
     def _cut(self, size: int) -> None:
         if self._place.is_directory:
@@ -60,7 +61,7 @@ class ExportFile(ExportView):
         else:
             os.truncate(self._place.proc, size)
 
-    def lcreate(self, name: str, perm: int, mode: int, gid: int | None) -> File:
+    def lcreate(self, name: str, perm: int, mode: int, gid: int | None) -> Maybe[File]:
         """A plain file with the permissions that are asked for."""
         self._writable_tree()
         directory = self._place
@@ -69,7 +70,7 @@ class ExportFile(ExportView):
             descriptor = os.open(name, CREATE | flags_of(mode), perm & 0o7777, dir_fd=directory.descriptor)
             return self._made(name, descriptor, mode, perm & 0o7777, gid)
 
-    def mkdir(self, name: str, perm: int, gid: int | None) -> Qid:
+    def mkdir(self, name: str, perm: int, gid: int | None) -> Maybe[Qid]:
         """A directory; in one with the set-group bit it gets that as well."""
         self._writable_tree()
         directory = self._place
@@ -78,7 +79,7 @@ class ExportFile(ExportView):
             os.mkdir(name, perm & 0o7777, dir_fd=directory.descriptor)
             return self._settled(name, perm & 0o7777, gid)
 
-    def mknod(self, name: str, mode: int, rdev: int, gid: int | None) -> Qid:
+    def mknod(self, name: str, mode: int, rdev: int, gid: int | None) -> Maybe[Qid]:
         """A file of any kind; devices where the kernel lets the user make them."""
         self._writable_tree()
         with self._acting:
@@ -86,7 +87,7 @@ class ExportFile(ExportView):
             os.mknod(name, mode, rdev, dir_fd=self._place.descriptor)
             return self._settled(name, mode & 0o7777, gid)
 
-    def symlink(self, name: str, target: str, gid: int | None) -> Qid:
+    def symlink(self, name: str, target: str, gid: int | None) -> Maybe[Qid]:
         """A link, wherever it leads: nothing is followed here."""
         self._writable_tree()
         with self._acting:
@@ -106,7 +107,7 @@ class ExportFile(ExportView):
         finally:
             place.drop()
 
-    def link(self, name: str, file: File) -> None:
+    def link(self, name: str, file: File) -> Maybe[None]:
         """Another name."""
         self._writable_tree()
         if not isinstance(file, ExportFile) or file._tree is not self._tree:
@@ -116,7 +117,7 @@ class ExportFile(ExportView):
             if place.refresh().st_nlink and not place.is_directory:
                 # The file itself, also where the name that it was found by is gone and another one is left.
                 os.link(place.proc, name, dst_dir_fd=self._place.descriptor, follow_symlinks=True)
-                return
+                return None
             place.check()
             os.link(
                 place.name,
@@ -125,6 +126,7 @@ class ExportFile(ExportView):
                 dst_dir_fd=self._place.descriptor,
                 follow_symlinks=False,
             )
+        return None
 
     def rename(self, directory: File, name: str) -> Maybe[None]:
         """Moves the name; a file that is there is replaced in one step."""
@@ -208,7 +210,7 @@ class ExportFile(ExportView):
             return synced(self._descriptor, data_only=data_only)
         return synced_place(self._place)
 
-    def statfs(self) -> Statfs:
+    def statfs(self) -> Maybe[Statfs]:
         """The room of the file system here."""
         with AS_OURSELVES:
             found = os.fstatvfs(self._place.descriptor)
@@ -223,27 +225,29 @@ class ExportFile(ExportView):
             namelen=found.f_namemax,
         )
 
-    def listxattr(self) -> Sequence[str]:
+    def listxattr(self) -> Maybe[Sequence[str]]:
         """Their names."""
         with self._acting:
             return os.listxattr(self._place.proc)
 
-    def getxattr(self, name: str) -> Buffer:
+    def getxattr(self, name: str) -> Maybe[Buffer]:
         """A value."""
         with self._acting:
             return os.getxattr(self._place.proc, name)
 
-    def setxattr(self, name: str, value: bytes, flags: int) -> None:
+    def setxattr(self, name: str, value: bytes, flags: int) -> Maybe[None]:
         """Sets one; which, the kernel decides."""
         self._writable_tree()
         with self._acting:
             os.setxattr(self._place.proc, name, value, flags)
+        return None
 
-    def removexattr(self, name: str) -> None:
+    def removexattr(self, name: str) -> Maybe[None]:
         """Removes one."""
         self._writable_tree()
         with self._acting:
             os.removexattr(self._place.proc, name)
+        return None
 
 
 def _or(value: int | None, default: int) -> int:

@@ -152,7 +152,7 @@ class ExportView(File):
             with trio.CancelScope(shield=True):
                 await arrived(self.clunk())
 
-    def step(self, name: str) -> File:
+    def step(self, name: str) -> Maybe[File]:
         """A child, or the parent."""
         place = self._place
         if not place.is_directory:
@@ -162,17 +162,17 @@ class ExportView(File):
         with self._acting:
             return self._tree.view(place.step(name), self._identity, self._acting)
 
-    def open(self, mode: int) -> None:
+    def open(self, mode: int) -> Maybe[None]:
         """Opens the file itself. Devices, pipes and sockets belong to this machine and are not served."""
         place = self._place
         if place.is_directory:
             with self._acting:
                 self._descriptor = place.open(os.O_RDONLY)
-            return
+            return None
         if place.is_link and mode == OREAD:
             # To a client that knows no links it is a file that holds the target.
-            self._target = os.fsencode(self.readlink())
-            return
+            self._target = os.fsencode(self._readlink())
+            return None
         if not unix.S_ISREG(place.status.st_mode):
             raise PermissionDenied("only plain files and directories can be opened")
         if mode & OTRUNC or mode & 3 in (OWRITE, ORDWR):
@@ -187,6 +187,7 @@ class ExportView(File):
             self._descriptor = place.open(flags)
             self._writable = mode & 3 in (OWRITE, ORDWR)
             self._appends = bool(mode & OAPPEND)
+        return None
 
     def _removable(self) -> None:
         parent = self._place.parent
@@ -197,7 +198,7 @@ class ExportView(File):
         if self._tree.read_only:
             raise ReadOnly
 
-    def create(self, name: str, perm: int, mode: int) -> File:
+    def create(self, name: str, perm: int, mode: int) -> Maybe[File]:
         """Makes a file or directory, open."""
         self._writable_tree()
         if perm & (st.DMAPPEND | st.DMEXCL):
@@ -276,7 +277,7 @@ class ExportView(File):
 
         return append()
 
-    def list(self, rewind: bool) -> Sequence[Stat]:
+    def list(self, rewind: bool) -> Maybe[Sequence[Stat]]:
         """The next entries. Who may read a directory sees them in full, as 9P has it."""
         with AS_OURSELVES:
             if rewind:
@@ -308,14 +309,22 @@ class ExportView(File):
             self._entries.close()
             self._entries = None
 
-    def stat(self) -> Stat:
+    def stat(self) -> Maybe[Stat]:
         """The entry."""
+        return self._stat()
+
+    def readlink(self) -> Maybe[str]:
+        """The target."""
+        return self._readlink()
+
+    # What other methods ask as well; there it is never for a thread to answer: they may be in one.
+
+    def _stat(self) -> Stat:
         place = self._place
         status = place.status = os.fstat(place.descriptor)
-        return self._tree.stat(status, place.name, self.readlink() if place.is_link else "")
+        return self._tree.stat(status, place.name, self._readlink() if place.is_link else "")
 
-    def readlink(self) -> str:
-        """The target."""
+    def _readlink(self) -> str:
         if not self._place.is_link:
             raise InvalidArgument
         with self._acting:
@@ -324,7 +333,7 @@ class ExportView(File):
     def wstat(self, changes: Stat) -> Maybe[None]:
         """All checks that can be made first; then the changes, the name first, which is undone if another fails."""
         place = self._place
-        changes = settled(changes, self.stat())
+        changes = settled(changes, self._stat())
         if changes.touches_nothing:
             return None if self._tree.read_only else synced_place(place)
         self._writable_tree()
