@@ -11,15 +11,15 @@ from fossil.commands.registry import ANY, FSYS, Speaker, fsys_command
 from fossil.console import modetext
 from fossil.console.words import Given, number, quoted
 from fossil.errors import ConsoleRefused, FossilError
-from fossil.files.livefile import LONGEST_NAME
 from fossil.live.filesystem import LARGEST_FILE, ROOT, FileSystem
 from fossil.live.hardlinks import place_of
+from fossil.live.naming import LONGEST_NAME, check_empty, check_free, describe, show_change
 from fossil.metadata.node import Node
 from fossil.past.history import ARCHIVE, SNAPSHOT
 from fossil.past.past import Past
 from fossil.past.shelf import Shelf
 from fossil.server.fsys import Fsys
-from ninep.protocol.errors import DirectoryNotEmpty, FileExists, FileNotFound, NinepError, NotDirectory
+from ninep.protocol.errors import FileNotFound, NinepError, NotDirectory
 from ninep.protocol.stat import DMDIR
 
 ACTIVE = "active"
@@ -117,8 +117,7 @@ async def create(speaker: Speaker, fsys: Fsys, given: Given) -> str:
             raise NotDirectory
         _check_name(name)
         system = fsys.open.system
-        if name in system.children(parent):
-            raise FileExists
+        check_free(system, parent, name)
     except (NinepError, FossilError) as error:
         raise ConsoleRefused(f"create {above}/{name}: {error}") from error
     system.create(parent, name, mode, uid, gid)
@@ -156,8 +155,7 @@ async def remove(speaker: Speaker, fsys: Fsys, given: Given) -> str:
             node = _live(fsys, path)
             if node.path == ROOT:
                 raise ConsoleRefused("cannot remove root")
-            if node.mode & DMDIR and system.children(node):
-                raise DirectoryNotEmpty
+            check_empty(system, node)
             system.remove(node, "adm", _place(fsys, node, path))
         except (NinepError, FossilError) as error:
             lines.append(f"{path}: {error}\n")
@@ -205,8 +203,7 @@ async def wstat(speaker: Speaker, fsys: Fsys, given: Given) -> str:
             _check_name(name)
             if node.path == ROOT:
                 raise ConsoleRefused("the root has no other name")
-            if name in system.children(system.node(place[0])):
-                raise FileExists
+            check_free(system, system.node(place[0]), name)
         if size != node.length and (node.mode & DMDIR or size > LARGEST_FILE):
             raise ConsoleRefused("bad length")
     except (NinepError, FossilError) as error:
@@ -216,10 +213,8 @@ async def wstat(speaker: Speaker, fsys: Fsys, given: Given) -> str:
     if rename:
         system.rename(node, name, "adm", place=place)
         path = f"{path.rstrip('/').rpartition('/')[0]}/{name}"
-    node.set_mode(mode)
-    node.uid = node.uid if uid == KEEP else uid
-    node.gid = node.gid if gid == KEEP else gid
-    node.ctime = system.time()
-    system.touch(node)
+    describe(system, node, mode=mode, uid="" if uid == KEEP else uid, gid="" if gid == KEEP else gid)
+    if not rename:
+        show_change(system, node)
     system.commit()
     return f"\told: w{before}\n\tnew: w{_described(path, look(fsys, path))}\n"

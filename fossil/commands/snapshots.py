@@ -10,7 +10,7 @@ from fossil.commands.files import look
 from fossil.commands.registry import FSYS, Speaker, fsys_command
 from fossil.console.words import Given, number
 from fossil.errors import ConsoleRefused
-from fossil.files.livefile import LONGEST_NAME
+from fossil.live.naming import LONGEST_NAME
 from fossil.past.history import ARCHIVE, SNAPSHOT
 from fossil.past.past import Past
 from fossil.past.schedule import parse_clock, parse_minutes

@@ -11,19 +11,16 @@ from fossil.errors import FossilError, Unlisted
 from fossil.files.standpoint import Standpoint
 from fossil.files.unixview import UnixView
 from fossil.live.filesystem import ROOT
-from fossil.live.hardlinks import places
+from fossil.live.naming import check_empty, check_free, describe, show_change
 from fossil.live.users import NOBODY
 from fossil.metadata.node import Node
 from ninep.protocol import stat as st
 from ninep.protocol.errors import (
-    DirectoryNotEmpty,
     ExclusiveUse,
     FileError,
-    FileExists,
     FileRemoved,
     IllegalMode,
     InputOutput,
-    NameTooLong,
     NotDirectory,
     NotOwner,
     PermissionDenied,
@@ -37,8 +34,6 @@ from ninep.protocol.stat import NO32, NO64, Stat
 from ninep.server.files import File
 from ninep.wire.dialect import Buffer, Maybe
 
-LONGEST_NAME = 255
-"""Bytes of a name: a directory entry must fit a block of an archive with all else that it says."""
 LEASE = 300.0
 """Seconds that an exclusive-use file stays with who opened it and does not use it."""
 WRITERS = "write"
@@ -171,10 +166,7 @@ class LiveFile(UnixView):
         self._may(node, WRITE)
         if self._tree.rules.permissions and system.users.is_member(self._user, "noworld"):
             raise PermissionDenied
-        if len(name.encode()) > LONGEST_NAME:
-            raise NameTooLong
-        if name in system.children(node):
-            raise FileExists
+        check_free(system, node, name)
 
     def _opened_new(self, node: Node) -> File:
         """A view of a file that was just made, open."""
@@ -259,10 +251,7 @@ class LiveFile(UnixView):
             raise WstatProhibited
         parent = system.node(self._place[0])
         self._may(parent, WRITE)
-        if len(name.encode()) > LONGEST_NAME:
-            raise NameTooLong
-        if name in system.children(parent):
-            raise FileExists
+        check_free(system, parent, name)
 
     def _change(self, changes: Stat, uid: str, gid: str, *, atime: int | None = None, mtime: int | None = None) -> None:
         """Does what was found to be allowed; what can still fail comes first. Times are nanoseconds."""
@@ -273,24 +262,10 @@ class LiveFile(UnixView):
             place = self._place
             system.rename(node, changes.name, self._uid(), place=place)
             self._via = place[0], changes.name
-        if changes.mode != NO32:
-            node.set_mode(changes.mode)
-        if mtime is not None:
-            node.mtime = mtime
-        if atime is not None:
-            node.atime = atime
-        if uid:
-            node.uid = uid
-        if gid:
-            node.gid = gid
-        node.ctime = system.time()
-        system.touch(node)
-        if node.path != ROOT and not changes.name and not node.removed:
-            # What a listing shows is another thing now.
-            for directory, _ in places(node):
-                parent = system.node(directory)
-                parent.next_version()
-                system.touch(parent)
+        mode = None if changes.mode == NO32 else changes.mode
+        describe(system, node, mode=mode, uid=uid, gid=gid, atime=atime, mtime=mtime)
+        if not changes.name:
+            show_change(system, node)
 
     async def _sync(self) -> None:
         """Everything that has been written is on stable storage when this returns."""
@@ -326,8 +301,8 @@ class LiveFile(UnixView):
         self._changing()
         place = self._place
         self._may(system.node(place[0]), WRITE)
-        if node.mode & st.DMDIR and system.children(node):
-            raise DirectoryNotEmpty
+        if node.mode & st.DMDIR:
+            check_empty(system, node)
         system.remove(node, self._uid(), place)
 
     def clunk(self) -> None:

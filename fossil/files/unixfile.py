@@ -10,17 +10,16 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from fossil.errors import FossilError, Unlisted
-from fossil.files.livefile import LONGEST_NAME, LiveFile
+from fossil.files.livefile import LiveFile
 from fossil.files.unixview import LONGEST_TARGET
-from fossil.live.filesystem import ROOT
 from fossil.live.hardlinks import MOST, Place, add, place_of
 from fossil.live.ids import stored_id
+from fossil.live.naming import check_empty, check_move, move
 from fossil.metadata.node import Node
 from ninep.protocol import stat as st
 from ninep.protocol.attributes import SetAttributes, device_extension, plan9_mode
 from ninep.protocol.emulation import changed_mode
 from ninep.protocol.errors import (
-    DirectoryNotEmpty,
     FileNotFound,
     IllegalMode,
     InputOutput,
@@ -186,12 +185,8 @@ class UnixFile(LiveFile):
             raise NotDirectory if folder else IsDirectory
         self._changing()
         self._may(self._node, WRITE)
-        self._check_empty(node)
+        check_empty(self._system, node)
         self._system.remove(node, self._uid(), (self._node.path, name))
-
-    def _check_empty(self, node: Node) -> None:
-        if node.mode & st.DMDIR and self._system.children(node):
-            raise DirectoryNotEmpty
 
     def _node_of(self, directory: File) -> Node:
         if not isinstance(directory, UnixFile) or directory._system is not self._system:
@@ -224,42 +219,13 @@ class UnixFile(LiveFile):
 
     def _move(self, node: Node, place: Place, target: Node, name: str) -> None:
         system = self._system
-        if not target.mode & st.DMDIR:
-            raise NotDirectory
-        if node.removed or target.removed:
-            raise FileNotFound
-        if node.path == ROOT or self._is_below(target, node):
-            raise InvalidArgument
+        check_move(system, node, target)
         self._changing()
         place = place_of(node, place)
-        parent = system.node(place[0])
-        for directory in (parent, target):
+        for directory in (system.node(place[0]), target):
             self._may(directory, WRITE)
-        if len(name.encode()) > LONGEST_NAME:
-            raise NameTooLong
-        system.children(parent)
-        there = system.child(target, name)
-        if there is node:
-            return
-        if there is not None:
-            if there.mode & st.DMDIR and not node.mode & st.DMDIR:
-                raise IsDirectory
-            if node.mode & st.DMDIR and not there.mode & st.DMDIR:
-                raise NotDirectory
-            self._check_empty(there)
-        system.check()
-        if there is not None:
-            system.remove(there, self._uid(), (target.path, name))
-        system.rename(node, name, self._uid(), directory=target, place=place)
-        if node is self._node:
+        if move(system, node, place, target, name, self._uid()) and node is self._node:
             self._via = target.path, name
-
-    def _is_below(self, node: Node, directory: Node) -> bool:
-        while node is not directory:
-            if node.path == ROOT:
-                return False
-            node = self._system.node(node.parent)
-        return True
 
     # Changing
 
