@@ -7,6 +7,7 @@ import inspect
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 
 import pytest
 import trio
@@ -27,9 +28,22 @@ def autojump_clock() -> MockClock:
     return MockClock(autojump_threshold=0)
 
 
+TESTS = Path(__file__).parent
+FAST = {TESTS / line for line in (TESTS / "fast.txt").read_text().split("\n") if line and not line.startswith("#")}
+"""The files whose tests take seconds together, imports included. All others are marked ``slow``."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With ``-m 'not slow'`` files with slow tests are not even imported, for that takes most of the time."""
+    wanted = config.getoption("markexpr") != "not slow" or collection_path.suffix != ".py"
+    return None if wanted or collection_path in FAST else True
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A guest bounds its own time, by how busy the machine is: the run's limit is for one that does not."""
     for item in items:
+        if item.path not in FAST:
+            item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("kernel"):
             item.add_marker(pytest.mark.timeout(GUEST), append=False)
 

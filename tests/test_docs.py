@@ -18,7 +18,7 @@ import fossil.commands.interpreter  # noqa: F401 which enters the commands of th
 from fossil.commands.registry import FSYS, SERVER
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
