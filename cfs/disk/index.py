@@ -2,7 +2,7 @@ r"""The index of a cache: which extents there are, and where. An SQLite database
 
 It is never waited for: ``synchronous`` is off. After ``kill -9`` it holds everything committed; after power loss it may
 hold anything, which costs a refetch at most, because every extent's checksum covers what its row says (``layout``). An
-index that was not closed is looked through when it is opened; one that cannot be used is for the store to make anew.
+index that was not closed is looked through when it is opened; the store replaces one that cannot be used.
 
 ===== ========= ==========================================================================
 table column    meaning

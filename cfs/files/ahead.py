@@ -1,11 +1,11 @@
 """Read-ahead over files and directories, for programs that go through a tree from front to back.
 
 A program that copies or searches a tree lists a directory, opens its files in that order, each when it is done with the
-one before, and does the same in the directories below. In a tree that never changes what it will want can be had
+one before, and does the same in the directories below. In a tree that never changes what it will want can be fetched
 before: everything that is learned stays good, and every step is made as the same user, so that nobody learns what he
 may not. Who asks for something that is on its way waits for that.
 
-How far ahead grows with every step that was foreseen, and a step that was not begins it anew. Somebody who only lists
+How far ahead grows with every step that was foreseen, and a step that was not resets it. Somebody who only lists
 directories gets directories ahead, and no files.
 """
 

@@ -1,7 +1,7 @@
 r"""Notes about unchanging trees on disk, by tree, user and path, in an SQLite database of their own.
 
 It may be lost like everything here: nothing waits for the disk, every note has a checksum, and a database that is
-damaged, of another format or of another server is made anew. It keeps within its bound by giving up the notes that
+damaged, of another format or of another server is recreated. It keeps within its bound by giving up the notes that
 were used longest ago.
 
 ===== ======= ===============================================================

@@ -3,7 +3,7 @@
 All that the file system knows to be in venti is looked for there, block by block: trees that files were evicted to,
 files and directories as they were archived, directories that came with an archive and nobody has looked into, and the
 tops of archives. A block that is not there comes from an earlier archive. What is nowhere is forgotten, as far as its
-bytes are here, with every directory and archive above it, and the archiver then writes that anew. What is nowhere and
+bytes are here, with every directory and archive above it, and the archiver then writes that again. What is nowhere and
 not here either is named, and nothing is archived until it is brought back.
 
 How far it has come is noted after every page of rows, with a mark in venti, so that it goes on after an interruption

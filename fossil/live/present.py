@@ -1,4 +1,4 @@
-"""Which files a data directory must have: what is missing from one is asked for, and never made anew in silence."""
+"""Which files a data directory must have: what is missing from one is asked for, and never recreated in silence."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 The operating system writes files to the disk in any order it likes: after a loss of power the database could speak of
 data that never came there. So it is noted, after each time the data has been synced, how much of the database's
-write-ahead log speaks of that data. When the machine has been started anew since, opening cuts the log there.
+write-ahead log speaks of that data. When the machine has been restarted since, opening cuts the log there.
 While the machine has not been restarted the operating system has everything, and nothing is cut: what was answered
 stays, whatever ended the program.
 

@@ -2,7 +2,7 @@
 
 The rule of what may be old. Names and attributes are kept by the kernel for ``keep`` seconds, so that a change by
 another client is seen after that time at the latest; what is done through this mount is seen at once. The content of a
-file is asked for anew whenever it is opened, unless its qid version is what it was at the last time: so who opens a
+file is read again whenever it is opened, unless its qid version is what it was at the last time: so who opens a
 file after another client has closed it sees what that wrote. Data that the kernel or the read-ahead holds of an open
 file may be as old as the open.
 

@@ -23,7 +23,7 @@ functions may be ``def`` or ``async def``.
 
 What a function raises as ``FileError`` is the refusal; a ``ValueError`` is one with its text, and an ``OSError`` (such
 as ``FileNotFoundError``) the one that means the same. Reading from offset 0
-calls the function anew, and what it returned stays the content of that open file until then.
+calls the function again, and what it returned stays the content of that open file until then.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The server loop of a connection: it begins requests in the order of arrival, and answers most without a task.
 
 The reader takes what the socket has, cuts every whole frame out of it and gives the requests to ``Session.begin_all``
-in runs. A run ends at a request that gives up another (Tflush) or starts anew (Tversion): those are done here, and no
+in runs. A run ends at a request that gives up another (Tflush) or starts again (Tversion): those are done here, and no
 session and no file ever sees a Tflush. Replies that are ready are collected, made lasting by one ``Session.commit``,
 and leave in one send. What has to wait runs in a task and a cancel scope of its own.
 

@@ -1,6 +1,6 @@
 """The file ``damaged`` of a store: the scores and places of blocks found damaged, a line for each.
 
-A damaged header hides which block it was of, and the index forgets that when the block is stored anew. The footer of a
+A damaged header hides which block it was of, and the index forgets that when the block is stored again. The footer of a
 sealed arena knows; this file is for the arenas that have none yet, and for those whose footer came later.
 """
 

@@ -1,7 +1,7 @@
 """The index: the place of each block in the log, by score and type, in LMDB.
 
 The log is the truth. The index says how much of the log it covers; what comes after is read from the log when the
-store is opened, and an index that is lost, damaged or ahead of the log is made anew.
+store is opened, and an index that is lost, damaged or ahead of the log is rebuilt.
 
 Key: ``score[20] type[1]``. Value, little-endian: ``arena[4] offset[8] stored[4] size[4] digest[16]``, the last being
 the first half of the block's BLAKE3. Key ``covered``: ``arena[4] offset[8]``.

@@ -1,7 +1,7 @@
 """The file ``synced`` of a store: the position up to which the log is known to be durable.
 
 What lies behind may be what a crash left half written, and is cut. What lies before was promised to somebody: where it
-cannot be read it is damage, is told of, and is kept. The file is written after each sync and not itself synced; a loss
+cannot be read it is damage, is reported, and is kept. The file is written after each sync and not itself synced; a loss
 of power may leave an older one, which is true as well, or none that its checksum confirms.
 
 ``count[4]``, so many times ``arena[4] offset[8]`` for the arenas that were not sealed, then CRC-32 ``[4]``; all

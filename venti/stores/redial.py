@@ -1,7 +1,7 @@
 """A remote store that reconnects: after its connection broke it dials and repeats the writes not yet synced.
 
 What the server acknowledged and had not yet synced is kept here, because a server that comes back may have lost it;
-after the connection is made anew it is written again. Blocks are written once whatever happens, so writing one twice
+after the connection is made again it is written again. Blocks are written once whatever happens, so writing one twice
 does no harm. It is read back, too: a server that was killed may believe that it has what it lost (``readback``). So is
 some of what earlier syncs covered, since the server may have come back with another store, or an older state of it.
 """
