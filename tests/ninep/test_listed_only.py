@@ -20,7 +20,7 @@ from ninep.client.tree import RemoteTree
 from ninep.copy.get import Get
 from ninep.copy.put import Put
 from ninep.copy.remove import Remove
-from ninep.copy.transfer import Incomplete
+from ninep.copy.transfer import Incomplete, Listing
 from ninep.protocol.errors import FileError, FileNotFound, FileRemoved, InputOutput, PermissionDenied
 from ninep.protocol.ids import Ids
 from ninep.protocol.stat import DMDIR
@@ -128,10 +128,13 @@ async def test_what_can_be_looked_at_later_is_copied_whole(
         async with client(tree, version) as remote:
             entries = await remote.listdir("d")
 
-    async def listed(_: object) -> Any:
+    real = Listing.next
+
+    async def listed(listing: Listing) -> Any:
+        await real(listing)
         return entries if not (tmp_path / "d/folder").exists() else []
 
-    monkeypatch.setattr("ninep.copy.get.listed", listed)
+    monkeypatch.setattr(Listing, "next", listed)
     async with client(tree, version) as remote:
         await Get(remote).get("d", tmp_path / "d", recursive=True)
     assert (tmp_path / "d/locked").read_bytes() == b"text"
