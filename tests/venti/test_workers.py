@@ -304,3 +304,16 @@ async def test_only_blocks_that_nothing_came_between_are_shown(tmp_path: Path) -
             assert [begin(request) for request in requests] == replies
             session.commit()
         assert workers.given == [2]
+
+
+def test_a_worker_works() -> None:
+    """What a worker does not do the server does itself, so that nobody else would notice."""
+    worker = module.Worker()
+    try:
+        given = worker.begin([b"content" * 1000])
+        assert given is not None
+        # It may still be starting.
+        assert any(worker.wait(given.order) or worker.gone for _ in range(100))
+        assert not worker.gone
+    finally:
+        worker.close()

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from ninep.wire.dialect import Buffer
 from venti.workers.prepared import SIZE, Job, Prepared, prepare
+from venti.workers.worker import main
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Worker:
             os.ftruncate(descriptor, JOBS * SIZE)
             self._memory = mmap.mmap(descriptor, JOBS * SIZE)
             passed = (theirs.fileno(), descriptor)
-            program = f"import sys; sys.path[:] = {sys.path!r}; from venti.workers.worker import main; main{passed!r}"
+            program = f"import sys; sys.path[:] = {sys.path!r}; from {main.__module__} import main; main{passed!r}"
             self._process = subprocess.Popen([sys.executable, "-c", program], pass_fds=passed, stdin=subprocess.DEVNULL)
         except BaseException:
             ours.close()
