@@ -8,6 +8,7 @@ import stat as unix
 from pathlib import Path
 
 from ninep.client.remote import RemoteFile
+from ninep.copy.mark import LocalMark
 from ninep.copy.transfer import PIECE, Branch, Entries, NeedsRecursion, Transfer, local
 from ninep.disk import Destination
 from ninep.protocol import messages as m
@@ -30,6 +31,8 @@ class _LocalBranch(Branch):
 class Get(Transfer):
     """Copies from a server, with modification times and permissions."""
 
+    _mark: LocalMark
+
     async def get(self, path: str, target: Path, *, recursive: bool = False) -> None:
         """Makes ``target`` a copy of ``path``. Of a directory, files that are only here stay.
 
@@ -39,7 +42,8 @@ class Get(Transfer):
         Raises:
             OSError: ``target`` cannot be written.
             NeedsRecursion: ``path`` is a directory and ``recursive`` was not said.
-            Incomplete: something below it could not be copied.
+            IntoItself: ``path`` is ``target`` itself.
+            Incomplete: something below it could not be copied; so it is with ``target`` if it is in ``path``.
         """
         file = await self.tree.walk(path)
         try:
@@ -52,11 +56,16 @@ class Get(Transfer):
                 raise NeedsRecursion(path or "/")
             target.parent.mkdir(parents=True, exist_ok=True)
             branch = self._branch(os.fspath(target), file, stat, None)
+            self._mark = LocalMark(branch.path)
         except BaseException:
             await file.leave()
             raise
-        await self._fill(branch)
-        await self.finished()
+        try:
+            await self._mark.check(file)
+            await self._fill(branch)
+            await self.finished()
+        finally:
+            self._mark.remove()
 
     def _branch(self, target: str, file: RemoteFile, stat: Stat, parent: Branch | None) -> Branch:
         """A local directory that can be filled."""
@@ -106,6 +115,7 @@ class Get(Transfer):
         _checked(entry.name)
         file = await branch.file.walk([entry.name])
         try:
+            await self._mark.check(file)
             inner = self._branch(path, file, entry if entry.is_known else await file.stat(), branch)
         except BaseException:
             await file.leave()
@@ -119,6 +129,8 @@ class Get(Transfer):
 
     async def _settle(self, branch: Branch) -> None:
         assert isinstance(branch, _LocalBranch)
+        if branch.parent is None:
+            self._mark.remove()
         try:
             os.chmod(branch.path, branch.stat.mode & RIGHTS)
             os.utime(branch.path, ns=(changed_at(branch.stat),) * 2)

@@ -12,6 +12,7 @@ from ninep.client.remote import RemoteFile
 from ninep.client.remote_io import Writing
 from ninep.client.replacing import quietly, replacing, settle
 from ninep.client.tree import split
+from ninep.copy.mark import RemoteMark
 from ninep.copy.transfer import SMALL, Branch, NeedsRecursion, Transfer, local
 from ninep.disk import ReadBound
 from ninep.protocol import messages as m
@@ -32,6 +33,8 @@ BLOCK = 512
 class Put(Transfer):
     """Copies to a server: modification times and permissions go along as far as the server lets us set them."""
 
+    _mark: RemoteMark
+
     async def put(self, source: Path, path: str, *, recursive: bool = False) -> None:
         """Makes ``path`` a copy of ``source``. Of a directory, files that are only on the server stay.
 
@@ -41,7 +44,8 @@ class Put(Transfer):
         Raises:
             OSError: ``source`` cannot be read.
             NeedsRecursion: ``source`` is a directory and ``recursive`` was not said.
-            Incomplete: something below it could not be copied.
+            IntoItself: ``source`` is ``path`` itself.
+            Incomplete: something below it could not be copied; so it is with ``path`` if it is in ``source``.
         """
         names = split(path)
         if not source.is_dir():
@@ -54,8 +58,14 @@ class Put(Transfer):
             raise NeedsRecursion(source)
         file = await self._made(self.tree.root, names, source.stat())
         branch = Branch(os.fspath(source), file, None, self._settle)
-        await self._fill(branch)
-        await self.finished()
+        self._mark = RemoteMark(file)
+        try:
+            await self._mark.make()
+            self._mark.check(branch.path)
+            await self._fill(branch)
+            await self.finished()
+        finally:
+            await self._mark.remove()
 
     async def _fill(self, branch: Branch) -> None:
         with os.scandir(branch.path) as entries:
@@ -100,6 +110,7 @@ class Put(Transfer):
         self.done(0)
 
     async def _directory(self, branch: Branch, path: str, name: str) -> None:
+        self._mark.check(path)
         inner = Branch(path, await self._made(branch.file, [name], os.stat(path)), branch, self._settle)
         branch.begin()
         try:
@@ -109,6 +120,8 @@ class Put(Transfer):
             await inner.end()
 
     async def _settle(self, branch: Branch) -> None:
+        if branch.parent is None:
+            await self._mark.remove()
         try:
             await settle(branch.file, _copied(os.stat(branch.path), directory=True))
         except OSError as error:
