@@ -184,13 +184,6 @@ class Entries:
         await self._file.leave()
 
 
-async def listed(directory: RemoteFile) -> list[Stat]:
-    """The entries of a directory that is not open."""
-    async with await directory.walk([]) as listing:
-        await listing.open()
-        return await listing.list()
-
-
 async def local(size: int, work: Callable[..., T], *arguments: object) -> T:
     """Does local I/O of ``size`` bytes: a small one in line, as a thread would cost more than it saves."""
     if size < SMALL:

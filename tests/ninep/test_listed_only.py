@@ -20,7 +20,7 @@ from ninep.client.tree import RemoteTree
 from ninep.copy.get import Get
 from ninep.copy.put import Put
 from ninep.copy.remove import Remove
-from ninep.copy.transfer import Incomplete, Listing
+from ninep.copy.transfer import Entries, Incomplete
 from ninep.protocol.errors import FileError, FileNotFound, FileRemoved, InputOutput, PermissionDenied
 from ninep.protocol.ids import Ids
 from ninep.protocol.stat import DMDIR
@@ -128,17 +128,17 @@ async def test_what_can_be_looked_at_later_is_copied_whole(
         async with client(tree, version) as remote:
             entries = await remote.listdir("d")
 
-    real = Listing.next
+    real = Entries.next
 
-    async def listed(listing: Listing) -> Any:
+    async def listed(listing: Entries) -> Any:
         await real(listing)
         return entries if not (tmp_path / "d/folder").exists() else []
 
-    monkeypatch.setattr(Listing, "next", listed)
+    monkeypatch.setattr(Entries, "next", listed)
     async with client(tree, version) as remote:
         await Get(remote).get("d", tmp_path / "d", recursive=True)
     assert (tmp_path / "d/locked").read_bytes() == b"text"
-    assert (tmp_path / "d/locked").stat().st_mtime == (tmp_path / "d/a").stat().st_mtime
+    assert abs((tmp_path / "d/locked").stat().st_mtime - (tmp_path / "d/a").stat().st_mtime) < 60
     assert (tmp_path / "d/folder").is_dir()
 
 
