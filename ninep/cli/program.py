@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ninep.cli.codes import DONE, FAILED, USAGE
+from ninep.cli.codes import DONE, FAILED, NOT_FOUND, USAGE
 from ninep.cli.errors import BadUsage, OutputFailed
 from ninep.cli.interrupts import Interruption
 from ninep.cli.loading import SIGNALLED, SIGNALS
@@ -20,7 +20,7 @@ from ninep.cli.streams import whole_streams
 if TYPE_CHECKING:
     import trio
 
-CODES: Mapping[type[Exception], int] = {BadUsage: USAGE, OSError: FAILED}
+CODES: Mapping[type[Exception], int] = {BadUsage: USAGE, FileNotFoundError: NOT_FOUND, OSError: FAILED}
 """Exit codes of what can go wrong here; each program adds its own."""
 
 Instruments = Callable[[argparse.Namespace], Sequence["trio.abc.Instrument"]]

@@ -13,7 +13,7 @@ async def run(arguments: argparse.Namespace) -> None:
     from ninep.commands.serving import is_network, raise_descriptors, serve_tree
     from ninep.export.accounts import Accounts
     from ninep.export.tree import ExportTree
-    from ninep.protocol.errors import NinepError
+    from ninep.protocol.errors import FileNotFound, NinepError
 
     # Who starts us on standard streams, over ssh for example, has our rights anyway; whom inetd lets in has not.
     ours = arguments.listen == STANDARD_STREAMS and not is_network(0)
@@ -27,7 +27,8 @@ async def run(arguments: argparse.Namespace) -> None:
     except NotADirectoryError:
         raise NinepError(f"{arguments.directory} is no directory: name the directory that the file is in") from None
     except OSError as error:
-        raise NinepError(f"cannot serve {arguments.directory}: {error.strerror}") from error
+        kind = FileNotFound if isinstance(error, FileNotFoundError) else NinepError
+        raise kind(f"cannot serve {arguments.directory}: {error.strerror}") from error
     try:
         how = ", read only" if arguments.read_only else ""
         await serve_tree(tree, arguments, f"{arguments.directory}{how}")

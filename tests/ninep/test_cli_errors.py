@@ -105,7 +105,7 @@ def test_what_cannot_be_served(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x = 1")
     unmountable = (3, "cannot reach") if find_spec("pyfuse3") else (1, "mounting needs pyfuse3")
     for words, code, text in (
-        (("export", str(tmp_path / "none")), 1, "No such file"),
+        (("export", str(tmp_path / "none")), 5, "No such file"),
         (("export", str(tmp_path / "file")), 1, "is no directory"),
         (("export", str(tmp_path), "tcp!*!0"), 2, "--no-auth"),
         (("export", str(tmp_path), "tls!127.0.0.1!0"), 2, "--tls-cert"),

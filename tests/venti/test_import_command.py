@@ -106,7 +106,7 @@ async def test_bad_input(part: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     taken.write_text("a file")
     cases = [
         (["--check", nothing], 4, "no partition of arenas"),
-        (["--check", tmp_path / "absent"], 1, "No such file"),
+        (["--check", tmp_path / "absent"], 5, "No such file"),
         (["--store", taken, part], 2, "not a directory"),
         (["--store", tmp_path, "-h", "tcp!127.0.0.1!1", part], 2, "say one of them"),
         (["-h", "tcp!127.0.0.1!1", part], 3, "tcp!127.0.0.1!1"),
