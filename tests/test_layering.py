@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("ninep", "venti", "fossil", "cfs", "bench")
+PACKAGES = ("ninep", "venti", "fossil", "cfs", "grid", "bench")
 
 GROUND = {"ninep.disk", "ninep.tasks"}
 """The ground floor: rooms that import no other room, and that everybody may import."""
@@ -76,6 +76,7 @@ ROOMS: dict[str, set[str]] = {
     "cfs.files": {*CACHE, "ninep.client", "ninep.server", "cfs.disk", "cfs.known", "cfs.upstream"},
     "cfs.cli": {"trio", "ninep", "cfs", "rich"},
     "cfs": {"trio", "ninep", "cfs", "rich"},
+    "grid": {"ninep", "venti", "fossil", "cfs", "shtab"},
     "bench": {"trio", "aio9p", "pyroute2", "ninep", "venti", "fossil", "cfs", "rich"},
 }
 """What each folder may import beside itself and the standard library; a name stands for what is below it, too."""
@@ -88,7 +89,7 @@ REMOTE_FILES = [
     f"ninep.client.{name}" for name in ("connection", "remote", "remote_linux", "remote_methods", "remote_unix")
 ]
 """A connection makes the files of its dialect, and its files ask it."""
-CIRCLES = {"ninep": [REMOTE_FILES], "venti": [], "fossil": [], "cfs": [], "bench": []}
+CIRCLES = {"ninep": [REMOTE_FILES], "venti": [], "fossil": [], "cfs": [], "grid": [], "bench": []}
 """The modules of each package that import each other: these, and no others."""
 
 PURE = (
