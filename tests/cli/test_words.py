@@ -64,7 +64,7 @@ def test_who_runs_this(monkeypatch: pytest.MonkeyPatch) -> None:
     assert identity.user_name({"USER": "glenda", "LOGNAME": "rob"}) == "rob"
     assert identity.user_name({}) == pwd.getpwuid(os.getuid()).pw_name
     without_account(monkeypatch)
-    with pytest.raises(BadUsage, match="set the variable USER"):
+    with pytest.raises(identity.Nameless, match="set the variable USER"):
         identity.user_name({})
     assert identity.user_name_or_anonymous({}) == "anonymous"
 
