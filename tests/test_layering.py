@@ -169,7 +169,7 @@ OUTSIDE_CALLS = {"open", "now", "utcnow", "today", "read_bytes", "read_text", "w
 
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "base", "core", "stuff", "lib"}
 MOST_LINES = 500
-EDGE = ("*.__main__", "*.commands.*", "ninep.net.identity", "*.cli.*", "bench.*")
+EDGE = ("*.__main__", "*.commands.*", "ninep.net.identity", "*.cli.*", "grid.*", "bench.*")
 """The only modules that may look at the environment or the command line."""
 SQL = re.compile(
     r"\b(SELECT\b.+\bFROM|INSERT\b.*\bINTO|DELETE FROM|UPDATE \w+ SET|CREATE (TABLE|INDEX)|DROP TABLE|PRAGMA|WHERE \w+"
