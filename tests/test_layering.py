@@ -360,7 +360,10 @@ def strange_privates(tree: ast.Module) -> list[str]:
 
 @pytest.mark.parametrize("path", MODULES)
 def test_what_is_private_is_its_modules_own(path: Path) -> None:
-    assert not strange_privates(tree_of(path))
+    # What a parser takes, argparse tells only by these names; shtab and sphinx ask for it by them, too.
+    known = {"parser._actions", "argparse._SubParsersAction", "action._choices_actions"}
+    allowed = known if name_of(path) == "grid.pages" else set()
+    assert not [found for found in strange_privates(tree_of(path)) if found.partition(": ")[2] not in allowed]
 
 
 @pytest.mark.parametrize(
