@@ -2,3 +2,21 @@
 
 Imports ``ninep.blocking``, ``ninep.client`` and ``ninep.copy``.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ninep.lazy import lazily
+
+if TYPE_CHECKING:
+    from ninep.fsspec.filesystem import NinepFileSystem
+else:
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "ninep.fsspec.filesystem": ("NinepFileSystem",),
+        },
+    )
+
+__all__ = ["NinepFileSystem"]
