@@ -17,6 +17,8 @@ def check_files(folder: Path) -> None:
     Raises:
         DamagedData: something else has the name of a file, or one is missing that the file system is lost without.
     """
+    if not folder.is_dir():
+        return
     for name in _FILES:
         path = folder / name
         if path.is_symlink() and not path.exists():

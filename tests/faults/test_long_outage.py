@@ -50,7 +50,8 @@ class Grid:
             console.sendall(f"{command}\n".encode())
             answer = console.makefile("rb")
             verdict, size, *_ = answer.readline().split()
-            assert verdict == b"ok", (command, answer.read(int(size)))
+            # While venti is away, status says that something is wrong.
+            assert verdict == b"ok" or command == "status", (command, answer.read(int(size)))
             return answer.read(int(size)).decode()
 
     def under_way(self) -> int:

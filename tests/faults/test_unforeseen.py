@@ -35,7 +35,13 @@ class Unforeseen(Exception):
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rounds follow each other at once: their threads work by the real clock."""
-    for name in ("service.SETTLE", "schedule.TICK", "eviction.LOOK", "archiver.FIRST_WAIT", "vault.FIRST_WAIT"):
+    for name in (
+        "server.service.SETTLE",
+        "past.schedule.TICK",
+        "archive.eviction.LOOK",
+        "archive.archiver.FIRST_WAIT",
+        "archive.vault.FIRST_WAIT",
+    ):
         monkeypatch.setattr(f"fossil.{name}", 0.01)
 
 

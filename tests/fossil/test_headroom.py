@@ -152,6 +152,7 @@ def test_the_redo_log_keeps_its_room(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert path.read_bytes()[redo.HEADER : redo.HEADER + 9] == b"left over"
 
 
+@pytest.mark.expects_errors
 def test_groups_from_before_a_loss_of_power_stay_old(tmp_path: Path) -> None:
     """The file is begun again with the boot id of today, and they stand behind the new groups."""
     system = FileSystem(tmp_path, owner=OWNER)

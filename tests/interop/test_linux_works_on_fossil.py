@@ -58,7 +58,7 @@ LOOK = "find . -type f | sort > /tmp/all; xargs sha256sum < /tmp/all; xargs stat
 def source(path: Path) -> None:
     """A package of ours."""
     with tarfile.open(path, "w:gz") as tar:
-        for file in sorted((ROOT / "fossil").glob("[a-s]*.py"))[:30]:
+        for file in sorted({path.name: path for path in (ROOT / "fossil").rglob("[a-s]*.py")}.values())[:30]:
             tar.add(file, f"source/{file.name}")
 
 

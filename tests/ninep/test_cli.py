@@ -123,7 +123,7 @@ def test_symbolic_links_go_along_where_there_are_some(address: str, tmp_path: Pa
         (("cat",), 2, "usage"),
         (("nonsense",), 2, "usage"),
         (("put", "/etc", "etc"), 1, "say -r"),
-        (("put", "/nonexistent", "x"), 1, "No such file"),
+        (("put", "/nonexistent", "x"), 5, "No such file"),
     ],
 )
 def test_mistakes(address: str, words: tuple[str, ...], code: int, text: str) -> None:

@@ -12,9 +12,9 @@ import pytest
 import trio
 import trio.testing
 
-from ninep.cli import identity
 from ninep.client.connection import Connection
 from ninep.client.tree import RemoteTree, connect, connected
+from ninep.net import identity
 from ninep.protocol import messages as m
 from ninep.protocol import messages_linux as lm
 from ninep.protocol.errors import FileError, IsDirectory, NinepError, NotDirectory
