@@ -52,7 +52,7 @@ def result(process: subprocess.Popen[bytes]) -> str:
     return out.decode().strip()
 
 
-def size(path: Path) -> int:
+def size_of(path: Path) -> int:
     """Of a file that may get its real name meanwhile."""
     try:
         return path.stat().st_size
@@ -64,7 +64,7 @@ def grown(probe: Path | Archive, size: int, process: subprocess.Popen[bytes]) ->
     """Waits until what the command writes has so many bytes, or it ended."""
     deadline = time.monotonic() + PATIENCE
     while process.poll() is None and time.monotonic() < deadline:
-        now = probe.size() if isinstance(probe, Archive) else sum(map(size, probe.rglob("*")))
+        now = probe.size() if isinstance(probe, Archive) else sum(map(size_of, probe.rglob("*")))
         if now >= size:
             return
         time.sleep(0.01)
